@@ -1,0 +1,273 @@
+"""What a plugin declares: models, the weights that exist for them, and the models they are built on. Torch-free.
+
+Declarations never raise while they are being made: a constructor normalises what it is given, and `problems()` lists, one
+line each, what is wrong. So the registry judges each spec alone, and one bad spec does not cost a plugin the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ganart_zoo.contract.errors import did_you_mean
+
+__all__ = ["CAPABILITIES", "KINDS", "RESERVED_SETTINGS", "ModelSpec", "Use", "Weights", "WeightsFile"]
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "generator": "turns latents, and labels or a prompt, into pictures",
+        "critic": "scores pictures: higher is more real, or nearer to the prompt",
+        "style_transfer": "restyles or dreams a photo",
+        "backbone": "features of a picture at named layers",
+    }
+)
+
+CAPABILITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "unconditional": "works without any condition",
+        "labels": "takes class labels",
+        "prompt": "takes text prompts",
+        "reference": "takes reference pictures",
+        "trainable": "can be trained by ganart_zoo.training",
+        "differentiable": "gradients reach its inputs",
+        "image_styles": "takes any picture as the style",
+        "named_styles": "has learned styles with names",
+        "no_style": "works without a style (dreams)",
+        "regions": "styles can be confined to masks",
+    }
+)
+
+RESERVED_SETTINGS = frozenset({"weights", "device", "dtype", "fetch", "rng", "on_step"})
+"""Names that `Zoo.create` and model calls take themselves; no config, option or `uses` key may have them."""
+
+FORMATS = ("safetensors", "torch")
+
+_MODEL_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+_OBJECT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    """`value` as a tuple: a bare string or non-iterable becomes one item, for `problems()` to judge."""
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        return (value,)
+    return tuple(value)
+
+
+def _mapping(value: Any) -> Any:
+    """A read-only copy of a mapping; anything else unchanged, for `problems()` to judge."""
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
+
+
+def _text_problems(owner: object, where: str, *names: str) -> list[str]:
+    """A line for each named field of `owner` that is not text."""
+    return [
+        f"{where}: {name} is {getattr(owner, name)!r}, expected text"
+        for name in names
+        if not isinstance(getattr(owner, name), str)
+    ]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One published file of weights.
+
+    Give either `urls` (tried in order) or `package`. A file behind urls whose full sha256 is not known is never
+    downloaded: the user is told where it lives and passes the file itself, `weights=PATH`.
+    """
+
+    name: str = "model"
+    """The file's role in its variant; `Model.load_weights` gets `{name: path}`."""
+    urls: tuple[str, ...] = ()
+    package: str | None = None
+    """`"distribution:path/inside"` for a file that an installed distribution carries."""
+    sha256: str | None = None
+    """All 64 hex digits."""
+    size: int | None = None
+    """Bytes."""
+    format: str = "safetensors"
+    """`"safetensors"`, or `"torch"`, which is read with `torch.load(weights_only=True)` and nothing else."""
+    license: str = ""
+    """SPDX expression."""
+    training_data: str = ""
+    source: str = ""
+    """Where the file is published and described: a URL or a citation."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "urls", _items(self.urls))
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the declaration, one line each."""
+        where = f"weights file {self.name!r}"
+        found = _text_problems(self, where, "name", "format", "license", "training_data", "source")
+        if isinstance(self.name, str) and not _FILE_NAME.fullmatch(self.name):
+            found.append(f"{where}: name must be letters, digits and . _ + -")
+        if bool(self.urls) == (self.package is not None):
+            found.append(f"{where}: give either urls or package")
+        found += [
+            f"{where}: url {url!r} must start with https://, http:// or file://"
+            for url in self.urls
+            if not (isinstance(url, str) and url.startswith(("https://", "http://", "file://")))
+        ]
+        if self.package is not None and not (
+            isinstance(self.package, str) and all(part.strip() for part in self.package.partition(":"))
+        ):
+            found.append(f"{where}: package is {self.package!r}, expected 'distribution:path/inside'")
+        if self.sha256 is not None and not (isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256)):
+            found.append(f"{where}: sha256 is {self.sha256!r}, expected all 64 lower-case hex digits")
+        if self.size is not None and not (isinstance(self.size, int) and self.size >= 0):
+            found.append(f"{where}: size is {self.size!r}, expected a number of bytes")
+        if self.format not in FORMATS:
+            found.append(f"{where}: format is {self.format!r}, expected one of {', '.join(FORMATS)}")
+        return found
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A named variant: the files, and the config they need (it overrides the defaults; the caller may not contradict it)."""
+
+    name: str
+    files: tuple[WeightsFile, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", _items(self.files))
+        object.__setattr__(self, "config", _mapping(self.config))
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the declaration, one line each."""
+        where = f"weights {self.name!r}"
+        found = _text_problems(self, where, "name", "summary")
+        if isinstance(self.name, str) and not _FILE_NAME.fullmatch(self.name):
+            found.append(f"{where}: name must be letters, digits and . _ + -")
+        if not self.files:
+            found.append(f"{where}: files is empty")
+        for file in self.files:
+            if isinstance(file, WeightsFile):
+                found += [f"{where}: {problem}" for problem in file.problems()]
+            else:
+                found.append(f"{where}: {file!r} is not a WeightsFile")
+        names = [file.name for file in self.files if isinstance(file, WeightsFile)]
+        found += [f"{where}: two files are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+        if not isinstance(self.config, Mapping):
+            found.append(f"{where}: config is {self.config!r}, expected a mapping")
+        return found
+
+
+@dataclass(frozen=True)
+class Use:
+    """A model that another is built on: its kind, and the one taken when the caller names none."""
+
+    kind: str
+    default: str | None = None
+    """A model name (canonical is safest), or None where the caller must choose."""
+    summary: str = ""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the declaration, one line each."""
+        found = _text_problems(self, "use", "kind", "summary")
+        if self.kind not in KINDS:
+            found.append(f"use: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
+        if self.default is not None and not isinstance(self.default, str):
+            found.append(f"use: default is {self.default!r}, expected a model name or None")
+        return found
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model that a plugin offers. Everything the registry can say of it before it is imported.
+
+    Example:
+        >>> spec = ModelSpec(name="blur", kind="style_transfer", summary="Blurs.", license="MIT", factory="mine.model:Blur")
+        >>> spec.problems()
+        []
+        >>> ModelSpec(name="blur", kind="filter", summary="Blurs.", license="MIT", factory="mine.model:Blur").problems()
+        ["kind is 'filter', expected one of generator, critic, style_transfer, backbone"]
+    """
+
+    name: str
+    """Lower case, unique in its distribution; `distribution/name` is the canonical name."""
+    kind: str
+    """One of `KINDS`."""
+    summary: str
+    """One line for `ganart list`."""
+    license: str
+    """SPDX expression of the code; each weights file has its own."""
+    factory: str
+    """`"module:Class"`, called as `factory(config, **uses)`; imported only when the model is created."""
+    config: str | None = None
+    """`"module:Class"` of a pydantic model in a torch-free module: what is built. None: nothing to configure."""
+    options: str | None = None
+    """The same for what one call may change. None: a call has no options."""
+    capabilities: frozenset[str] = frozenset()
+    """Of `CAPABILITIES`; others start with `x-`."""
+    uses: Mapping[str, Use] = field(default_factory=dict)
+    """Keyword of the factory -> the kind of model it gets."""
+    weights: tuple[Weights, ...] = ()
+    """Variants; the one named "default", else the first, is taken when the caller names none."""
+    paper: str | None = None
+    """URL."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "capabilities", _capabilities(self.capabilities))
+        object.__setattr__(self, "uses", _mapping(self.uses))
+        object.__setattr__(self, "weights", _items(self.weights))
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the declaration, one line each; an empty list where all is well."""
+        found: list[str] = []
+        if not isinstance(self.name, str) or not _MODEL_NAME.fullmatch(self.name):
+            found.append(f"name is {self.name!r}, expected lower-case letters and digits joined by - _ or .")
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            found.append(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
+        for name in ("summary", "license"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip() or "\n" in value:
+                found.append(f"{name} is {value!r}, expected one line of text")
+        for name in ("factory", "config", "options"):
+            value = getattr(self, name)
+            if value is None and name != "factory":
+                continue
+            if not isinstance(value, str) or not _OBJECT_PATH.fullmatch(value):
+                found.append(f"{name} is {value!r}, expected 'package.module:Name'")
+        for capability in sorted(self.capabilities, key=str):
+            if not isinstance(capability, str) or not (capability in CAPABILITIES or capability.startswith("x-")):
+                near = did_you_mean(str(capability), CAPABILITIES)
+                found.append(f"capability {capability!r} is unknown; names of your own start with 'x-'{near}")
+        found += self._use_problems()
+        for variant in self.weights:
+            found += variant.problems() if isinstance(variant, Weights) else [f"{variant!r} is not a Weights"]
+        names = [variant.name for variant in self.weights if isinstance(variant, Weights)]
+        found += [f"two weights are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+        if self.paper is not None and not (isinstance(self.paper, str) and self.paper.startswith(("https://", "http://"))):
+            found.append(f"paper is {self.paper!r}, expected a URL")
+        return found
+
+    def _use_problems(self) -> list[str]:
+        if not isinstance(self.uses, Mapping):
+            return [f"uses is {self.uses!r}, expected a mapping of keyword to Use"]
+        found: list[str] = []
+        for key, use in self.uses.items():
+            if not isinstance(key, str) or not key.isidentifier():
+                found.append(f"uses key {key!r} is not an identifier")
+            elif key in RESERVED_SETTINGS:
+                found.append(f"uses key {key!r} is reserved; choose another name")
+            if isinstance(use, Use):
+                found += [f"uses {key!r}: {problem}" for problem in use.problems()]
+            else:
+                found.append(f"uses {key!r} is {use!r}, expected a Use")
+        return found
+
+
+def _capabilities(value: Any) -> frozenset[Any]:
+    try:
+        return frozenset(_items(value))
+    except TypeError:  # an unhashable item: keep its text, so that problems() can name it
+        return frozenset(map(repr, _items(value)))
