@@ -1,0 +1,187 @@
+"""Chooses between an op's native kernel and its PyTorch reference, says so once when it must fall back, and reports."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+import torch
+
+from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
+
+__all__ = ["FallbackWarning", "Mode", "NativeOp", "NativeUnavailableError", "OpStatus", "status", "use"]
+
+Mode = Literal["auto", "native", "reference"]
+
+
+class FallbackWarning(UserWarning):
+    """An op runs as plain PyTorch because its native kernel cannot be used; said once for each op and reason."""
+
+
+class NativeUnavailableError(GanartError, RuntimeError):
+    """Mode `native` was asked for and an op has no native kernel for this call; the message says why."""
+
+
+@dataclass(frozen=True)
+class OpStatus:
+    """Which implementation of one op would run on one device type, and why not the native one."""
+
+    op: str
+    device: str
+    implementation: Literal["native", "reference"]
+    reason: str
+
+
+def use(mode: Mode) -> AbstractContextManager[None]:
+    """Choose the implementation of every op, for the whole process; as a context manager, until the block ends.
+
+    Args:
+        mode: `auto` takes native kernels where it can and falls back with one `FallbackWarning`; `native` raises
+            `NativeUnavailableError` where there is none; `reference` takes plain PyTorch.
+
+    Raises:
+        SettingsError: `mode` is none of these.
+    """
+    previous, _switch.mode = _switch.mode, _checked_mode(mode, "ops.use")
+    return _Restore(previous)
+
+
+def status() -> list[OpStatus]:
+    """Return, for each op and each device type of this machine, which implementation would run and why."""
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    return [op.status(device) for op in _registered.values() for device in devices]
+
+
+class NativeOp:
+    """A function with a PyTorch definition and, where its library loads, a native kernel with the same signature.
+
+    A plugin makes one at import, in the module that owns the op:
+
+        blur = ops.NativeOp("my_plugin::blur", reference=blur_reference, library=Path(__file__).with_name("_ops.so"))
+        if blur.loaded:
+            torch.library.register_fake(blur.name, blur_fake)
+            torch.library.register_autograd(blur.name, blur_backward, setup_context=blur_setup)
+        y = blur(x)
+
+    A library that cannot be loaded is no error here: the reason is kept for `status()` and the fallback's warning.
+
+    Args:
+        name: `<namespace>::<op>` as registered with `TORCH_LIBRARY`; the namespace is the plugin's module name.
+        reference: plain PyTorch with the same arguments and results; it is the op's definition.
+        library: the compiled library that registers the op, or None where none was built.
+        dtypes: for each device type, the dtypes of the first argument that the kernel takes; None means all.
+        missing: what to say when `library` is None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        reference: Callable[..., Any],
+        library: str | Path | None,
+        dtypes: Mapping[str, Collection[torch.dtype]] | None = None,
+        missing: str = "no compiled library was built",
+    ) -> None:
+        namespace, separator, op = name.partition("::")
+        if not (namespace.isidentifier() and separator and op.isidentifier()):
+            raise SettingsError(f"op name {name!r} is not of the form '<module>::<op>'")
+        self.name = name
+        self.reference = reference
+        self._dtypes = dtypes
+        self._warned: set[str] = set()
+        self._native: Callable[..., Any] | None = None
+        self._reason = missing
+        if library is not None:
+            self._load(Path(library), namespace, op)
+        _registered[name] = self
+
+    def _load(self, library: Path, namespace: str, op: str) -> None:
+        try:
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+            self._native = getattr(getattr(torch.ops, namespace), op).default
+        except OSError as error:
+            self._reason = f"{library} does not load: {str(error).splitlines()[0]}"
+        except AttributeError:
+            self._reason = f"{library} registers no op {self.name}"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the native op is registered, so that its fake and autograd can be."""
+        return self._native is not None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the op; the first argument is a tensor, and its device and dtype decide what is possible."""
+        if _switch.mode == "reference":
+            return self.reference(*arguments)
+        reason = self._why_not(arguments[0].device.type, arguments[0].dtype)
+        if reason is None:
+            return self._native(*arguments)  # type: ignore[misc]  # None would have given a reason
+        if _switch.mode == "native":
+            raise NativeUnavailableError(f"{self.name} has no native kernel here: {reason}; or allow ops.use('auto')")
+        self._warn_once(reason)
+        return self.reference(*arguments)
+
+    def status(self, device: str) -> OpStatus:
+        """Return what would run on a device type such as `"cpu"`."""
+        if _switch.mode == "reference":
+            return OpStatus(self.name, device, "reference", "reference was asked for")
+        reason = self._why_not(device, None)
+        return OpStatus(self.name, device, "reference" if reason else "native", reason or "")
+
+    def _why_not(self, device: str, dtype: torch.dtype | None) -> str | None:
+        if self._native is None:
+            return self._reason
+        if self._dtypes is None:
+            return None if _has_kernel(self.name, device) else f"built without a kernel for {device}"
+        if device not in self._dtypes:
+            return f"built without a kernel for {device}"
+        if dtype is not None and dtype not in self._dtypes[device]:
+            return f"no kernel for {dtype} on {device}"
+        return None
+
+    def _warn_once(self, reason: str) -> None:
+        if reason not in self._warned:
+            self._warned.add(reason)
+            warnings.warn(f"{self.name} runs as plain PyTorch: {reason}", FallbackWarning, stacklevel=4)
+
+
+class _Switch:
+    """Holds the mode: a plain attribute, which torch.compile can guard on (it cannot trace a ContextVar)."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode: Mode = mode
+
+
+class _Restore(AbstractContextManager[None]):
+    """Puts the previous mode back at the end of a `with` block."""
+
+    def __init__(self, previous: Mode) -> None:
+        self._previous = previous
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _switch.mode = self._previous
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _has_kernel(name: str, device: str) -> bool:
+    key = torch._C._dispatch_key_for_device(device)
+    return torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
+
+
+def _checked_mode(mode: str, source: str) -> Mode:
+    if mode not in get_args(Mode):
+        near = did_you_mean(mode, get_args(Mode))
+        raise SettingsError(f"{source} got {mode!r}; expected one of {', '.join(get_args(Mode))}{near}")
+    return mode  # type: ignore[return-value]
+
+
+_registered: dict[str, NativeOp] = {}
+_switch = _Switch(_checked_mode(os.environ.get("GANART_OPS") or "auto", "GANART_OPS"))
