@@ -1,0 +1,105 @@
+"""What a plugin author reads: declarations, hooks, the kinds' base classes, and the values they exchange.
+
+Importing this package costs neither torch nor pydantic; the names that need them load when first touched.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ganart_zoo.contract.errors import (
+    AmbiguousModelError,
+    GanartError,
+    ImageError,
+    ModelError,
+    OfflineError,
+    PluginFaultError,
+    SettingsError,
+    UnknownModelError,
+    WeightsError,
+    WeightsMissingError,
+    did_you_mean,
+)
+from ganart_zoo.contract.events import OnStep, RunEvent, StepEvent
+from ganart_zoo.contract.hooks import hookimpl
+from ganart_zoo.contract.spec import CAPABILITIES, KINDS, RESERVED_SETTINGS, ModelSpec, Use, Weights, WeightsFile
+
+if TYPE_CHECKING:
+    from ganart_zoo.contract.condition import Condition, Style
+    from ganart_zoo.contract.models import (
+        Backbone,
+        Critic,
+        CriticOutput,
+        Generator,
+        LayerInfo,
+        Model,
+        StyleGenerator,
+        StyleTransfer,
+    )
+    from ganart_zoo.contract.rng import Rng, generator, randn
+    from ganart_zoo.contract.settings import Field, Settings, field_validator, model_validator
+    from ganart_zoo.contract.tensors import load_tensors
+
+_LAZY = {
+    **dict.fromkeys(("Condition", "Style"), "condition"),
+    **dict.fromkeys(
+        ("Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"), "models"
+    ),
+    **dict.fromkeys(("Rng", "generator", "randn"), "rng"),
+    **dict.fromkeys(("Field", "Settings", "field_validator", "model_validator"), "settings"),
+    "load_tensors": "tensors",
+}
+
+__all__ = [
+    "CAPABILITIES",
+    "KINDS",
+    "RESERVED_SETTINGS",
+    "AmbiguousModelError",
+    "Backbone",
+    "Condition",
+    "Critic",
+    "CriticOutput",
+    "Field",
+    "GanartError",
+    "Generator",
+    "ImageError",
+    "LayerInfo",
+    "Model",
+    "ModelError",
+    "ModelSpec",
+    "OfflineError",
+    "OnStep",
+    "PluginFaultError",
+    "Rng",
+    "RunEvent",
+    "Settings",
+    "SettingsError",
+    "StepEvent",
+    "Style",
+    "StyleGenerator",
+    "StyleTransfer",
+    "UnknownModelError",
+    "Use",
+    "Weights",
+    "WeightsError",
+    "WeightsFile",
+    "WeightsMissingError",
+    "did_you_mean",
+    "field_validator",
+    "generator",
+    "hookimpl",
+    "load_tensors",
+    "model_validator",
+    "randn",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
