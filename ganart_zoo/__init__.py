@@ -1,3 +1,42 @@
-"""ganart-zoo: a plugin-based model zoo for machine-made art."""
+"""ganart-zoo: a plugin-based model zoo for machine-made art.
+
+    from ganart_zoo import Zoo
+    model = Zoo().create("gatys")
+
+Importing this package loads neither torch nor pydantic nor any plugin; names load when first touched.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganart_zoo.contract import (
+        GanartError,
+        ModelSpec,
+        Use,
+        Weights,
+        WeightsFile,
+        hookimpl,
+    )
+    from ganart_zoo.registry import Zoo
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    **dict.fromkeys(("GanartError", "ModelSpec", "Use", "Weights", "WeightsFile", "hookimpl"), "contract"),
+    "Zoo": "registry",
+}
+
+__all__ = ["GanartError", "ModelSpec", "Use", "Weights", "WeightsFile", "Zoo", "__version__", "hookimpl"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -23,6 +23,7 @@ from ganart_zoo.contract.errors import (
 )
 from ganart_zoo.contract.events import OnStep, RunEvent, StepEvent
 from ganart_zoo.contract.hooks import hookimpl
+from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, RESERVED_SETTINGS, ModelSpec, Use, Weights, WeightsFile
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 _LAZY = {
     **dict.fromkeys(("Condition", "Style"), "condition"),
     **dict.fromkeys(
-        ("Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"), "models"
+        ("Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"),
+        "models",
     ),
     **dict.fromkeys(("Rng", "generator", "randn"), "rng"),
     **dict.fromkeys(("Field", "Settings", "field_validator", "model_validator"), "settings"),
@@ -71,6 +73,7 @@ __all__ = [
     "OfflineError",
     "OnStep",
     "PluginFaultError",
+    "Provenance",
     "Rng",
     "RunEvent",
     "Settings",

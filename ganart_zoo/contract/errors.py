@@ -1,7 +1,7 @@
 """Every exception that ganart-zoo raises on purpose.
 
-All derive from `GanartError`, so an embedder catches one name; the command line turns each into one line and exit code 2.
-A message names the thing, the value found, what was expected, and the next step.
+All derive from `GanartError`, so an embedder catches one name; the command line turns each into one line and exit code
+2. A message names the thing, the value found, what was expected, and the next step.
 """
 
 from __future__ import annotations

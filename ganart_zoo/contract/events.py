@@ -30,8 +30,8 @@ class StepEvent:
 
 
 OnStep = Callable[[StepEvent], "bool | None"]
-"""Called after each step. Only a returned `False` stops the work, which then returns its best result so far; an exception
-propagates."""
+"""Called after each step. Only a returned `False` stops the work, which then returns its best result so far; an
+exception propagates."""
 
 
 @dataclass(frozen=True)

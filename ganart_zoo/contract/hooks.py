@@ -7,8 +7,9 @@ A plugin is a distribution with one entry point in the group `ganart_zoo.plugins
     [project.entry-points."ganart_zoo.plugins"]
     mine = "ganart_mine"
 
-Every hook is optional. Arguments are only ever added, and an implementation takes just those it names. A hook that raises
-costs only its own plugin, and a function marked `@hookimpl` whose name is not below is a fault, for it would never be called.
+Every hook is optional. Arguments are only ever added, and an implementation takes just those it names. A hook that
+raises costs only its own plugin, and a function marked `@hookimpl` whose name is not below is a fault, for it would
+never be called.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def ganart_cli(group: click.Group) -> None:
 
 @_hookspec
 def ganart_run_event(event: RunEvent) -> None:
-    """Hear of a task's progress: started, saved, finished, stopped, failed. A listener that raises is logged once and dropped.
+    """Hear of a task's progress: started, saved, finished, stopped, failed. A listener that raises is logged once and
+    dropped.
 
     Args:
         event: What happened.

@@ -1,8 +1,8 @@
 """The interfaces of the four kinds of model, as base classes that a plugin derives from.
 
-They are classes and not protocols so that a release can add methods with defaults. Pictures are everywhere sRGB, NCHW, 0 black
-to 1 white, float32 (float64 for float64 models) whatever the compute dtype; differentiable paths never clamp and accept
-values outside. A call leaves no state on the model, so threads may share it.
+They are classes and not protocols so that a release can add methods with defaults. Pictures are everywhere sRGB, NCHW,
+0 black to 1 white, float32 (float64 for float64 models) whatever the compute dtype; differentiable paths never clamp
+and accept values outside. A call leaves no state on the model, so threads may share it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganart_zoo.contract.condition import Condition, Style
 from ganart_zoo.contract.errors import ModelError, SettingsError, did_you_mean
 from ganart_zoo.contract.events import OnStep
+from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.rng import Rng
 from ganart_zoo.contract.settings import Settings
 from ganart_zoo.contract.tensors import load_tensors
@@ -27,11 +28,14 @@ __all__ = ["Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Mode
 class Model(nn.Module):
     """What all kinds share: own and borrowed parts, and loading of weights.
 
-    A `Model` inside a `Model` is **borrowed** (it came through `uses`): it stays in eval mode and frozen under `train()` and
-    `requires_grad_()`, and its tensors are not part of `own_state()`. A model's own parts are plain `nn.Module`s.
+    A `Model` inside a `Model` is **borrowed** (it came through `uses`): it stays in eval mode and frozen under
+    `train()` and `requires_grad_()`, and its tensors are not part of `own_state()`. A model's own parts are plain
+    `nn.Module`s.
     """
 
     kind: ClassVar[str]
+    provenance: Provenance | None = None
+    """Set by `Zoo.create`; None for a model built by hand."""
 
     def borrowed(self) -> dict[str, Model]:
         """Return the models this one is built on, by their path inside it."""
@@ -85,7 +89,9 @@ class Model(nn.Module):
             WeightsError: A file is damaged.
         """
         if len(files) != 1:
-            raise ModelError(f"{type(self).__name__} takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
+            raise ModelError(
+                f"{type(self).__name__} takes one weights file, got {len(files)}: {', '.join(sorted(files))}"
+            )
         (path,) = files.values()
         self.load_own_state(load_tensors(path))
 
@@ -117,7 +123,7 @@ class Generator(Model):
     """Shape of one latent, without the batch axis."""
 
     def sample_latents(self, n: int, *, rng: Rng = None, options: Settings | None = None) -> Tensor:
-        """Return latents `[n, *latent_shape]`; the same for a seed whatever the device or batch size (`contract.randn`)."""
+        """Return latents `[n, *latent_shape]`, drawn with `contract.randn` so that seeds agree everywhere."""
         raise NotImplementedError
 
     def forward(
@@ -142,7 +148,7 @@ class Generator(Model):
 
 
 class StyleGenerator(Generator):
-    """A generator with an intermediate style space: latents are mapped to ws, one for each layer, which can be mixed."""
+    """A generator with an intermediate style space: latents map to ws, one a layer, which can be mixed."""
 
     num_ws: int
     """Layers that take a style."""
@@ -250,7 +256,9 @@ class Backbone(Model):
         for name in layers:
             if name not in self.layers:
                 near = did_you_mean(name, self.layers)
-                raise SettingsError(f"layer {name!r} is not in {type(self).__name__}; it has {', '.join(self.layers)}{near}")
+                raise SettingsError(
+                    f"layer {name!r} is not in {type(self).__name__}; it has {', '.join(self.layers)}{near}"
+                )
         return tuple(layers)
 
     def role_layers(self, role: str, layers: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -262,5 +270,7 @@ class Backbone(Model):
         if layers is not None:
             return self.check_layers(layers)
         if role not in self.taps:
-            raise SettingsError(f"{type(self).__name__} names no layers for the role {role!r}; it has {', '.join(self.taps)}")
+            raise SettingsError(
+                f"{type(self).__name__} names no layers for the role {role!r}; it has {', '.join(self.taps)}"
+            )
         return tuple(self.taps[role])

@@ -49,7 +49,9 @@ def randn(
         raise SettingsError(f"rng: {len(rows)} generators for {n} rows; give one generator, or one a row")
     for source in rows:
         if source is not None and source.device.type != "cpu":
-            raise SettingsError(f"rng: a generator is on {source.device}; noise is drawn on the CPU so that seeds agree")
+            raise SettingsError(
+                f"rng: a generator is on {source.device}; noise is drawn on the CPU so that seeds agree"
+            )
     noise = torch.empty((n, *row), dtype=torch.float32)
     for target, source in zip(noise, rows, strict=True):
         # A draw of fewer than 16 values follows another stream than a longer one: always draw at least 16.

@@ -1,7 +1,8 @@
 """What a plugin declares: models, the weights that exist for them, and the models they are built on. Torch-free.
 
-Declarations never raise while they are being made: a constructor normalises what it is given, and `problems()` lists, one
-line each, what is wrong. So the registry judges each spec alone, and one bad spec does not cost a plugin the others.
+Declarations never raise while they are being made: a constructor normalises what it is given, and `problems()` lists,
+one line each, what is wrong. So the registry judges each spec alone, and one bad spec does not cost a plugin the
+others.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-RESERVED_SETTINGS = frozenset({"weights", "device", "dtype", "fetch", "rng", "on_step"})
+RESERVED_SETTINGS = frozenset({"model", "part", "weights", "device", "dtype", "fetch", "rng", "on_step"})
 """Names that `Zoo.create` and model calls take themselves; no config, option or `uses` key may have them."""
 
 FORMATS = ("safetensors", "torch")
@@ -130,7 +131,7 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """A named variant: the files, and the config they need (it overrides the defaults; the caller may not contradict it)."""
+    """A named variant: the files, and the config they need, which the caller may not contradict."""
 
     name: str
     files: tuple[WeightsFile, ...] = ()
@@ -185,7 +186,8 @@ class ModelSpec:
     """One model that a plugin offers. Everything the registry can say of it before it is imported.
 
     Example:
-        >>> spec = ModelSpec(name="blur", kind="style_transfer", summary="Blurs.", license="MIT", factory="mine.model:Blur")
+        >>> spec = ModelSpec(name="blur", kind="style_transfer", summary="Blurs.", license="MIT",
+        factory="mine.model:Blur")
         >>> spec.problems()
         []
         >>> ModelSpec(name="blur", kind="filter", summary="Blurs.", license="MIT", factory="mine.model:Blur").problems()
@@ -246,7 +248,9 @@ class ModelSpec:
             found += variant.problems() if isinstance(variant, Weights) else [f"{variant!r} is not a Weights"]
         names = [variant.name for variant in self.weights if isinstance(variant, Weights)]
         found += [f"two weights are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
-        if self.paper is not None and not (isinstance(self.paper, str) and self.paper.startswith(("https://", "http://"))):
+        if self.paper is not None and not (
+            isinstance(self.paper, str) and self.paper.startswith(("https://", "http://"))
+        ):
             found.append(f"paper is {self.paper!r}, expected a URL")
         return found
 

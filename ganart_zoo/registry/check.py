@@ -1,0 +1,101 @@
+"""Checks what a model's declaration points at, without importing torch: for `Zoo.check` and `ganart doctor`."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganart_zoo.contract.errors import AmbiguousModelError, PluginFaultError, UnknownModelError
+from ganart_zoo.registry.discovery import Fault
+from ganart_zoo.registry.names import Entry
+from ganart_zoo.registry.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from ganart_zoo.registry.zoo import Zoo
+
+__all__ = ["check_entry"]
+
+
+def check_entry(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
+    """Yield a fault for each thing the declaration names that is not there.
+
+    The factory's module is found and read, not imported, since it may import torch; settings modules are imported.
+    """
+
+    def fault(stage: str, cause: str) -> Fault:
+        return entry.plugin.candidate.fault(stage, cause, entry.spec.name)
+
+    if missing := _missing(entry.spec.factory):
+        yield fault("factory", missing)
+    try:
+        ModelSettings(entry)
+    except PluginFaultError as error:
+        yield error.fault
+    for key, use in entry.spec.uses.items():
+        if use.default is None:
+            continue
+        try:
+            used = zoo.entry(use.default)
+        except (UnknownModelError, AmbiguousModelError) as error:
+            yield fault("uses", f"default of {key!r}: {error}")
+            continue
+        if used.spec.kind != use.kind:
+            yield fault("uses", f"default of {key!r} is {use.default}, a {used.spec.kind}, expected a {use.kind}")
+
+
+def _missing(path: str) -> str:
+    """Say what of `"module:Name"` does not exist, or nothing."""
+    module, _, attribute = path.partition(":")
+    spec = _find(module)
+    if spec is None:
+        return f"there is no module {module!r}"
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return ""  # a compiled module: only importing it would tell
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes())
+    except (SyntaxError, ValueError) as error:
+        return f"{module} cannot be parsed: {type(error).__name__}: {error}"
+    names = set(_bound_names(tree.body))
+    first = attribute.split(".")[0]
+    if first in names or "*" in names or "__getattr__" in names:
+        return ""
+    return f"module {module!r} has no {first!r}"
+
+
+def _find(module: str) -> ModuleSpec | None:
+    """Find a module by name without importing its parents."""
+    if getattr(sys.modules.get(module), "__spec__", None) is not None:
+        return sys.modules[module].__spec__
+    parent, _, _ = module.rpartition(".")
+    search: list[str] | None = None
+    if parent:
+        above = _find(parent)
+        if above is None or above.submodule_search_locations is None:
+            return None
+        search = list(above.submodule_search_locations)
+        return PathFinder.find_spec(module, search)
+    for finder in sys.meta_path:  # editable installs bring finders of their own
+        if (found := finder.find_spec(module, None)) is not None:
+            return found
+    return None
+
+
+def _bound_names(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the names that module-level statements bind, "*" for a star import."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
+        else:
+            for branch in ("body", "orelse", "finalbody"):
+                yield from _bound_names(getattr(node, branch, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _bound_names(handler.body)

@@ -1,0 +1,252 @@
+"""Finds plugins, one at a time, so that a broken one costs only itself. Torch-free.
+
+A plugin passes four stages: metadata (its entry point), api (the range of ganart-zoo it asks for, read before any of
+its code runs), import, and hooks (their names and arguments). Its models pass two more: models (the hook runs) and
+spec (each declaration alone). What goes wrong becomes a `Fault`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, EntryPoint, distributions
+from types import ModuleType
+from typing import Any
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ganart_zoo.contract import hooks
+from ganart_zoo.contract.errors import PluginFaultError
+from ganart_zoo.contract.spec import ModelSpec
+
+__all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with one plugin."""
+
+    plugin: str
+    distribution: str
+    stage: str
+    """metadata, api, import, hooks, models, spec, settings, uses, factory, weights, or the name of a hook."""
+    cause: str
+    """One line."""
+    model: str | None = None
+    """The model concerned, where it is one."""
+    traceback: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        about = f" for model {self.model!r}" if self.model else ""
+        return f"plugin {self.plugin!r} (distribution {self.distribution}) failed at {self.stage}{about}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plugin known by its metadata, not yet imported."""
+
+    name: str
+    distribution: str
+    """Normalised: lower case, hyphens."""
+    version: str
+    target: Any
+    """An `EntryPoint`; or a module or object given to `Zoo(plugins=[...])`."""
+    requires: tuple[str, ...] = ()
+
+    def fault(self, stage: str, cause: str | BaseException, model: str | None = None) -> Fault:
+        """Return a fault of this plugin; an exception gives its one line and its traceback."""
+        if isinstance(cause, BaseException):
+            # A limit keeps the trace of an endless recursion readable.
+            trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__, limit=-40))
+            return Fault(self.name, self.distribution, stage, one_line(cause), model, trace)
+        return Fault(self.name, self.distribution, stage, cause, model)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that was imported and whose hooks are in order."""
+
+    candidate: Candidate
+    hooks: pluggy.HookRelay = field(repr=False)
+    """Calls this plugin's hooks and no other's."""
+    import_seconds: float
+
+    @property
+    def name(self) -> str:
+        """The entry point's name."""
+        return self.candidate.name
+
+    @property
+    def distribution(self) -> str:
+        """The normalised name of the distribution, the first half of its models' canonical names."""
+        return self.candidate.distribution
+
+    @property
+    def version(self) -> str:
+        """The distribution's version."""
+        return self.candidate.version
+
+    def implements(self, hook: str) -> bool:
+        """Say whether the plugin has this hook."""
+        return bool(getattr(self.hooks, hook).get_hookimpls())
+
+
+def one_line(error: BaseException) -> str:
+    """Return `"Type: message"` on one line, also for an exception whose own text fails."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # a plugin's exception class may be broken too
+        message = "(its message could not be read)"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def candidates(given: Iterable[Any] | None = None) -> Iterator[Candidate | Fault]:
+    """Yield what could be loaded: installed entry points, or just the modules and objects `given`."""
+    if given is not None:
+        yield from map(_given, given)
+        return
+    seen: set[str] = set()
+    for distribution in distributions():
+        points = [point for point in distribution.entry_points if point.group == hooks.ENTRY_POINT_GROUP]
+        if not points:
+            continue
+        name = canonicalize_name(distribution.metadata["Name"] or "unnamed")
+        if (
+            name in seen
+        ):  # an editable install and its source tree describe one distribution; the first on the path wins
+            continue
+        seen.add(name)
+        first, *rest = points
+        yield _installed(distribution, name, first)
+        if rest:
+            extra = ", ".join(point.name for point in rest)
+            yield Fault(
+                first.name, name, "metadata", f"declares {len(points)} entry points, expected one; ignored: {extra}"
+            )
+
+
+def _installed(distribution: Distribution, name: str, point: EntryPoint) -> Candidate:
+    return Candidate(point.name, name, distribution.version or "0", point, tuple(distribution.requires or ()))
+
+
+def _given(plugin: Any) -> Candidate:
+    name = str(getattr(plugin, "__name__", type(plugin).__name__)).rpartition(".")[2]
+    version = str(getattr(plugin, "__version__", "0"))
+    return Candidate(name, canonicalize_name(name.strip("_") or name), version, plugin)
+
+
+def load(candidate: Candidate, api_version: str) -> Plugin:
+    """Import one plugin and check its hooks.
+
+    Args:
+        candidate: From `candidates`.
+        api_version: The version of ganart-zoo that its requirement must admit.
+
+    Raises:
+        PluginFaultError: With the fault; `KeyboardInterrupt` alone passes through as itself.
+    """
+    installed = isinstance(candidate.target, EntryPoint)
+    if installed and (refusal := _api_refusal(candidate.requires, api_version)):
+        raise PluginFaultError(candidate.fault("api", refusal))
+    start = time.perf_counter()
+    try:
+        module = _import(candidate.target) if installed else candidate.target
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may call sys.exit while it is imported
+        raise PluginFaultError(candidate.fault("import", error)) from error
+    seconds = time.perf_counter() - start
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
+    try:
+        known = {name for name in vars(hooks) if name.startswith("ganart_")}
+        for name in dir(module):
+            if manager.parse_hookimpl_opts(module, name) is not None and name not in known:
+                raise PluginFaultError(
+                    candidate.fault("hooks", f"hook {name!r} is unknown, expected one of {', '.join(sorted(known))}")
+                )
+        manager.register(module, name=candidate.name)
+    except PluginFaultError:
+        raise
+    except Exception as error:
+        raise PluginFaultError(candidate.fault("hooks", error)) from error
+    return Plugin(candidate, manager.hook, seconds)
+
+
+def _import(point: EntryPoint) -> Any:
+    module: ModuleType = importlib.import_module(point.module)
+    target: Any = module
+    for attribute in point.attr.split(".") if point.attr else ():
+        target = getattr(target, attribute)
+    return target
+
+
+def _api_refusal(requires: Iterable[str], api_version: str) -> str:
+    """Say why the plugin's declared range does not admit this ganart-zoo, or nothing."""
+    asked: list[Requirement] = []
+    for text in requires:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if canonicalize_name(requirement.name) == "ganart-zoo" and (
+            requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ):
+            asked.append(requirement)
+    if not asked or not any(requirement.specifier for requirement in asked):
+        major, minor, *_ = api_version.split(".")
+        return f"declares no range for ganart-zoo; it must depend on 'ganart-zoo>={major}.{minor}' with an upper bound"
+    for requirement in asked:
+        if not requirement.specifier.contains(api_version, prereleases=True):
+            return f"asks for {requirement}, and this is ganart-zoo {api_version}; install another version of it"
+    return ""
+
+
+def models(plugin: Plugin) -> Iterator[ModelSpec | Fault]:
+    """Yield the sound specs of a plugin, and a fault for each unsound one; those before a failure survive it."""
+    if not plugin.implements("ganart_models"):
+        return
+    fault = plugin.candidate.fault
+    seen: set[str] = set()
+    try:
+        results = plugin.hooks.ganart_models()
+        if not results:  # pluggy drops None
+            yield fault("models", "ganart_models returned None, expected an iterable of ModelSpec")
+            return
+        (result,) = results
+        if isinstance(result, (ModelSpec, str, bytes, dict)):
+            yield fault(
+                "models", f"ganart_models returned a {type(result).__name__}, expected an iterable of ModelSpec"
+            )
+            return
+        for spec in result:
+            yield from _judge(plugin, spec, seen)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        yield fault("models", error)
+
+
+def _judge(plugin: Plugin, spec: Any, seen: set[str]) -> Iterator[ModelSpec | Fault]:
+    fault = plugin.candidate.fault
+    if not isinstance(spec, ModelSpec):
+        yield fault("spec", f"{type(spec).__name__} {spec!r:.60} is not a ModelSpec")
+        return
+    name = str(spec.name)
+    try:
+        problems = spec.problems()
+    except Exception as error:
+        yield fault("spec", error, name)
+        return
+    if not problems and name in seen:
+        problems = [f"the plugin already has a model named {name!r}"]
+    if problems:
+        yield fault("spec", "; ".join(problems), name)
+    else:
+        seen.add(name)
+        yield spec

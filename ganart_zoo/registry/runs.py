@@ -1,0 +1,74 @@
+"""Run folders: a finished training run is itself a model. Torch-free.
+
+`RUN/config.json` names, under `parts`, each network's model, config and uses as its `Provenance` gives them, and
+`RUN/<part>.safetensors` holds that network's own state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganart_zoo.contract.errors import ModelError
+from ganart_zoo.contract.provenance import Provenance
+
+__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "read_part"]
+
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """One network of a run: how to build it, and the file of its own state."""
+
+    model: str
+    config: Mapping[str, Any]
+    uses: Mapping[str, Any]
+    """In the form that `Zoo.create` takes."""
+    file: Path
+
+
+def describe_parts(parts: Mapping[str, Provenance]) -> dict[str, Any]:
+    """Return what a run's `config.json` must hold so that `read_part` finds its networks again."""
+    return {"format": RUN_FORMAT, "parts": {name: provenance.to_json() for name, provenance in parts.items()}}
+
+
+def read_part(run: Path, part: str) -> RunPart:
+    """Read how to build one network of a run.
+
+    Args:
+        run: The folder.
+        part: "generator" or "critic".
+
+    Raises:
+        ModelError: It is not a run folder, or has no such part.
+    """
+    config = run / "config.json"
+    if not run.is_dir():
+        raise ModelError(f"{run} is not a folder; a run is a folder with config.json in it")
+    try:
+        described = json.loads(config.read_text(encoding="utf-8"))
+        format_found, parts = described["format"], described["parts"]
+    except FileNotFoundError:
+        raise ModelError(f"{run} has no config.json, so it is not a run; runs are made by ganart train") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{config} cannot be read as a run's config: {type(error).__name__}: {error}") from None
+    if format_found != RUN_FORMAT:
+        raise ModelError(f"{config} has format {format_found!r}, expected {RUN_FORMAT}; it was made by another version")
+    if part not in parts:
+        raise ModelError(f"{run} has no part {part!r}; it has {', '.join(parts)}")
+    found = parts[part]
+    uses = {key: _as_setting(used) for key, used in found.get("uses", {}).items()}
+    if unknown := [key for key, used in uses.items() if used is None]:
+        raise ModelError(f"{config}: {', '.join(unknown)} of {part} was built by hand; pass it as a live model")
+    return RunPart(found["model"], found.get("config", {}), uses, run / f"{part}.safetensors")
+
+
+def _as_setting(used: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if used is None:
+        return None
+    nested = {key: _as_setting(inner) for key, inner in used.get("uses", {}).items()}
+    return {"model": used["model"], "weights": used["weights"], **used.get("config", {}), **nested}

@@ -1,0 +1,135 @@
+"""Config and options of a model: loaded from its declaration, checked, explained. Imports pydantic when used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ganart_zoo.contract.errors import PluginFaultError, SettingsError, did_you_mean
+from ganart_zoo.contract.spec import RESERVED_SETTINGS
+from ganart_zoo.registry.names import Entry
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["ModelSettings", "load_object", "validate"]
+
+
+def load_object(entry: Entry, path: str, stage: str) -> Any:
+    """Import `"module:Name"` of a plugin.
+
+    Raises:
+        PluginFaultError: It cannot be imported; the fault names `stage`.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        target: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            target = getattr(target, part)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginFaultError(entry.plugin.candidate.fault(stage, error, entry.spec.name)) from error
+    return target
+
+
+class ModelSettings:
+    """The three kinds of setting a model takes, in one namespace: config, options, and the models it uses."""
+
+    def __init__(self, entry: Entry) -> None:
+        """Import the model's settings classes.
+
+        Raises:
+            PluginFaultError: A class is missing, is no pydantic model, allows unknown keys, or a name is used twice.
+        """
+        from ganart_zoo.contract.settings import Settings
+
+        self.entry = entry
+        spec = entry.spec
+        self.config_class: type[BaseModel] = self._load("config") if spec.config else Settings
+        self.options_class: type[BaseModel] = self._load("options") if spec.options else Settings
+        self._check_names()
+
+    @property
+    def config_names(self) -> tuple[str, ...]:
+        """Fields of the config."""
+        return tuple(self.config_class.model_fields)
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Fields of the options."""
+        return tuple(self.options_class.model_fields)
+
+    def sort(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Split `values` into what `Zoo.create` takes (config and uses) and what a call takes (options).
+
+        Raises:
+            SettingsError: A name is neither; the message gives near misses.
+        """
+        for_create = {*self.config_names, *self.entry.spec.uses}
+        for name in values:
+            if name not in for_create and name not in self.option_names:
+                raise self.unknown(name)
+        return (
+            {name: value for name, value in values.items() if name in for_create},
+            {name: value for name, value in values.items() if name not in for_create},
+        )
+
+    def unknown(self, name: str) -> SettingsError:
+        """Return the error for a setting that this model does not have."""
+        known = [*self.config_names, *self.option_names, *self.entry.spec.uses]
+        hint = did_you_mean(name, known) or (f"; it has {', '.join(known)}" if known else "; it has none")
+        return SettingsError(f"{self.entry.canonical} has no setting {name!r}{hint}")
+
+    def _load(self, role: str) -> type[BaseModel]:
+        from pydantic import BaseModel
+
+        path = getattr(self.entry.spec, role)
+        found = load_object(self.entry, path, "settings")
+        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+            raise self._fault(f"{role} {path!r} is not a pydantic model")
+        if found.model_config.get("extra") != "forbid":
+            raise self._fault(f"{role} {path!r} allows unknown keys; derive it from ganart_zoo.contract.Settings")
+        return found
+
+    def _check_names(self) -> None:
+        owners: dict[str, str] = dict.fromkeys(RESERVED_SETTINGS, "a reserved word")
+        for role, names in (
+            ("config", self.config_names),
+            ("options", self.option_names),
+            ("uses", tuple(self.entry.spec.uses)),
+        ):
+            for name in names:
+                if name in owners:
+                    raise self._fault(f"{name!r} of {role} is also {owners[name]}; rename it")
+                owners[name] = f"in {role}"
+
+    def _fault(self, cause: str) -> PluginFaultError:
+        return PluginFaultError(self.entry.plugin.candidate.fault("settings", cause, self.entry.spec.name))
+
+
+def validate(settings_class: type[BaseModel], values: Mapping[str, Any], owner: str) -> Any:
+    """Return a checked instance of `settings_class`.
+
+    Raises:
+        SettingsError: One line that names each setting, its value and what was expected.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return settings_class(**values)
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False):
+            name = ".".join(map(str, detail["loc"]))
+            message = detail["msg"]
+            if detail["type"] == "extra_forbidden":
+                problems.append(f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}")
+            elif not name:
+                problems.append(message.removeprefix("Value error, "))
+            else:
+                expected = message.removeprefix("Value error, ")
+                expected = expected.removeprefix("Input should be ")
+                problems.append(f"{name} is {detail['input']!r}, expected {expected}")
+        raise SettingsError(f"{owner}: {'; '.join(problems)}") from None

@@ -1,0 +1,260 @@
+"""The registry: an ordinary object that knows what plugins offer, and builds it. Torch-free until `create`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+
+import ganart_zoo
+from ganart_zoo.contract.errors import PluginFaultError, SettingsError, did_you_mean
+from ganart_zoo.contract.events import RunEvent
+from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
+from ganart_zoo.registry import discovery
+from ganart_zoo.registry.discovery import Fault, Plugin
+from ganart_zoo.registry.names import Entry, NameTable
+from ganart_zoo.registry.settings import ModelSettings, validate
+
+if TYPE_CHECKING:
+    import torch
+
+    from ganart_zoo.contract.models import Model
+    from ganart_zoo.registry.weights import WeightsStore
+
+__all__ = ["Zoo"]
+
+_log = logging.getLogger("ganart_zoo")
+
+
+class Zoo:
+    """All models that the installed plugins offer.
+
+    Two can live in one process. Reading is thread-safe. A plugin that breaks becomes a `Fault` in `faults`, and the
+    rest works.
+
+    Args:
+        plugins: Modules or objects with hooks, in place of discovery: for tests and embedders.
+        strict: Raise on the first fault.
+        disabled: Distributions or entry points to leave out; default: the comma-separated `GANART_DISABLE_PLUGINS`.
+        store: Where weights are kept; default: `WeightsStore()`.
+
+    Raises:
+        PluginFaultError: With `strict`, a plugin is faulty.
+
+    Example:
+        >>> zoo = Zoo(plugins=[])
+        >>> zoo.list(kind="generator")
+        ()
+    """
+
+    def __init__(
+        self,
+        *,
+        plugins: Iterable[Any] | None = None,
+        strict: bool = False,
+        disabled: Iterable[str] | None = None,
+        store: WeightsStore | None = None,
+    ) -> None:
+        if disabled is None:
+            disabled = os.environ.get("GANART_DISABLE_PLUGINS", "").split(",")
+        denied = {canonicalize_name(name.strip()) for name in disabled if name.strip()}
+        self._strict = strict
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._deaf: set[str] = set()
+        self._store = store
+        found: list[Plugin] = []
+        skipped: list[str] = []
+        entries: list[Entry] = []
+        for candidate in discovery.candidates(plugins):
+            if isinstance(candidate, Fault):
+                self._record(candidate)
+                continue
+            if {candidate.distribution, canonicalize_name(candidate.name)} & denied:
+                skipped.append(candidate.distribution)
+                continue
+            try:
+                plugin = discovery.load(candidate, ganart_zoo.__version__)
+            except PluginFaultError as error:
+                self._record(error.fault, error)
+                continue
+            found.append(plugin)
+            for item in discovery.models(plugin):
+                if isinstance(item, Fault):
+                    self._record(item)
+                else:
+                    entries.append(Entry(item, plugin))
+        self.plugins: tuple[Plugin, ...] = tuple(found)
+        """Those that loaded."""
+        self.disabled: tuple[str, ...] = tuple(skipped)
+        """Distributions that the deny list left out."""
+        self._names = NameTable(entries)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is known to be wrong, in the order it was found; building a model can add to it."""
+        with self._lock:
+            return tuple(self._faults)
+
+    @property
+    def store(self) -> WeightsStore:
+        """The weights on this machine."""
+        if self._store is None:
+            from ganart_zoo.registry.weights import WeightsStore
+
+            self._store = WeightsStore()
+        return self._store
+
+    def list(
+        self, *, kind: str | None = None, capability: str | None = None, plugin: str | None = None
+    ) -> tuple[Entry, ...]:
+        """Return the models by canonical name, filtered.
+
+        Raises:
+            SettingsError: The kind or capability is not one there is.
+        """
+        if kind is not None and kind not in KINDS:
+            raise SettingsError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+        if capability is not None and capability not in CAPABILITIES and not capability.startswith("x-"):
+            near = did_you_mean(capability, CAPABILITIES) or f"; there are {', '.join(CAPABILITIES)}"
+            raise SettingsError(f"capability {capability!r} is unknown{near}")
+        return tuple(
+            entry
+            for entry in self._names.entries
+            if (kind is None or entry.spec.kind == kind)
+            and (capability is None or capability in entry.spec.capabilities)
+            and (plugin is None or canonicalize_name(plugin) == entry.plugin.distribution)
+        )
+
+    def entry(self, name: str) -> Entry:
+        """Return the model called `name` (canonical, or short while unique), with its plugin.
+
+        Raises:
+            UnknownModelError, AmbiguousModelError: See `NameTable.find`.
+        """
+        return self._names.find(name)
+
+    def spec(self, name: str) -> ModelSpec:
+        """Return the declaration of the model called `name`."""
+        return self.entry(name).spec
+
+    def display_name(self, entry: Entry) -> str:
+        """Return the shortest name that means this model."""
+        return self._names.shortest(entry)
+
+    def settings(self, name: str) -> ModelSettings:
+        """Return the config and options classes of a model, for help, schemas and checks.
+
+        Raises:
+            PluginFaultError: The plugin's settings are broken.
+        """
+        try:
+            return ModelSettings(self.entry(name))
+        except PluginFaultError as error:
+            self._record(error.fault, error)
+            raise
+
+    def options(self, name: str, **values: Any) -> Any:
+        """Return checked options for a call of the model, an instance of its options class.
+
+        Raises:
+            SettingsError: One is unknown or out of range.
+        """
+        settings = self.settings(name)
+        for key in values:
+            if key not in settings.option_names:
+                raise settings.unknown(key)
+        return validate(settings.options_class, values, settings.entry.canonical)
+
+    def create(
+        self,
+        model: str | Path,
+        *,
+        part: str = "generator",
+        weights: str | Path | None = "default",
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        fetch: bool = False,
+        **settings: Any,
+    ) -> Model:
+        """Build a model, ready to call: in eval mode, frozen, on its device.
+
+        Args:
+            model: A name; or the `Path` of a run folder.
+            part: Which network of a run: "generator" or "critic".
+            weights: A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model.
+            device: Where it goes.
+            dtype: Its compute type; None for float32. Pictures stay float32.
+            fetch: Download missing weights, of this model and of those it uses.
+            **settings: Fields of its config, and keys of its `uses`: a name,
+                `{"model": ..., "weights": ..., **settings}`, or a live model.
+
+        Raises:
+            UnknownModelError, AmbiguousModelError: The name.
+            SettingsError: A setting is unknown or out of range.
+            WeightsMissingError: Weights are not on this machine and `fetch` is off.
+            WeightsError: A file is damaged or could not be fetched.
+            PluginFaultError: The plugin broke; the fault is recorded too.
+        """
+        from ganart_zoo.registry.build import Builder
+
+        builder = Builder(self, _device(device), dtype, fetch)
+        try:
+            if isinstance(model, Path):
+                return builder.run(model, part, settings)
+            return builder.build(model, weights, settings)
+        except PluginFaultError as error:
+            self._record(error.fault, error)
+            raise
+
+    def emit(self, event: RunEvent) -> None:
+        """Tell every plugin that listens. A listener that raises is logged once and dropped."""
+        for plugin in self.plugins:
+            if plugin.distribution in self._deaf or not plugin.implements("ganart_run_event"):
+                continue
+            try:
+                plugin.hooks.ganart_run_event(event=event)
+            except Exception as error:
+                with self._lock:
+                    self._deaf.add(plugin.distribution)
+                fault = plugin.candidate.fault("ganart_run_event", error)
+                self._record(fault, PluginFaultError(fault))
+                _log.warning("%s; it will hear no more events", fault)
+
+    def check(self) -> tuple[Fault, ...]:
+        """Look deeper, without torch: do factories, settings and used models exist? Return what is new in `faults`."""
+        from ganart_zoo.registry.check import check_entry
+
+        before = len(self.faults)
+        for entry in self._names.entries:
+            for fault in check_entry(self, entry):
+                self._record(fault, PluginFaultError(fault))
+        return self.faults[before:]
+
+    def _record(self, fault: Fault, error: PluginFaultError | None = None) -> None:
+        with self._lock:
+            if fault not in self._faults:
+                self._faults.append(fault)
+        if self._strict:
+            raise error or PluginFaultError(fault)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    import torch
+
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise SettingsError(
+            f"device is {device!r}, expected 'cpu' or 'cuda[:index]': {error}".splitlines()[0]
+        ) from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"device is {device!r}, and this machine has no usable CUDA device; use 'cpu'")
+    if found.type == "cuda" and found.index is not None and found.index >= torch.cuda.device_count():
+        raise SettingsError(f"device is {device!r}, and this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return found
