@@ -120,7 +120,7 @@ class Builder:
             model = self._below(asked["model"], {name: value for name, value in asked.items() if name != "model"})
         else:
             raise SettingsError(
-                f"{entry.canonical}: {key} is {asked!r:.80}, expected a name, {{'model': ..., 'weights': ...}} or a model"
+                f"{entry.canonical}: {key} is {asked!r:.80}, expected a name, a mapping with 'model', or a live model"
             )
         if not isinstance(model, _BASE_CLASSES[use.kind]):
             raise SettingsError(f"{entry.canonical}: {key} is a {model.kind}, expected a {use.kind}")
