@@ -1,0 +1,117 @@
+"""Weights from the Hugging Face Hub: one pinned commit, safetensors and config only, through the door of all downloads.
+
+A listing and plain downloads do it, so the `huggingface_hub` package is not needed. Private and gated repositories are
+not supported: a user who may read one downloads it and passes the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ganart_zoo.contract.errors import SettingsError, WeightsError
+from ganart_zoo.registry.download import Progress, obtain, read_json
+from ganart_zoo.registry.weights import HUB_PREFIX
+
+__all__ = ["HubReference", "fetch_snapshot", "recorded_snapshot"]
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.safetensors|config\.json", re.ASCII)  # top level only, so no path can escape
+_RECORD = "hashes.json"
+
+
+@dataclass(frozen=True)
+class HubReference:
+    """`hub:org/name@<commit>`, taken apart."""
+
+    repository: str
+    commit: str
+
+    @classmethod
+    def parse(cls, text: str) -> HubReference:
+        """Return the reference that `text` writes.
+
+        Raises:
+            SettingsError: It is not of that form, or names a branch or tag, whose content can change.
+        """
+        repository, _, commit = text.removeprefix(HUB_PREFIX).partition("@")
+        if not _REPOSITORY.fullmatch(repository):
+            raise SettingsError(f"weights {text!r}: expected {HUB_PREFIX}org/name@<commit>")
+        if not _COMMIT.fullmatch(commit):
+            found = f"{commit!r} can change under you" if commit else "no commit is given"
+            raise SettingsError(
+                f"weights {text!r}: {found}; pin a commit, all 40 hex digits, {HUB_PREFIX}org/name@<commit>"
+            )
+        return cls(repository, commit)
+
+    def __str__(self) -> str:
+        return f"{HUB_PREFIX}{self.repository}@{self.commit}"
+
+    def folder(self, root: Path) -> Path:
+        """Where the snapshot is kept under `root`."""
+        return root / self.repository.replace("/", "--") / self.commit
+
+
+def recorded_snapshot(reference: HubReference, root: Path) -> Mapping[str, str] | None:
+    """Return `{file name: sha256}` of a snapshot fetched earlier, or None where it is not complete on this machine."""
+    folder = reference.folder(root)
+    try:
+        hashes: dict[str, str] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return hashes if all((folder / name).is_file() for name in hashes) else None
+
+
+def fetch_snapshot(
+    reference: HubReference, root: Path, *, parts: Path, progress: Progress | None = None
+) -> Mapping[str, str]:
+    """Fetch a snapshot's `*.safetensors` and `config.json`, and return `{file name: sha256}`, which is also kept.
+
+    The endpoint is `HF_ENDPOINT`, or the public hub. Large files must match the sha256 that it states for the commit.
+
+    Raises:
+        WeightsError: The repository has no safetensors there, or the transfer failed.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+    folder = reference.folder(root)
+    hashes: dict[str, str] = {}
+    for name, file in _listing(reference, endpoint).items():
+        lfs = file.get("lfs") or {}
+        hashes[name] = obtain(
+            [f"{endpoint}/{reference.repository}/resolve/{reference.commit}/{quote(name)}"],
+            folder / name,
+            part=parts / f"{reference.repository.replace('/', '--')}@{reference.commit}@{name}.part",
+            sha256=lfs.get("sha256"),
+            size=lfs.get("size", file.get("size")),
+            progress=progress,
+        )
+    record = folder / f"{_RECORD}.part"
+    record.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
+    record.replace(folder / _RECORD)
+    return hashes
+
+
+def _listing(reference: HubReference, endpoint: str) -> dict[str, Mapping[str, Any]]:
+    """What the hub says of the files we take, by name."""
+    url = f"{endpoint}/api/models/{reference.repository}/revision/{reference.commit}?blobs=true"
+    answer = read_json(url)
+    try:
+        commit, siblings = answer["sha"], {file["rfilename"]: file for file in answer["siblings"]}
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"{url}: the answer lists no files") from error
+    if commit != reference.commit:
+        raise WeightsError(f"{url}: the answer is about commit {commit}")
+    wanted = {name: file for name, file in siblings.items() if _WANTED.fullmatch(name)}
+    if not any(name.endswith(".safetensors") for name in wanted):
+        raise WeightsError(
+            f"{reference} has no *.safetensors at its top level, and nothing else is taken from the hub; "
+            "download what you need yourself and pass weights=PATH"
+        )
+    return wanted
