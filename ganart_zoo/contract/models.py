@@ -37,6 +37,11 @@ class Model(nn.Module):
     provenance: Provenance | None = None
     """Set by `Zoo.create`; None for a model built by hand."""
 
+    def __init__(self, config: Settings | None = None) -> None:
+        """Keep `config`, so that a model without parts needs no constructor of its own."""
+        super().__init__()
+        self.config = config
+
     def borrowed(self) -> dict[str, Model]:
         """Return the models this one is built on, by their path inside it."""
         found: dict[str, Model] = {}
