@@ -1,0 +1,73 @@
+# Two commands need nothing but Python, make and a compiler:  make demo  and  make test
+# Everything lives in .venv; a second call of any target reinstalls and rebuilds nothing that has not changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+KERNEL_SOURCES := $(shell find csrc -type f 2>/dev/null)
+PACKAGES := pyproject.toml setup.py constraints.txt $(wildcard plugins/*/pyproject.toml)
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize check-environment check-install clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+install: $(VENV)/.installed $(VENV)/.built  ## Make .venv with the core, the first-party plugins and the kernels
+
+# The editable install compiles nothing (a repeated one would recompile everything): build_ext does, when sources change.
+$(VENV)/.installed: $(PACKAGES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt torch "setuptools>=77" wheel ninja "pybind11>=2.13"
+	GANART_BUILD=0 $(PIP) install -c constraints.txt --no-build-isolation -e ".[test,lint,bench,docs,hub]" $(addprefix -e ./,$(PLUGINS))
+	touch $@
+
+$(VENV)/.built: $(KERNEL_SOURCES) setup.py $(VENV)/.installed
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+demo: install  ## Restyle a photo; leaves demo/ with the pictures and a contact sheet
+	$(BIN)/python examples/demo.py --out demo
+
+test: export GANART_BUILD = 1
+test: install check-environment lint cuda check-install docs pytest  ## Everything that CI runs
+
+pytest: install  ## The tests alone; ARGS="-k name" to choose
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install  ## ruff, and mypy (strict on contract/ and registry/)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## Benchmarks: JSON, a table and a picture under benchmarks/latest/
+	$(BIN)/ganart bench --out benchmarks/latest
+
+bench-compare: install  ## Hold benchmarks/latest/ against the last committed results
+	$(BIN)/ganart bench --compare benchmarks/latest
+
+docs: install  ## The documentation, into docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html
+
+cuda: install  ## Compile every .cu for sm_80 and sm_90a and fail on register spills; needs nvcc, no GPU
+	$(BIN)/python tools/compile_cuda.py
+
+sanitize: install  ## Op tests on kernels built with ASan and UBSan
+	$(BIN)/python tools/sanitize.py
+
+check-environment: install  ## Fail if torchvision or CUDA packages came in
+	$(BIN)/python tools/check_environment.py
+
+check-install: install  ## pip install the core and each plugin into fresh environments, with and without isolation
+	$(BIN)/python tools/check_install.py
+
+clean:  ## Remove what was built, not .venv
+	rm -rf build demo docs/_build benchmarks/latest
+	find ganart_zoo -name '*.so' -delete
+	rm -f $(VENV)/.built
