@@ -1,4 +1,4 @@
-"""A painting of our own, so that the demonstration needs no picture from elsewhere: brush strokes along a swirling flow.
+"""A painting of our own, so that the demonstration needs none from elsewhere: brush strokes along a swirling flow.
 
 Short strokes follow the curl of a smooth random field with a few vortices, coloured by the field's height: night blues,
 then green, then yellow light in the vortices. The same seed gives the same painting.

@@ -1,0 +1,91 @@
+"""Installs the core and each plugin as a user would, into a fresh environment, and checks what they get.
+
+Three installs, each with `pip install .` and `pip install ./plugins/<dist>`: in isolation, with kernels; without isolation, with
+kernels; and where the compiler is broken, which must install all the same and say why there are no kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+BUILD_REQUIREMENTS = ("torch", "setuptools>=77", "wheel", "ninja", "pybind11>=2.13")
+
+
+class Environment:
+    """A virtual environment, and a copy of the sources, so that nothing built in the checkout helps or is harmed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "source"
+        self.python = folder / "venv" / "bin" / "python"
+        listed = _run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
+        for name in filter(None, listed):
+            if (ROOT / name).is_file():
+                target = self.source / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes((ROOT / name).read_bytes())
+        _run(sys.executable, "-m", "venv", str(folder / "venv"))
+
+    def pip(self, *arguments: str, **variables: str) -> None:
+        """Run pip with `variables` added to the environment; its output shows only when it fails."""
+        _run(
+            str(self.python), "-m", "pip", "--disable-pip-version-check", "-q", *arguments, cwd=self.source, **variables
+        )
+
+    def install_all(self, *flags: str, **variables: str) -> None:
+        """Install the core, then each plugin by itself."""
+        for package in (".", *(f"./plugins/{path.name}" for path in sorted((self.source / "plugins").iterdir()))):
+            self.pip("install", "-c", str(CONSTRAINTS), *flags, package, **variables)
+
+    def ganart(self, *arguments: str) -> str:
+        """Run `ganart` in the repository's root, where a source tree without extension modules lies in wait."""
+        return _run(str(self.python), "-m", "ganart_zoo", *arguments, cwd=self.source)
+
+
+def _run(*command: str, cwd: Path | None = None, **variables: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} exited with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def _expect(native: bool, environment: Environment, label: str, start: float) -> None:
+    models = json.loads(environment.ganart("list", "--json"))
+    report = json.loads(environment.ganart("doctor", "--ops", "--json"))
+    if not models:
+        sys.exit(f"{label}: ganart list shows no models")
+    ops = report["ops"]
+    if bool(ops["native"]) is not native or (not native and not ops["reason"]):
+        sys.exit(f"{label}: expected native={native}, found {json.dumps(ops)[:800]}")
+    print(f"{label}: {len(models)} models, native={native}, {time.monotonic() - start:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Run the three installs; exit with what failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = Environment(Path(folder))
+        start = time.monotonic()
+        environment.install_all(PIP_CONSTRAINT=str(CONSTRAINTS), GANART_BUILD="1")
+        _expect(True, environment, "isolated", start)
+
+        environment.pip("install", "-c", str(CONSTRAINTS), *BUILD_REQUIREMENTS)
+        for label, native, variables in (
+            ("no isolation", True, {"GANART_BUILD": "1"}),
+            ("broken compiler", False, {"GANART_BUILD": "auto", "CC": "/nonexistent/cc", "CXX": "/nonexistent/c++"}),
+        ):
+            start = time.monotonic()
+            environment.pip("install", "--force-reinstall", "--no-deps", "--no-build-isolation", ".", **variables)
+            _expect(native, environment, label, start)
+
+
+if __name__ == "__main__":
+    main()
