@@ -1,0 +1,108 @@
+"""Weights files are read without running anything they say, and damage is told in one line."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ganart_zoo.contract.errors import WeightsError, WeightsMissingError
+from ganart_zoo.contract.tensors import load_tensors, weights_format
+
+STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 4), "steps": torch.tensor(7), "half": torch.ones(3).half()}
+
+
+@pytest.fixture(params=["safetensors", "torch", "torch legacy"])
+def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "weights.bin"  # no extension is believed
+    if request.param == "safetensors":
+        save_file(STATE, path)
+    else:
+        torch.save(OrderedDict(STATE), path, _use_new_zipfile_serialization=request.param == "torch")
+    return path
+
+
+def test_all_formats_give_the_same_tensors(saved: Path) -> None:
+    loaded = load_tensors(saved)
+    assert loaded.keys() == STATE.keys()
+    for name, tensor in STATE.items():
+        torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
+        assert loaded[name].device.type == "cpu"
+
+
+def test_parameters_come_back_as_plain_tensors(tmp_path: Path) -> None:
+    torch.save({"weight": torch.nn.Parameter(torch.ones(2))}, tmp_path / "net.pt")
+    (tensor,) = load_tensors(tmp_path / "net.pt", "torch").values()
+    assert type(tensor) is torch.Tensor
+    assert not tensor.requires_grad
+
+
+def test_another_format_than_declared_is_refused(saved: Path) -> None:
+    found = weights_format(saved)
+    wrong = {"safetensors": "torch", "torch": "safetensors"}[found]
+    with pytest.raises(WeightsError, match=f"is a {found} file, expected {wrong}$"):
+        load_tensors(saved, wrong)
+    with pytest.raises(WeightsError, match="'onnx', expected one of safetensors, torch"):
+        load_tensors(saved, "onnx")
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    witness = tmp_path / "ran"
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return Path.touch, (witness,)
+
+    torch.save({"weight": Trap()}, tmp_path / "new.pt")
+    torch.save({"weight": Trap()}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
+    for name in ("new.pt", "old.pt", "bare.pt"):
+        with pytest.raises(WeightsError, match="refused") as caught:
+            load_tensors(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 5, 9, 40, 150, -1])
+def test_a_truncated_file_is_one_clear_line(saved: Path, keep: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match=str(saved)) as caught:
+        load_tensors(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_safetensors_header_that_lies_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file(STATE, path)
+    path.write_bytes(b"\xff" * 7 + b"\x7f" + path.read_bytes()[8:])
+    with pytest.raises(WeightsError, match="damaged safetensors"):
+        load_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"state_dict": {"weight": torch.ones(1)}, "epoch": 3}, "no tensors under 'state_dict', 'epoch'$"),
+        ([torch.ones(1)], "holds a list"),
+        ({0: torch.ones(1)}, "no tensors under 0$"),
+    ],
+)
+def test_other_than_a_flat_state_dict_is_refused(tmp_path: Path, value: Any, reason: str) -> None:
+    torch.save(value, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=reason):
+        load_tensors(tmp_path / "net.pt")
+
+
+def test_no_file_and_no_weights_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissingError, match="does not exist"):
+        load_tensors(tmp_path / "absent.safetensors")
+    with pytest.raises(WeightsError, match="cannot read"):
+        load_tensors(tmp_path)
+    (tmp_path / "page.safetensors").write_text("<!doctype html>")
+    with pytest.raises(WeightsError, match="neither"):
+        load_tensors(tmp_path / "page.safetensors")
