@@ -1,7 +1,7 @@
 """Installs the core and each plugin as a user would, into a fresh environment, and checks what they get.
 
-Three installs, each with `pip install .` and `pip install ./plugins/<dist>`: in isolation, with kernels; without isolation, with
-kernels; and where the compiler is broken, which must install all the same and say why there are no kernels.
+Three installs: the core and the plugins in isolation; the core without isolation; and the core with a broken
+compiler, which must install all the same and say why there are no kernels.
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""The README plugin is installed as printed, and runs; the documentation names every hook, command and variable."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganart_zoo.contract import hooks
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^`(?P<path>[\w./]+)`.*?:\n\n```\w+\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def halftone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to put on the path, with the README's plugin pip-installed into it."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
+    section = README.partition("## Write a plugin")[2].partition("\n## ")[0]
+    files = {match["path"]: match["code"] for match in BLOCK.finditer(section)}
+    assert set(files) == {
+        "pyproject.toml",
+        "ganart_halftone/__init__.py",
+        "ganart_halftone/options.py",
+        "ganart_halftone/model.py",
+    }
+    for name, code in files.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(code, encoding="utf-8")
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
+    subprocess.run([*pip, "--target", str(target), str(source)], check=True)
+    return target
+
+
+def ganart(path: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    command = [sys.executable, "-m", "ganart_zoo", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_readme_plugin_is_listed(halftone: Path) -> None:
+    listed = json.loads(ganart(halftone, "list", "--plugin", "ganart-halftone", "--json"))
+    assert [model["name"] for model in listed] == ["ganart-halftone/halftone"]
+
+
+def test_readme_plugin_makes_its_dots(halftone: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 48), (128, 128, 128)).save(tmp_path / "photo.png")
+    out = tmp_path / "out.png"
+    ganart(halftone, "stylize", str(tmp_path / "photo.png"), "--model", "halftone", "--set", "dot=8", "-o", str(out))
+    with Image.open(out) as picture:
+        grey = picture.convert("L")
+        assert grey.size == (64, 48)
+        # the screen has period 16 in both directions, and is brightest where the product of sines is least
+        assert grey.getpixel((4, 12)) > 250
+        assert grey.getpixel((4, 4)) < 5
+        assert grey.getpixel((4, 4)) == grey.getpixel((20, 20))
+
+
+def test_documentation_names_every_hook_and_argument() -> None:
+    plugins = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for name, hook in inspect.getmembers(hooks, inspect.isfunction):
+        if not name.startswith("ganart_"):
+            continue
+        assert name in plugins
+        for argument in inspect.signature(hook).parameters:
+            assert f"{argument}:" in (inspect.getdoc(hook) or ""), f"{name}: {argument} is not documented"
+
+
+def test_documentation_names_every_environment_variable() -> None:
+    documented = (ROOT / "docs" / "cli.rst").read_text(encoding="utf-8")
+    sources = [*(ROOT / "ganart_zoo").rglob("*.py"), ROOT / "setup.py"]
+    used = {name for file in sources for name in re.findall(r"\bGANART_[A-Z_]+\b", file.read_text(encoding="utf-8"))}
+    assert used, "no variable found: the pattern is wrong"
+    assert sorted(name for name in used if name not in documented) == []
+
+
+def test_readme_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_command_is_in_the_readme_or_the_manual() -> None:
+    from ganart_zoo.cli import cli
+
+    manual = README + (ROOT / "docs" / "styling.md").read_text(encoding="utf-8")
+    import click
+
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        assert f"ganart {name}" in manual, f"{name} is in neither README.md nor docs/styling.md"
