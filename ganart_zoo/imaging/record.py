@@ -1,0 +1,223 @@
+"""The record inside a picture: what made it, from what, and with which settings; and how a rerun is judged.
+
+A PNG carries it as JSON in a text chunk, a JPEG or WebP in EXIF's UserComment. `imaging.save` writes it, `read_record`
+reads it back. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ganart_zoo.contract.digest import file_sha256
+from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.contract.provenance import Provenance
+from ganart_zoo.imaging.decode import PictureSource, decode, read
+
+__all__ = [
+    "RECORD_VERSION",
+    "InputFile",
+    "PixelDifference",
+    "Record",
+    "compare_pixels",
+    "find_inputs",
+    "read_record",
+]
+
+#: Raised whenever a reader of the previous version would misunderstand the record.
+RECORD_VERSION = 1
+
+PNG_KEYWORD = "ganart"
+EXIF_IFD = 0x8769
+EXIF_USER_COMMENT = 0x9286
+# The EXIF standard opens a UserComment with eight bytes that name its character set.
+_USER_COMMENT_START = b"ASCII\0\0\0ganart:"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that a task read."""
+
+    role: str  # what the task used it for: "content", "style", ...
+    name: str  # without its folder: paths differ between machines and tell about their owner
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], role: str) -> InputFile:
+        """Describe the file at `path`. Raises ImageError if it cannot be read."""
+        path = Path(path)
+        try:
+            return cls(role=role, name=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a rerun needs to paint the same picture again. All values are such as JSON holds."""
+
+    task: str  # the verb: "stylize", "dream", ...
+    model: Provenance  # with its versions, config, weights hashes and the models it uses
+    options: Mapping[str, Any]  # complete, defaults included
+    seed: int
+    device: str
+    threads: int
+    versions: Mapping[str, str]  # of "python", "torch", "ganart-zoo" and whatever else shapes the pixels
+    ops: Mapping[str, str]  # op to the implementation that ran
+    inputs: tuple[InputFile, ...] = ()
+    request: Mapping[str, Any] = field(default_factory=dict)  # what else the task was asked: style weights, size, ...
+    record_version: int = RECORD_VERSION
+
+    def to_text(self) -> str:
+        """Return the record as one line of ASCII JSON. Raises TypeError if a value is not such as JSON holds."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values["model"] = self.model.to_json()
+        values["inputs"] = [asdict(one) for one in self.inputs]
+        return json.dumps(values, sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Record:
+        """Rebuild a record from `to_text`'s line.
+
+        Raises:
+            ImageError: the text is no record, or one of another version.
+        """
+        try:
+            values = json.loads(text)
+            version = values["record_version"]
+            if version == RECORD_VERSION:
+                values["model"] = _provenance(values["model"])
+                values["inputs"] = tuple(InputFile(**value) for value in values["inputs"])
+                return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ImageError(f"the record is damaged ({type(error).__name__}: {error})") from None
+        raise ImageError(
+            f"the record has version {version}, this ganart-zoo reads {RECORD_VERSION}; use the release that wrote it"
+        )
+
+
+def _provenance(values: Mapping[str, Any]) -> Provenance:
+    uses = {key: None if used is None else _provenance(used) for key, used in values["uses"].items()}
+    return Provenance(**{**values, "uses": uses})
+
+
+def to_user_comment(record: Record) -> bytes:
+    """Return the record as the value of EXIF's UserComment."""
+    return _USER_COMMENT_START + record.to_text().encode("ascii")
+
+
+def read_record(path: str | os.PathLike[str]) -> Record:
+    """Return the record that a PNG, JPEG or WebP file carries.
+
+    Raises:
+        ImageError: the file cannot be read as a picture, carries no record, or one that this version cannot read.
+    """
+    image = read(path)
+    text = image.info.get(PNG_KEYWORD)
+    if text is None:
+        comment = image.getexif().get_ifd(EXIF_IFD).get(EXIF_USER_COMMENT, b"")
+        if not isinstance(comment, bytes) or not comment.startswith(_USER_COMMENT_START):
+            raise ImageError(
+                f"{os.fspath(path)}: carries no ganart record; it was not made by ganart, or a later program dropped it"
+            )
+        text = comment[len(_USER_COMMENT_START) :].decode("ascii", errors="replace")
+    try:
+        return Record.from_text(text)
+    except ImageError as error:
+        raise ImageError(f"{os.fspath(path)}: {error}") from None
+
+
+def find_inputs(
+    inputs: Iterable[InputFile], folders: Iterable[str | os.PathLike[str]], *, recursive: bool = False
+) -> dict[str, Path]:
+    """Look for files with the recorded contents, whatever they are called now.
+
+    Only files of a recorded size are hashed, and those with the recorded name first.
+
+    Args:
+        inputs: what to look for.
+        folders: where to look, in order; those that do not exist hold nothing.
+        recursive: look into their subfolders too.
+
+    Returns:
+        SHA-256 to the first file that has it. What was not found is absent.
+    """
+    wanted = list(inputs)
+    names = {one.name for one in wanted}
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(_files_in(Path(folder), recursive), key=lambda path: (path.name not in names, path)):
+            missing = {(one.bytes, one.sha256) for one in wanted if one.sha256 not in found}
+            if not missing:
+                return found
+            try:
+                if path.stat().st_size not in {size for size, _ in missing}:
+                    continue
+                digest = file_sha256(path)
+            except OSError:  # vanished, or not ours to read: then it is not the one
+                continue
+            if digest in {digest for _, digest in missing}:
+                found[digest] = path
+    return found
+
+
+class PixelDifference(NamedTuple):
+    """How two pictures differ, in levels of 0..255 of the decoded sRGB pixels."""
+
+    size_a: tuple[int, int]  # (height, width)
+    size_b: tuple[int, int]
+    differing: int  # pixels of which any channel differs; all of them where the sizes do
+    largest: float
+    mean: float
+
+    @property
+    def agree(self) -> bool:
+        """Whether every pixel is the same."""
+        return self.differing == 0
+
+    def __str__(self) -> str:
+        if self.size_a != self.size_b:
+            (height_a, width_a), (height_b, width_b) = self.size_a, self.size_b
+            return f"the sizes differ: {width_a}×{height_a} and {width_b}×{height_b}"
+        pixels = self.size_a[0] * self.size_a[1]
+        if self.agree:
+            return f"all {pixels} pixels agree"
+        return (
+            f"{self.differing} of {pixels} pixels differ, by up to {self.largest:.4g} of 255 levels, "
+            f"{self.mean:.3g} on average"
+        )
+
+
+def compare_pixels(a: PictureSource, b: PictureSource) -> PixelDifference:
+    """Compare the decoded pixels of two pictures, each a path, the bytes of a file or a Pillow image.
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    pixels_a, pixels_b = (_levels(source) for source in (a, b))
+    size_a, size_b = pixels_a.shape[:2], pixels_b.shape[:2]
+    if size_a != size_b:
+        return PixelDifference(size_a, size_b, size_a[0] * size_a[1], 255.0, 255.0)
+    distance = np.abs(pixels_a - pixels_b)
+    differing = int(distance.any(axis=-1).sum())
+    return PixelDifference(size_a, size_b, differing, float(distance.max()), float(distance.mean()))
+
+
+def _levels(source: PictureSource) -> npt.NDArray[np.float32]:
+    pixels = decode(source)
+    return (pixels if pixels.dtype == np.uint8 else pixels * np.float32(255)).astype(np.float32)
+
+
+def _files_in(folder: Path, recursive: bool) -> Iterator[Path]:
+    for path, folders, names in os.walk(folder):  # passes over what it may not read
+        if not recursive:
+            folders.clear()
+        yield from (Path(path, name) for name in names)
