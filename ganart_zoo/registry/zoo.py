@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 import ganart_zoo
-from ganart_zoo.contract.errors import PluginFaultError, SettingsError, did_you_mean
+from ganart_zoo.contract.errors import PluginFaultError, SettingsError, UnknownModelError, did_you_mean
 from ganart_zoo.contract.events import RunEvent
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
 from ganart_zoo.registry import discovery
 from ganart_zoo.registry.discovery import Fault, Plugin
 from ganart_zoo.registry.names import Entry, NameTable
-from ganart_zoo.registry.settings import ModelSettings, validate
+from ganart_zoo.registry.settings import ModelSettings
 
 if TYPE_CHECKING:
     import torch
@@ -72,26 +72,26 @@ class Zoo:
         skipped: list[str] = []
         entries: list[Entry] = []
         for candidate in discovery.candidates(plugins):
-            if isinstance(candidate, Fault):
-                self._record(candidate)
-                continue
-            if {candidate.distribution, canonicalize_name(candidate.name)} & denied:
+            if {candidate.distribution, canonicalize_name(candidate.plugin)} & denied:
                 skipped.append(candidate.distribution)
+                continue
+            if isinstance(candidate, Fault):
+                self.report(candidate)
                 continue
             try:
                 plugin = discovery.load(candidate, ganart_zoo.__version__)
             except PluginFaultError as error:
-                self._record(error.fault, error)
+                self.report(error.fault, error)
                 continue
             found.append(plugin)
             for item in discovery.models(plugin):
                 if isinstance(item, Fault):
-                    self._record(item)
+                    self.report(item)
                 else:
                     entries.append(Entry(item, plugin))
         self.plugins: tuple[Plugin, ...] = tuple(found)
         """Those that loaded."""
-        self.disabled: tuple[str, ...] = tuple(skipped)
+        self.disabled: tuple[str, ...] = tuple(dict.fromkeys(skipped))
         """Distributions that the deny list left out."""
         self._names = NameTable(entries)
 
@@ -137,7 +137,13 @@ class Zoo:
         Raises:
             UnknownModelError, AmbiguousModelError: See `NameTable.find`.
         """
-        return self._names.find(name)
+        try:
+            return self._names.find(name)
+        except UnknownModelError as error:
+            if not self.faults:
+                raise
+            broken = ", ".join(dict.fromkeys(fault.distribution for fault in self.faults))
+            raise UnknownModelError(f"{error}; 'ganart doctor' says what is wrong with {broken}") from None
 
     def spec(self, name: str) -> ModelSpec:
         """Return the declaration of the model called `name`."""
@@ -156,10 +162,10 @@ class Zoo:
         try:
             return ModelSettings(self.entry(name))
         except PluginFaultError as error:
-            self._record(error.fault, error)
+            self.report(error.fault, error)
             raise
 
-    def options(self, name: str, **values: Any) -> Any:
+    def options(self, name: str, /, **values: Any) -> Any:
         """Return checked options for a call of the model, an instance of its options class.
 
         Raises:
@@ -169,13 +175,17 @@ class Zoo:
         for key in values:
             if key not in settings.option_names:
                 raise settings.unknown(key)
-        return validate(settings.options_class, values, settings.entry.canonical)
+        try:
+            return settings.options(values)
+        except PluginFaultError as error:
+            self.report(error.fault, error)
+            raise
 
     def create(
         self,
         model: str | Path,
         *,
-        part: str = "generator",
+        part: str | None = None,
         weights: str | Path | None = "default",
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
@@ -186,8 +196,8 @@ class Zoo:
 
         Args:
             model: A name; or the `Path` of a run folder.
-            part: Which network of a run: "generator" or "critic".
-            weights: A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model.
+            part: Which network of a run: "generator" (None means that) or "critic".
+            weights: Not for a run, which has its own. A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model.
             device: Where it goes.
             dtype: Its compute type; None for float32. Pictures stay float32.
             fetch: Download missing weights, of this model and of those it uses.
@@ -197,6 +207,7 @@ class Zoo:
         Raises:
             UnknownModelError, AmbiguousModelError: The name.
             SettingsError: A setting is unknown or out of range.
+            ModelError: The folder is not a run.
             WeightsMissingError: Weights are not on this machine and `fetch` is off.
             WeightsError: A file is damaged or could not be fetched.
             PluginFaultError: The plugin broke; the fault is recorded too.
@@ -205,11 +216,9 @@ class Zoo:
 
         builder = Builder(self, _device(device), dtype, fetch)
         try:
-            if isinstance(model, Path):
-                return builder.run(model, part, settings)
-            return builder.build(model, weights, settings)
+            return builder.create(model, part, weights, settings)
         except PluginFaultError as error:
-            self._record(error.fault, error)
+            self.report(error.fault, error)
             raise
 
     def emit(self, event: RunEvent) -> None:
@@ -219,11 +228,13 @@ class Zoo:
                 continue
             try:
                 plugin.hooks.ganart_run_event(event=event)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 with self._lock:
                     self._deaf.add(plugin.distribution)
                 fault = plugin.candidate.fault("ganart_run_event", error)
-                self._record(fault, PluginFaultError(fault))
+                self.report(fault, PluginFaultError(fault))
                 _log.warning("%s; it will hear no more events", fault)
 
     def check(self) -> tuple[Fault, ...]:
@@ -233,10 +244,16 @@ class Zoo:
         before = len(self.faults)
         for entry in self._names.entries:
             for fault in check_entry(self, entry):
-                self._record(fault, PluginFaultError(fault))
+                self.report(fault, PluginFaultError(fault))
         return self.faults[before:]
 
-    def _record(self, fault: Fault, error: PluginFaultError | None = None) -> None:
+    def report(self, fault: Fault, error: PluginFaultError | None = None) -> None:
+        """Keep a fault in `faults`; with `strict`, raise it.
+
+        Args:
+            fault: What a plugin did.
+            error: The exception that already carries it, where there is one.
+        """
         with self._lock:
             if fault not in self._faults:
                 self._faults.append(fault)
