@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         StyleGenerator,
         StyleTransfer,
     )
-    from ganart_zoo.contract.rng import Rng, generator, randn
+    from ganart_zoo.contract.rng import Rng, generator, per_row, randn
     from ganart_zoo.contract.settings import Field, Settings, field_validator, model_validator
     from ganart_zoo.contract.tensors import load_tensors
 
@@ -48,7 +48,7 @@ _LAZY = {
         ("Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"),
         "models",
     ),
-    **dict.fromkeys(("Rng", "generator", "randn"), "rng"),
+    **dict.fromkeys(("Rng", "generator", "per_row", "randn"), "rng"),
     **dict.fromkeys(("Field", "Settings", "field_validator", "model_validator"), "settings"),
     "load_tensors": "tensors",
 }
@@ -94,6 +94,7 @@ __all__ = [
     "hookimpl",
     "load_tensors",
     "model_validator",
+    "per_row",
     "randn",
 ]
 

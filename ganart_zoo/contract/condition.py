@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
+
+from ganart_zoo.contract.errors import SettingsError
 
 __all__ = ["Condition", "Style"]
 
@@ -21,6 +23,22 @@ class Condition(NamedTuple):
     """Reference pictures `[n, 3, H, W]` in 0..1."""
     embedding: Tensor | None = None
     """What `Model.embed` made of the rest, so that a loop pays for it once."""
+
+    def rows(self, n: int) -> Condition:
+        """Return the same with n rows in every part, repeating a single one.
+
+        Raises:
+            SettingsError: A part has neither 1 row nor n.
+        """
+        return Condition(*(None if part is None else _rows(part, n, name) for name, part in self._asdict().items()))
+
+
+def _rows(part: Any, n: int, name: str) -> Any:
+    if len(part) not in (1, n):
+        raise SettingsError(f"condition: {len(part)} rows of {name} for {n} pictures; give 1 or {n}")
+    if isinstance(part, Tensor):
+        return part.expand(n, *part.shape[1:])
+    return tuple(part) * n if len(part) == 1 else tuple(part)
 
 
 @dataclass(frozen=True, eq=False)

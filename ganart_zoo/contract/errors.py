@@ -55,6 +55,9 @@ class PluginFaultError(ModelError):
         super().__init__(str(fault))
         self.fault = fault
 
+    def __reduce__(self) -> tuple[type[PluginFaultError], tuple[Fault]]:  # so that it crosses processes whole
+        return type(self), (self.fault,)
+
 
 class WeightsError(GanartError):
     """A weights file is damaged, mismatched or of the wrong format, or could not be fetched."""

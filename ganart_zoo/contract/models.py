@@ -7,7 +7,9 @@ and accept values outside. A call leaves no state on the model, so threads may s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -42,10 +44,29 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are; the CPU for a model without any."""
+        return next((tensor.device for tensor in self._floats()), torch.device("cpu"))
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The type it computes in, that of its first floating-point tensor; float32 for a model without any."""
+        return next((tensor.dtype for tensor in self._floats()), torch.float32)
+
+    @property
+    def picture_dtype(self) -> torch.dtype:
+        """The type of the pictures and votes it gives: float64 where it computes in that, else float32."""
+        return torch.float64 if self.compute_dtype == torch.float64 else torch.float32
+
+    def _floats(self) -> Iterator[Tensor]:
+        return (tensor for tensor in chain(self.parameters(), self.buffers()) if tensor.is_floating_point())
+
     def borrowed(self) -> dict[str, Model]:
         """Return the models this one is built on, by their path inside it."""
         found: dict[str, Model] = {}
-        for path, module in self.named_modules():
+        # one borrowed model may sit at two places, and a state dict names its tensors at both
+        for path, module in self.named_modules(remove_duplicate=False):
             if module is not self and isinstance(module, Model) and not path.startswith(tuple(f"{p}." for p in found)):
                 found[path] = module
         return found
@@ -162,8 +183,12 @@ class StyleGenerator(Generator):
     """`[w_dim]`: the centre that truncation pulls towards."""
 
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return styles `[n, num_ws, w_dim]` of latents `[n, *latent_shape]`."""
+        """Return styles `[n, num_ws, w_dim]` of latents `[n, *latent_shape]`, not truncated."""
         raise NotImplementedError
+
+    def truncate(self, ws: Tensor, truncation: float) -> Tensor:
+        """Return `ws` pulled towards `mean_w`: 1 leaves them, 0 gives the mean, whatever the latents were."""
+        return self.mean_w.lerp(ws, truncation)
 
     def synthesize(self, ws: Tensor, *, rng: Rng = None) -> Tensor:
         """Return pictures `[n, 3, H, W]` of styles `[n, num_ws, w_dim]`; `rng=None` uses the stored noise."""
@@ -174,7 +199,7 @@ class CriticOutput(NamedTuple):
     """What a critic may return in place of bare votes."""
 
     votes: Tensor
-    """`[n, k]`, higher is better."""
+    """`[n, k]`, of the model's `picture_dtype`; higher is better."""
     losses: Mapping[str, Tensor]
     """Scalars the critic adds to its own training loss (a decoder's reconstruction, say)."""
 
@@ -185,7 +210,7 @@ class Critic(Model):
     kind = "critic"
 
     def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor | CriticOutput:
-        """Return votes `[n, k]`; k is 1 for a plain critic, more for patch and projected critics.
+        """Return votes `[n, k]` of `picture_dtype`; k is 1 for a plain critic, more for patch and projected critics.
 
         Training losses apply to each vote, then average. Training calls only this method.
         """
@@ -215,7 +240,7 @@ class StyleTransfer(Model):
         options: Settings | None = None,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Return pictures `[n, 3, H, W]`, not clamped.
+        """Return pictures `[n, 3, H, W]` of the content's size, not clamped.
 
         Args:
             content: `[n, 3, H, W]` in 0..1.
@@ -226,6 +251,26 @@ class StyleTransfer(Model):
             on_step: Called after each step; returning False ends with the best picture so far.
         """
         raise NotImplementedError
+
+    def shares(self, styles: Sequence[Style]) -> tuple[float, ...]:
+        """Return each style's share of the whole: the weights, divided by their sum.
+
+        Raises:
+            SettingsError: A style has neither picture nor name, or both; a name is not one of `style_names` (the
+                message gives near misses); a weight is negative or not finite; or all are 0.
+        """
+        for style in styles:
+            if (style.image is None) == (style.name is None):
+                raise SettingsError("a style is a picture or a name, and one of these has both or neither")
+            if style.name is not None and style.name not in self.style_names:
+                known = did_you_mean(style.name, self.style_names) or f"; it has {', '.join(self.style_names)}"
+                raise SettingsError(f"{type(self).__name__} has no style {style.name!r}{known}")
+            if not (math.isfinite(style.weight) and style.weight >= 0):
+                raise SettingsError(f"style weight is {style.weight!r}, expected a number of at least 0")
+        whole = sum(style.weight for style in styles)
+        if styles and whole == 0:
+            raise SettingsError("all style weights are 0; give at least one style a share")
+        return tuple(style.weight / whole for style in styles)
 
 
 class LayerInfo(NamedTuple):
@@ -246,6 +291,8 @@ class Backbone(Model):
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return `{name: [n, C, h, w]}` in the order asked, for pictures `[n, 3, H, W]` in 0..1.
+
+        Features have the compute dtype, so sum losses over them in float32. They are at most a pixel off `H / stride`.
 
         Raises:
             SettingsError: A layer is unknown.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ganart_zoo.contract import models
-from ganart_zoo.contract.errors import GanartError, ModelError, PluginFaultError, SettingsError, WeightsMissingError
+from ganart_zoo.contract.errors import GanartError, PluginFaultError, SettingsError, WeightsMissingError
 from ganart_zoo.contract.models import Model
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.tensors import load_tensors
+from ganart_zoo.registry.check import use_problem
 from ganart_zoo.registry.names import Entry
 from ganart_zoo.registry.runs import read_part
-from ganart_zoo.registry.settings import ModelSettings, load_object, validate
+from ganart_zoo.registry.settings import ModelSettings, load_object
 from ganart_zoo.registry.weights import ResolvedWeights
 
 if TYPE_CHECKING:
@@ -39,21 +42,33 @@ class Builder:
         self._device = device
         self._dtype = torch.float32 if dtype is None else dtype
         self._fetch = fetch
-        self._above: list[str] = []
-        """Canonical names from the root down to the model being built, to see a circle."""
         if not isinstance(self._dtype, torch.dtype) or not self._dtype.is_floating_point:
             raise SettingsError(f"dtype is {dtype!r}, expected a floating-point torch.dtype such as torch.bfloat16")
+
+    def create(
+        self, model: str | Path, part: str | None, weights: str | Path | None, settings: Mapping[str, Any]
+    ) -> Model:
+        """Build a model by name, or one network of a run folder; arguments as `Zoo.create` takes them."""
+        if not isinstance(model, Path):
+            if part is not None:
+                raise SettingsError(f"part is {part!r}, which is for runs, and {model!r} is a name; leave it out")
+            return self.build(model, weights, settings)
+        if weights != "default":
+            raise SettingsError(f"weights is {weights!r}, and the run {model} has its own; leave it out")
+        return self.run(model, part or "generator", settings)
 
     def run(self, folder: Path, part: str, settings: Mapping[str, Any]) -> Model:
         """Build one network of a run folder; `settings` may replace the models it uses, not its config."""
         described = read_part(folder, part)
-        entry = self._zoo.entry(described.model)
+        made = described.provenance
+        entry = self._zoo.entry(made.model)
         if changed := [name for name in settings if name not in entry.spec.uses]:
             raise SettingsError(f"{folder}: {', '.join(changed)} cannot be changed; a run was trained with its config")
         if not described.file.is_file():
             raise WeightsMissingError(f"{described.file} is missing; the run has not finished or was damaged")
         resolved = self._zoo.store.resolve(described.file, entry.spec, owner=entry.canonical, fetch=False)
-        return self._build(entry, {**described.config, **described.uses, **settings}, resolved, own_state=True)
+        weights = replace(resolved, source=str(folder.absolute()))
+        return self._build(entry, {**made.config, **made.uses_settings(settings), **settings}, weights, part)
 
     def build(self, name: str, weights: str | Path | None, settings: Mapping[str, Any]) -> Model:
         """Build the model called `name`; arguments as `Zoo.create` takes them."""
@@ -62,28 +77,24 @@ class Builder:
         return self._build(entry, settings, resolved)
 
     def _build(
-        self, entry: Entry, settings: Mapping[str, Any], weights: ResolvedWeights, *, own_state: bool = False
+        self, entry: Entry, settings: Mapping[str, Any], weights: ResolvedWeights, part: str | None = None
     ) -> Model:
-        if entry.canonical in self._above:
-            raise ModelError(f"models use each other in a circle: {' -> '.join([*self._above, entry.canonical])}")
-        self._above.append(entry.canonical)
-        try:
-            known = ModelSettings(entry)
-            config = self._config(known, settings, weights)
-            uses = {key: self._use(entry, key, settings) for key in entry.spec.uses}
-            model = self._make(entry, config, uses)
-            if weights.files:
-                self._load(entry, model, weights, own_state)
-        finally:
-            self._above.pop()
+        known = ModelSettings(entry)
+        config = self._config(known, settings, weights)
+        described = self._described(entry, config)
+        uses = {key: self._use(entry, key, settings) for key in entry.spec.uses}
+        model = self._make(entry, config, uses)
+        if weights.files:
+            self._load(entry, model, weights, own_state=part is not None)
         model.to(self._device, self._dtype)
         model.eval().requires_grad_(False)
         model.provenance = Provenance(
             model=entry.canonical,
             version=entry.plugin.version,
-            config=config.model_dump(mode="json"),
+            config=described,
             uses={key: used.provenance for key, used in uses.items()},
             weights=weights.source,
+            part=part,
             files=dict(weights.sha256),
             dtype=str(self._dtype).removeprefix("torch."),
         )
@@ -97,27 +108,41 @@ class Builder:
             if name not in known.config_names and name not in known.entry.spec.uses:
                 raise known.unknown(name)
         chosen = {name: value for name, value in settings.items() if name in known.config_names}
-        config = validate(known.config_class, {**weights.config, **chosen}, owner)
-        needed = validate(known.config_class, {**chosen, **weights.config}, owner)
+        config = known.config({**weights.config, **chosen})
+        needed = known.config({**chosen, **weights.config})
         if config != needed:
             clash = [n for n in known.config_names if getattr(config, n) != getattr(needed, n)]
             what = ", ".join(f"{name}={getattr(needed, name)!r}" for name in clash)
             raise SettingsError(f"{owner}: weights {weights.source!r} need {what}; leave it out, or pass weights=None")
         return config
 
+    @staticmethod
+    def _described(entry: Entry, config: Any) -> dict[str, Any]:
+        """Return the config as JSON data, for the record."""
+        try:
+            described: dict[str, Any] = config.model_dump(mode="json")
+        except Exception as error:
+            raise PluginFaultError(entry.plugin.candidate.fault("settings", error, entry.spec.name)) from error
+        return described
+
     def _use(self, entry: Entry, key: str, settings: Mapping[str, Any]) -> Model:
         use = entry.spec.uses[key]
-        asked = settings.get(key, use.default)
+        asked = settings.get(key)
+        if asked is None and use.default is not None:
+            if problem := use_problem(self._zoo, entry, key):
+                raise PluginFaultError(entry.plugin.candidate.fault("uses", problem, entry.spec.name))
+            asked = use.default
         if asked is None:
             raise SettingsError(
                 f"{entry.canonical} needs a {use.kind} for {key!r}; 'ganart list --kind {use.kind}' shows them"
             )
         if isinstance(asked, Model):
-            model = asked
+            model = self._lent(entry, key, asked)
         elif isinstance(asked, (str, Path)):
-            model = self._below(asked, {})
+            model = self.create(asked, None, "default", {})
         elif isinstance(asked, Mapping) and "model" in asked:
-            model = self._below(asked["model"], {name: value for name, value in asked.items() if name != "model"})
+            below = dict(asked)
+            model = self.create(below.pop("model"), below.pop("part", None), below.pop("weights", "default"), below)
         else:
             raise SettingsError(
                 f"{entry.canonical}: {key} is {asked!r:.80}, expected a name, a mapping with 'model', or a live model"
@@ -126,11 +151,15 @@ class Builder:
             raise SettingsError(f"{entry.canonical}: {key} is a {model.kind}, expected a {use.kind}")
         return model
 
-    def _below(self, name: str | Path, settings: Mapping[str, Any]) -> Model:
-        settings = dict(settings)
-        if isinstance(name, Path):
-            return self.run(name, settings.pop("part", "generator"), settings)
-        return self.build(name, settings.pop("weights", "default"), settings)
+    def _lent(self, entry: Entry, key: str, model: Model) -> Model:
+        """Refuse a live model that building would move or convert under its other users."""
+        here, there = (model.device, model.compute_dtype), (_placed(self._device), self._dtype)
+        if here != there and next(chain(model.parameters(), model.buffers()), None) is not None:
+            raise SettingsError(
+                f"{entry.canonical}: {key} is a live model in {here[1]} on {here[0]}, and this one is to be in "
+                f"{there[1]} on {there[0]}; make them alike with device and dtype"
+            )
+        return model
 
     def _make(self, entry: Entry, config: Any, uses: Mapping[str, Model]) -> Model:
         fault = entry.plugin.candidate.fault
@@ -158,3 +187,10 @@ class Builder:
             raise
         except BaseException as error:
             raise PluginFaultError(entry.plugin.candidate.fault("weights", error, entry.spec.name)) from error
+
+
+def _placed(device: torch.device) -> torch.device:
+    """Return where tensors sent to `device` end up: `"cuda"` alone means the current one."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device

@@ -17,7 +17,7 @@ from ganart_zoo.registry.settings import ModelSettings
 if TYPE_CHECKING:
     from ganart_zoo.registry.zoo import Zoo
 
-__all__ = ["check_entry"]
+__all__ = ["check_entry", "use_problem"]
 
 
 def check_entry(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
@@ -35,16 +35,44 @@ def check_entry(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
         ModelSettings(entry)
     except PluginFaultError as error:
         yield error.fault
-    for key, use in entry.spec.uses.items():
-        if use.default is None:
-            continue
-        try:
-            used = zoo.entry(use.default)
-        except (UnknownModelError, AmbiguousModelError) as error:
-            yield fault("uses", f"default of {key!r}: {error}")
-            continue
-        if used.spec.kind != use.kind:
-            yield fault("uses", f"default of {key!r} is {use.default}, a {used.spec.kind}, expected a {use.kind}")
+    for key in entry.spec.uses:
+        if problem := use_problem(zoo, entry, key):
+            yield fault("uses", problem)
+
+
+def use_problem(zoo: Zoo, entry: Entry, key: str) -> str:
+    """Say what is wrong with the model that `entry` takes for `key` where the caller names none, or nothing."""
+    use = entry.spec.uses[key]
+    if use.default is None:
+        return ""
+    try:
+        used = zoo.entry(use.default)
+    except (UnknownModelError, AmbiguousModelError) as error:
+        return f"default of {key!r}: {error}"
+    if used.spec.kind != use.kind:
+        return f"default of {key!r} is {use.default}, a {used.spec.kind}, expected a {use.kind}"
+    if circle := _way_back(zoo, entry, [used]):
+        return f"default of {key!r} makes a circle: {' -> '.join([entry.canonical, *circle])}"
+    return ""
+
+
+def _way_back(zoo: Zoo, start: Entry, path: list[Entry]) -> list[str]:
+    """Follow defaults from the end of `path`; return the canonical names on a way that leads back to `start`."""
+    seen = {path[0].canonical}
+    ways = [path]
+    while ways:
+        way = ways.pop()
+        if way[-1].canonical == start.canonical:
+            return [entry.canonical for entry in way]
+        for use in way[-1].spec.uses.values():
+            try:
+                below = zoo.entry(use.default or "")
+            except (UnknownModelError, AmbiguousModelError):
+                continue  # that model's own fault
+            if below.canonical not in seen:
+                seen.add(below.canonical)
+                ways.append([*way, below])
+    return []
 
 
 def _missing(path: str) -> str:

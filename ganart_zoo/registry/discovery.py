@@ -8,9 +8,10 @@ spec (each declaration alone). What goes wrong becomes a `Fault`.
 from __future__ import annotations
 
 import importlib
+import os
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions
 from types import ModuleType
@@ -21,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ganart_zoo.contract import hooks
-from ganart_zoo.contract.errors import PluginFaultError
+from ganart_zoo.contract.errors import PluginFaultError, did_you_mean
 from ganart_zoo.contract.spec import ModelSpec
 
 __all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line"]
@@ -50,7 +51,8 @@ class Fault:
 class Candidate:
     """A plugin known by its metadata, not yet imported."""
 
-    name: str
+    plugin: str
+    """The entry point's name."""
     distribution: str
     """Normalised: lower case, hyphens."""
     version: str
@@ -63,8 +65,8 @@ class Candidate:
         if isinstance(cause, BaseException):
             # A limit keeps the trace of an endless recursion readable.
             trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__, limit=-40))
-            return Fault(self.name, self.distribution, stage, one_line(cause), model, trace)
-        return Fault(self.name, self.distribution, stage, cause, model)
+            return Fault(self.plugin, self.distribution, stage, one_line(cause), model, trace)
+        return Fault(self.plugin, self.distribution, stage, " ".join(cause.split()), model)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Plugin:
     @property
     def name(self) -> str:
         """The entry point's name."""
-        return self.candidate.name
+        return self.candidate.plugin
 
     @property
     def distribution(self) -> str:
@@ -100,7 +102,9 @@ def one_line(error: BaseException) -> str:
     """Return `"Type: message"` on one line, also for an exception whose own text fails."""
     try:
         message = " ".join(str(error).split())
-    except Exception:  # a plugin's exception class may be broken too
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a plugin's exception class may be broken too
         message = "(its message could not be read)"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
@@ -108,36 +112,45 @@ def one_line(error: BaseException) -> str:
 def candidates(given: Iterable[Any] | None = None) -> Iterator[Candidate | Fault]:
     """Yield what could be loaded: installed entry points, or just the modules and objects `given`."""
     if given is not None:
-        yield from map(_given, given)
+        yield from _given(given)
         return
     seen: set[str] = set()
     for distribution in distributions():
-        points = [point for point in distribution.entry_points if point.group == hooks.ENTRY_POINT_GROUP]
-        if not points:
+        try:
+            yield from _installed(distribution, seen)
+        except Exception as error:  # whatever a damaged dist-info raises first
+            folder = str(getattr(distribution, "_path", "?")).rpartition(os.sep)[2]
+            yield Candidate(folder, folder.partition("-")[0], "0", None).fault("metadata", error)
+
+
+def _installed(distribution: Distribution, seen: set[str]) -> Iterator[Candidate | Fault]:
+    points = [point for point in distribution.entry_points if point.group == hooks.ENTRY_POINT_GROUP]
+    if not points:
+        return
+    name = canonicalize_name(distribution.metadata["Name"] or "unnamed")
+    if name in seen:  # an editable install and its source tree describe one distribution; the first on the path wins
+        return
+    seen.add(name)
+    first, *rest = points
+    requires = tuple(distribution.requires or ())
+    candidate = Candidate(first.name, name, distribution.version or "0", first, requires)
+    yield candidate
+    if rest:
+        extra = ", ".join(point.name for point in rest)
+        yield candidate.fault("metadata", f"declares {len(points)} entry points, expected one; ignored: {extra}")
+
+
+def _given(plugins: Iterable[Any]) -> Iterator[Candidate | Fault]:
+    seen: set[str] = set()
+    for plugin in plugins:
+        name = str(getattr(plugin, "__name__", type(plugin).__name__)).rpartition(".")[2]
+        version = str(getattr(plugin, "__version__", "0"))
+        candidate = Candidate(name, canonicalize_name(name.strip("_") or name), version, plugin)
+        if candidate.distribution in seen:
+            yield candidate.fault("metadata", f"another of the given plugins is called {name!r}; set its __name__")
             continue
-        name = canonicalize_name(distribution.metadata["Name"] or "unnamed")
-        if (
-            name in seen
-        ):  # an editable install and its source tree describe one distribution; the first on the path wins
-            continue
-        seen.add(name)
-        first, *rest = points
-        yield _installed(distribution, name, first)
-        if rest:
-            extra = ", ".join(point.name for point in rest)
-            yield Fault(
-                first.name, name, "metadata", f"declares {len(points)} entry points, expected one; ignored: {extra}"
-            )
-
-
-def _installed(distribution: Distribution, name: str, point: EntryPoint) -> Candidate:
-    return Candidate(point.name, name, distribution.version or "0", point, tuple(distribution.requires or ()))
-
-
-def _given(plugin: Any) -> Candidate:
-    name = str(getattr(plugin, "__name__", type(plugin).__name__)).rpartition(".")[2]
-    version = str(getattr(plugin, "__version__", "0"))
-    return Candidate(name, canonicalize_name(name.strip("_") or name), version, plugin)
+        seen.add(candidate.distribution)
+        yield candidate
 
 
 def load(candidate: Candidate, api_version: str) -> Plugin:
@@ -164,18 +177,28 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     try:
-        known = {name for name in vars(hooks) if name.startswith("ganart_")}
-        for name in dir(module):
-            if manager.parse_hookimpl_opts(module, name) is not None and name not in known:
-                raise PluginFaultError(
-                    candidate.fault("hooks", f"hook {name!r} is unknown, expected one of {', '.join(sorted(known))}")
-                )
-        manager.register(module, name=candidate.name)
-    except PluginFaultError:
+        if cause := _hooks_refusal(manager, module):
+            raise PluginFaultError(candidate.fault("hooks", cause))
+        manager.register(module, name=candidate.plugin)
+    except (PluginFaultError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise PluginFaultError(candidate.fault("hooks", error)) from error
     return Plugin(candidate, manager.hook, seconds)
+
+
+def _hooks_refusal(manager: pluggy.PluginManager, module: Any) -> str:
+    """Say which hook would silently never be called, or nothing."""
+    known = sorted(name for name in vars(hooks) if name.startswith("ganart_"))
+    marked = 0
+    for name in dir(module):
+        if manager.parse_hookimpl_opts(module, name) is not None:
+            if name not in known:
+                return f"hook {name!r} is unknown, expected one of {', '.join(known)}{did_you_mean(name, known)}"
+            marked += 1
+        elif name in known:
+            return f"{name} is not marked with @hookimpl, so it would never be called"
+    return "" if marked else f"{module!r:.80} has no hooks; mark functions such as ganart_models with @hookimpl"
 
 
 def _import(point: EntryPoint) -> Any:
@@ -213,40 +236,54 @@ def models(plugin: Plugin) -> Iterator[ModelSpec | Fault]:
         return
     fault = plugin.candidate.fault
     seen: set[str] = set()
+    # Nothing is yielded inside these try blocks: closing this generator raises there too, and that is no fault.
     try:
-        results = plugin.hooks.ganart_models()
-        if not results:  # pluggy drops None
-            yield fault("models", "ganart_models returned None, expected an iterable of ModelSpec")
-            return
-        (result,) = results
-        if isinstance(result, (ModelSpec, str, bytes, dict)):
-            yield fault(
-                "models", f"ganart_models returned a {type(result).__name__}, expected an iterable of ModelSpec"
-            )
-            return
-        for spec in result:
-            yield from _judge(plugin, spec, seen)
+        offered = _offered(plugin)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         yield fault("models", error)
-
-
-def _judge(plugin: Plugin, spec: Any, seen: set[str]) -> Iterator[ModelSpec | Fault]:
-    fault = plugin.candidate.fault
-    if not isinstance(spec, ModelSpec):
-        yield fault("spec", f"{type(spec).__name__} {spec!r:.60} is not a ModelSpec")
         return
-    name = str(spec.name)
+    while True:
+        try:
+            spec = next(offered)
+        except StopIteration:
+            return
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            yield fault("models", error)
+            return
+        if problems := _problems(spec, seen):
+            yield fault("spec", problems, _name(spec))
+        else:
+            seen.add(spec.name)
+            yield spec
+
+
+def _offered(plugin: Plugin) -> Iterator[Any]:
+    results = plugin.hooks.ganart_models()
+    result = results[0] if results else None  # pluggy leaves None out
+    if isinstance(result, (ModelSpec, str, bytes, dict)) or not isinstance(result, Iterable):
+        what = "None" if result is None else f"a {type(result).__name__}"
+        raise TypeError(f"ganart_models returned {what}, expected an iterable of ModelSpec")
+    return iter(result)
+
+
+def _problems(spec: Any, taken: Collection[str]) -> str | BaseException:
+    """Say what is wrong with one declaration, or nothing."""
     try:
-        problems = spec.problems()
-    except Exception as error:
-        yield fault("spec", error, name)
-        return
-    if not problems and name in seen:
-        problems = [f"the plugin already has a model named {name!r}"]
-    if problems:
-        yield fault("spec", "; ".join(problems), name)
-    else:
-        seen.add(name)
-        yield spec
+        if not isinstance(spec, ModelSpec):
+            return f"{type(spec).__name__} {spec!r:.60} is not a ModelSpec"
+        if problems := spec.problems():
+            return "; ".join(problems)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's own objects may fail to describe themselves
+        return error
+    return f"the plugin already has a model named {spec.name!r}" if spec.name in taken else ""
+
+
+def _name(spec: Any) -> str | None:
+    name = getattr(spec, "name", None)
+    return name if isinstance(name, str) else None

@@ -24,10 +24,7 @@ RUN_FORMAT = 1
 class RunPart:
     """One network of a run: how to build it, and the file of its own state."""
 
-    model: str
-    config: Mapping[str, Any]
-    uses: Mapping[str, Any]
-    """In the form that `Zoo.create` takes."""
+    provenance: Provenance
     file: Path
 
 
@@ -51,24 +48,13 @@ def read_part(run: Path, part: str) -> RunPart:
         raise ModelError(f"{run} is not a folder; a run is a folder with config.json in it")
     try:
         described = json.loads(config.read_text(encoding="utf-8"))
-        format_found, parts = described["format"], described["parts"]
+        if (format_found := described["format"]) != RUN_FORMAT:
+            raise ModelError(f"{config} has format {format_found!r}, expected {RUN_FORMAT}; another version made it")
+        parts = {name: Provenance.from_json(data) for name, data in described["parts"].items()}
     except FileNotFoundError:
         raise ModelError(f"{run} has no config.json, so it is not a run; runs are made by ganart train") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{config} cannot be read as a run's config: {type(error).__name__}: {error}") from None
-    if format_found != RUN_FORMAT:
-        raise ModelError(f"{config} has format {format_found!r}, expected {RUN_FORMAT}; it was made by another version")
     if part not in parts:
-        raise ModelError(f"{run} has no part {part!r}; it has {', '.join(parts)}")
-    found = parts[part]
-    uses = {key: _as_setting(used) for key, used in found.get("uses", {}).items()}
-    if unknown := [key for key, used in uses.items() if used is None]:
-        raise ModelError(f"{config}: {', '.join(unknown)} of {part} was built by hand; pass it as a live model")
-    return RunPart(found["model"], found.get("config", {}), uses, run / f"{part}.safetensors")
-
-
-def _as_setting(used: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if used is None:
-        return None
-    nested = {key: _as_setting(inner) for key, inner in used.get("uses", {}).items()}
-    return {"model": used["model"], "weights": used["weights"], **used.get("config", {}), **nested}
+        raise ModelError(f"{run} has no part {part!r}; it has {', '.join(parts) or 'none'}")
+    return RunPart(parts[part], run / f"{part}.safetensors")

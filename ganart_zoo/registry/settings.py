@@ -12,8 +12,9 @@ from ganart_zoo.registry.names import Entry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
-__all__ = ["ModelSettings", "load_object", "validate"]
+__all__ = ["ModelSettings", "load_object"]
 
 
 def load_object(entry: Entry, path: str, stage: str) -> Any:
@@ -41,7 +42,8 @@ class ModelSettings:
         """Import the model's settings classes.
 
         Raises:
-            PluginFaultError: A class is missing, is no pydantic model, allows unknown keys, or a name is used twice.
+            PluginFaultError: A class is missing, is no pydantic model, or allows unknown keys; a name is used twice; or
+                a weights variant needs a config field that there is not.
         """
         from ganart_zoo.contract.settings import Settings
 
@@ -50,6 +52,19 @@ class ModelSettings:
         self.config_class: type[BaseModel] = self._load("config") if spec.config else Settings
         self.options_class: type[BaseModel] = self._load("options") if spec.options else Settings
         self._check_names()
+
+    def config(self, values: Mapping[str, Any]) -> Any:
+        """Return a checked instance of the config class.
+
+        Raises:
+            SettingsError: One line that names each setting, its value and what was expected.
+            PluginFaultError: A validator of the plugin broke.
+        """
+        return self._validate(self.config_class, values)
+
+    def options(self, values: Mapping[str, Any]) -> Any:
+        """Return a checked instance of the options class; raises as `config` does."""
+        return self._validate(self.options_class, values)
 
     @property
     def config_names(self) -> tuple[str, ...]:
@@ -104,32 +119,36 @@ class ModelSettings:
                 if name in owners:
                     raise self._fault(f"{name!r} of {role} is also {owners[name]}; rename it")
                 owners[name] = f"in {role}"
+        for variant in self.entry.spec.weights:
+            for name in variant.config:
+                if name not in self.config_names:
+                    near = did_you_mean(name, self.config_names)
+                    raise self._fault(f"weights {variant.name!r} need {name!r}, which the config does not have{near}")
+
+    def _validate(self, settings_class: type[BaseModel], values: Mapping[str, Any]) -> Any:
+        from pydantic import ValidationError
+
+        try:
+            return settings_class(**values)
+        except ValidationError as error:
+            problems = "; ".join(self._problem(detail, settings_class) for detail in error.errors(include_url=False))
+            raise SettingsError(f"{self.entry.canonical}: {problems}") from None
+        except Exception as error:  # a validator may raise anything
+            raise PluginFaultError(
+                self.entry.plugin.candidate.fault("settings", error, self.entry.spec.name)
+            ) from error
+
+    @staticmethod
+    def _problem(detail: ErrorDetails, settings_class: type[BaseModel]) -> str:
+        name = ".".join(map(str, detail["loc"]))
+        expected = " ".join(detail["msg"].removeprefix("Value error, ").split())
+        if detail["type"] == "extra_forbidden":
+            return f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}"
+        if detail["type"] == "missing":
+            return f"{name} is missing"
+        if not name:
+            return expected
+        return f"{name} is {detail['input']!r:.80}, expected {expected.removeprefix('Input should be ')}"
 
     def _fault(self, cause: str) -> PluginFaultError:
         return PluginFaultError(self.entry.plugin.candidate.fault("settings", cause, self.entry.spec.name))
-
-
-def validate(settings_class: type[BaseModel], values: Mapping[str, Any], owner: str) -> Any:
-    """Return a checked instance of `settings_class`.
-
-    Raises:
-        SettingsError: One line that names each setting, its value and what was expected.
-    """
-    from pydantic import ValidationError
-
-    try:
-        return settings_class(**values)
-    except ValidationError as error:
-        problems = []
-        for detail in error.errors(include_url=False):
-            name = ".".join(map(str, detail["loc"]))
-            message = detail["msg"]
-            if detail["type"] == "extra_forbidden":
-                problems.append(f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}")
-            elif not name:
-                problems.append(message.removeprefix("Value error, "))
-            else:
-                expected = message.removeprefix("Value error, ")
-                expected = expected.removeprefix("Input should be ")
-                problems.append(f"{name} is {detail['input']!r}, expected {expected}")
-        raise SettingsError(f"{owner}: {'; '.join(problems)}") from None

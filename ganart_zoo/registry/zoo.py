@@ -197,7 +197,8 @@ class Zoo:
         Args:
             model: A name; or the `Path` of a run folder.
             part: Which network of a run: "generator" (None means that) or "critic".
-            weights: Not for a run, which has its own. A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model.
+            weights: A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model. A run has
+                its own.
             device: Where it goes.
             dtype: Its compute type; None for float32. Pictures stay float32.
             fetch: Download missing weights, of this model and of those it uses.
