@@ -7,7 +7,7 @@ the blocks are those of Sandler et al., "MobileNetV2", 2018, https://arxiv.org/a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +44,37 @@ _STAGES = (  # table 1 of the paper, stages 2 to 8
 )
 
 
-class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's "SAME" padding: output sides `ceil(side / stride)`, the odd pixel padded last.
+class _Relu6(torch.autograd.Function):
+    """ReLU6 written over its input. Its gradient follows from the result, which torch's own in-place form does not use:
+    that form saves a copy of the input first.
+    """
 
-    Kernels are odd, strides 1 or 2. For an even side at stride 2 the padding is uneven; one more pixel at both ends gives
-    the same outputs after one row too many, and dropping that costs less than copying the padded input.
+    @staticmethod
+    def forward(features: Tensor) -> Tensor:
+        return functional.hardtanh_(features, 0.0, 6.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.mark_dirty(*inputs)
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (output,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradient, output, 0.0, 6.0)
+
+
+def _relu6_in_place(features: Tensor) -> Tensor:
+    # torch.compile knows no in-place Function, and needs none: it fuses the plain form.
+    return functional.relu6(features) if torch.compiler.is_compiling() else _Relu6.apply(features)
+
+
+class _SameConv2dRelu6(nn.Conv2d):
+    """A convolution with TensorFlow's "SAME" padding, so that sides become `ceil(side / stride)`; then ReLU6.
+
+    Kernels are odd, strides 1 or 2. For an even side at stride 2 the padding is uneven: one pixel less before than
+    after. One pixel more at both ends gives the same outputs after one row too many, and dropping that costs less than
+    copying the padded input.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, stride: int = 1, groups: int = 1) -> None:
@@ -60,7 +86,9 @@ class SameConv2d(nn.Conv2d):
         extra = [int(stride == 2 and side % 2 == 0) for side in features.shape[2:]]
         padding = [half + more for more in extra]
         output = functional.conv2d(features, self.weight, self.bias, self.stride, padding, groups=self.groups)
-        return output[:, :, extra[0] :, extra[1] :] if any(extra) else output
+        if any(extra):  # the activation is also the copy that makes a cropped output dense
+            return functional.relu6(output[:, :, extra[0] :, extra[1] :])
+        return _relu6_in_place(output)
 
 
 class _Block(nn.Module):
@@ -70,13 +98,13 @@ class _Block(nn.Module):
         super().__init__()
         inner = inputs * stage.expansion
         self.expand = nn.Conv2d(inputs, inner, 1) if stage.expansion > 1 else None
-        self.depthwise = SameConv2d(inner, inner, stage.kernel_size, stride, groups=inner)
+        self.depthwise = _SameConv2dRelu6(inner, inner, stage.kernel_size, stride, groups=inner)
         self.project = nn.Conv2d(inner, stage.channels, 1)
         self.residual = stride == 1 and inputs == stage.channels
 
     def forward(self, features: Tensor) -> Tensor:
-        inner = features if self.expand is None else functional.relu6(self.expand(features))
-        output: Tensor = self.project(functional.relu6(self.depthwise(inner)))
+        inner = features if self.expand is None else _relu6_in_place(self.expand(features))
+        output: Tensor = self.project(self.depthwise(inner))
         return output.add_(features) if self.residual else output
 
 
@@ -117,7 +145,7 @@ class EfficientNetLite0(PhotoBackbone):
     def __init__(self, config: Config) -> None:
         # The published network takes (value * 255 - 127) / 128.
         super().__init__(mean=[127 / 255] * 3, std=[128 / 255] * 3, layers=_layers(config.classifier))
-        self.stem = SameConv2d(3, _STEM_CHANNELS, 3, stride=2)
+        self.stem = _SameConv2dRelu6(3, _STEM_CHANNELS, 3, stride=2)
         self.blocks = nn.ModuleList()
         channels = _STEM_CHANNELS
         for stage in _STAGES:
@@ -130,12 +158,12 @@ class EfficientNetLite0(PhotoBackbone):
 
     def steps(self, features: Tensor, kept: frozenset[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's name and output."""
-        features = functional.relu6(self.stem(features))
+        features = self.stem(features)
         yield "stem", features
         for index, block in enumerate(self.blocks):
             features = block(features)
             yield f"block{index}", features
-        features = functional.relu6(self.head(features))
+        features = _relu6_in_place(self.head(features))
         yield "head", features
         if self.classifier is not None:
             yield "logits", self.classifier(features.mean(dim=(2, 3)))
