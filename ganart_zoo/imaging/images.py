@@ -134,7 +134,7 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Raise ImageError unless `save` knows the format that the suffix of `path` asks for: worth a call before a long run."""
+    """Raise ImageError unless `save` can write the suffix of `path`; call it before a long run."""
     suffix = Path(path).suffix
     if suffix.lower() not in _WRITABLE:
         raise ImageError(
