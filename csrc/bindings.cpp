@@ -238,11 +238,11 @@ Tensor style_loss_backward_cpu(const Tensor& grad_loss, const Tensor& difference
 }  // namespace
 
 STABLE_TORCH_LIBRARY(ganart, library) {
-  library.def("gram_matrix(Tensor features, bool allow_tf32=False) -> Tensor");
-  library.def("gram_matrix_backward(Tensor grad_gram, Tensor features, bool allow_tf32=False) -> Tensor");
-  library.def("style_loss(Tensor features, Tensor target_gram, bool allow_tf32=False) -> (Tensor loss, Tensor difference)");
+  library.def("gram_matrix(Tensor features, bool allow_tf32) -> Tensor");
+  library.def("gram_matrix_backward(Tensor grad_gram, Tensor features, bool allow_tf32) -> Tensor");
+  library.def("style_loss(Tensor features, Tensor target_gram, bool allow_tf32) -> (Tensor loss, Tensor difference)");
   library.def(
-      "style_loss_backward(Tensor grad_loss, Tensor difference, Tensor features, bool allow_tf32=False) -> Tensor");
+      "style_loss_backward(Tensor grad_loss, Tensor difference, Tensor features, bool allow_tf32) -> Tensor");
   library.def("use_cpu_isa(str name) -> str");
 }
 

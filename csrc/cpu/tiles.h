@@ -34,9 +34,9 @@ using Bfloat16Products = PlainProducts<float>;
 template <class P>
 constexpr int PANEL = 2 * LANES<typename P::Sum>;
 
-// Enough sums to cover a multiply-add's latency, few enough to stay in registers.
+// Enough sums to cover a multiply-add's latency, few enough to stay in registers. Divides LANES.
 template <class P>
-constexpr int COLUMNS = LANES<typename P::Sum> > 8 ? 8 : 4;
+constexpr int COLUMNS = LANES<typename P::Sum> > 8 ? 8 : LANES<typename P::Sum> > 2 ? 4 : 2;
 
 template <class P>
 constexpr int64_t items_in(int64_t elements) {
