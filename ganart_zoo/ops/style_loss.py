@@ -70,7 +70,7 @@ def style_loss(features: Tensor, target_gram: Tensor) -> Tensor:
     return loss
 
 
-def gram_matrix_reference(features: Tensor, allow_tf32: bool) -> Tensor:  # noqa: ARG001  torch's own switch
+def gram_matrix_reference(features: Tensor, allow_tf32: bool) -> Tensor:
     """Define `gram_matrix` in plain PyTorch."""
     _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
