@@ -229,39 +229,48 @@ from pathlib import Path
 from ganart_zoo.contract.spec import WeightsFile
 from ganart_zoo.registry.weights import WeightsStore
 
+def progress(done, total, told=[]):
+    if done and not told:
+        told.append(print("bytes arrive", flush=True))
+
 home, url, sha256 = sys.argv[1:]
-print("ready", flush=True)
-print(WeightsStore(Path(home), offline=False).fetch(WeightsFile(urls=url, sha256=sha256)))
+print(WeightsStore(Path(home), offline=False).fetch(WeightsFile(urls=url, sha256=sha256), progress=progress))
 """
 
 
-def test_two_processes_fetch_one_file_once(store: WeightsStore, server: Any) -> None:
+def test_two_processes_fetch_one_file_once_and_both_see_it_arrive(store: WeightsStore, server: Any) -> None:
     gate = threading.Event()
     url = server.serve("/f", BODY, gate=gate)
     command = [sys.executable, "-c", FETCH, str(store.home), url, SHA256]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     try:
-        for process in processes:
+        for process in processes:  # half of the file is out, and both know
             assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-        waited: list[int] = []
-
-        def progress(done: int, _: int | None) -> None:  # a third comer sees the first one's bytes, then lets it finish
-            waited.append(done)
-            if done >= len(BODY) // 4:
-                gate.set()
-
-        path = store.fetch(declare(url), progress=progress)
+            assert process.stdout.readline() == "bytes arrive\n"
+        gate.set()
         outputs = [process.communicate(timeout=30)[0] for process in processes]
     finally:
         gate.set()
         for process in processes:
             process.kill()
             process.communicate()
+    path = store.path(declare(url))
     assert outputs == [f"{path}\n"] * 2
     assert path.read_bytes() == BODY
     assert len(server.requests) == 1
-    assert waited
+
+
+def test_a_killed_fetch_neither_blocks_nor_spoils_the_next(store: WeightsStore, server: Any) -> None:
+    gate = threading.Event()
+    url = server.serve("/f", BODY, etag='"v1"', gate=gate)
+    command = [sys.executable, "-c", FETCH, str(store.home), url, SHA256]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "bytes arrive\n"
+        process.kill()
+    gate.set()
+    assert store.fetch(declare(url)).read_bytes() == BODY
+    assert "Range" in server.seen("/f")[1]
 
 
 def test_file_urls_are_copied_and_verified_even_offline(tmp_path: Path) -> None:
