@@ -36,6 +36,7 @@ CXX_FLAGS = [
     "-Wall",
     "-Wextra",
     "-Wno-psabi",  # vectors cross no library's boundary
+    "-Wno-unused-parameter",  # in torch's headers
     *SANITIZERS,
     *(["-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"] if SANITIZERS else []),
 ]

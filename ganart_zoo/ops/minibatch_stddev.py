@@ -1,8 +1,8 @@
 """Minibatch standard deviation: channels that tell a critic how varied a batch is.
 
 Formula     samples n, n + M, n + 2M, ... are a group, M = N / group_size; s = sqrt(variance over the group + 1e-8) at
-            each channel and pixel; its mean over the pixels and over each of `num_channels` runs of channels is appended,
-            as constant channels, to all samples of the group.
+            each channel and pixel; its mean over the pixels and over each of `num_channels` runs of channels is
+            appended, as constant channels, to all samples of the group.
 Shapes      x [N, C, H, W]; y [N, C + num_channels, H, W].
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64. Statistics are float32 (float64 for float64).
