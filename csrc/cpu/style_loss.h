@@ -29,9 +29,9 @@ RunTasks runner_for(const Features& f, RunTasks parallel) {
 // ---- forward: the upper triangle of F F^T, as tiles of PANEL x PANEL sums ----
 
 constexpr int64_t PACKED_BYTES = 384 << 10;   // of one depth block: well inside a core's second-level cache
-constexpr int64_t PARTIAL_BYTES = 4 << 20;    // of all pieces' sums of one sample
-constexpr int64_t PIECE_DEPTH = 512;          // pixels below which a piece would cost more to add than to multiply
-constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 8, BLOCK_ITEMS = 256;
+constexpr int64_t PARTIAL_BYTES = 8 << 20;    // of all pieces' sums of one sample
+constexpr int64_t PIECE_DEPTH = 256;          // pixels below which a piece would cost more to add than to multiply
+constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 4, BLOCK_ITEMS = 256;
 
 // How one sample's work is cut; by sizes alone, so that neither threads nor batch change a sum.
 template <class P>
@@ -196,13 +196,39 @@ void gram_matrix(const Features& f, typename P::Sum* gram, RunTasks parallel) {
   give_back_large_scratch(ScratchSlot::shared);
 }
 
-typedef double Squares __attribute__((vector_size(32)));
+template <class Sum>
+struct SquaresOf {
+  typedef double type __attribute__((vector_size(LANES<Sum> * sizeof(double))));
+};
+
+// Writes a row of differences and adds their squares, in double, to `squares`.
+template <class Sum, int WIDTH>
+GANART_INLINE void difference_row(const Sum* values, const Sum* wanted, int64_t count, Sum* to,
+                                  typename SquaresOf<Sum>::type& squares) {
+  Sum padded[3][WIDTH];
+  if (count < WIDTH) {
+    __builtin_memset(padded, 0, sizeof padded);
+    __builtin_memcpy(padded[0], values, count * sizeof(Sum));
+    __builtin_memcpy(padded[1], wanted, count * sizeof(Sum));
+    values = padded[0];
+    wanted = padded[1];
+  }
+  Sum* const whole = count < WIDTH ? padded[2] : to;
+  Vector<Sum> sum = {};
+#pragma GCC unroll 2
+  for (int at = 0; at < WIDTH; at += LANES<Sum>) {
+    const Vector<Sum> difference = load(values + at) - load(wanted + at);
+    store(whole + at, difference);
+    sum += difference * difference;
+  }
+  squares += __builtin_convertvector(sum, typename SquaresOf<Sum>::type);
+  if (count < WIDTH) __builtin_memcpy(to, whole, count * sizeof(Sum));
+}
 
 template <class P, class Element>
 void style_loss(const Features& f, const typename P::Sum* target, int64_t target_sample_stride,
                 typename P::Sum* difference, typename P::Sum* loss, RunTasks parallel) {
   using Sum = typename P::Sum;
-  typedef Sum Four __attribute__((vector_size(4 * sizeof(Sum))));
   const Cut<P> cut(f);
   const RunTasks run = runner_for(f, parallel);
   const int64_t sums = round_up(f.samples * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, 8), tasks = f.samples * cut.tiles;
@@ -216,21 +242,15 @@ void style_loss(const Features& f, const typename P::Sum* target, int64_t target
     for (; row > column; ++column) row -= column + 1;
     const Sum* wanted = target + sample * target_sample_stride;
     Sum* result = difference + sample * f.channels * f.channels;
-    Squares squares = {};
+    typename SquaresOf<Sum>::type squares = {};
     finish_tile(cut, partials + sample * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, f.channels, scale, row, column,
                 [&](int64_t r, int64_t c, int64_t count, const Sum* values) {
-                  alignas(64) Sum padded[PANEL<P>];
-                  const Sum* there = wanted + r * f.channels + c;
-                  for (int64_t at = 0; at < PANEL<P>; ++at) padded[at] = at < count ? values[at] - there[at] : Sum(0);
-                  for (int64_t at = 0; at < PANEL<P>; at += 4) {
-                    Four four;
-                    __builtin_memcpy(&four, padded + at, sizeof four);
-                    const Squares wide = __builtin_convertvector(four, Squares);
-                    squares += wide * wide;
-                  }
-                  __builtin_memcpy(result + r * f.channels + c, padded, count * sizeof(Sum));
+                  const int64_t at = r * f.channels + c;
+                  difference_row<Sum, PANEL<P>>(values, wanted + at, count, result + at, squares);
                 });
-    tile_losses[task] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    double total = 0;
+    for (int lane = 0; lane < LANES<Sum>; ++lane) total += squares[lane];
+    tile_losses[task] = total;
   });
   double total = 0;
   for (int64_t task = 0; task < tasks; ++task) total += tile_losses[task];
