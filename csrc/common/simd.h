@@ -62,6 +62,28 @@ struct Ahead {
   }
 };
 
+// Stores a vector, or its lower half, past the caches; `to` is aligned to its size. end_streaming() orders such stores
+// before whatever tells another thread of them.
+template <class V, class Lane>
+GANART_INLINE void stream(Lane* to, V vector) {
+#if defined(__x86_64__) && GANART_VECTOR_BYTES >= 64
+  if constexpr (sizeof(V) == 64) return _mm512_stream_si512((__m512i*)to, (__m512i)vector);
+#endif
+#if defined(__x86_64__) && GANART_VECTOR_BYTES >= 32
+  if constexpr (sizeof(V) == 32) return _mm256_stream_si256((__m256i*)to, (__m256i)vector);
+#endif
+#if defined(__x86_64__)
+  if constexpr (sizeof(V) == 16) return _mm_stream_si128((__m128i*)to, (__m128i)vector);
+#endif
+  __builtin_memcpy(to, &vector, sizeof vector);
+}
+
+GANART_INLINE void end_streaming() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
 // ---- bfloat16, held as its bits ----
 
 struct Bfloat16 {

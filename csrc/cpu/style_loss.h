@@ -261,25 +261,21 @@ void style_loss(const Features& f, const typename P::Sum* target, int64_t target
 // ---- backward: one product with the symmetric matrix ----
 
 constexpr int64_t OPERAND_BYTES = 256 << 10;  // of one block's packed features
-constexpr int64_t MAX_BLOCK = 512, BACKWARD_TASKS = 16;
+constexpr int64_t MAX_BLOCK = 512, BACKWARD_TASKS = 16, CACHE_BYTES = 16 << 20;
 
+// One vector of results as elements.
 template <class Element, class Sum>
-GANART_INLINE void store_result(Element* to, Vector<Sum> sums, int64_t valid) {
-  constexpr int L = LANES<Sum>;
-  if constexpr (sizeof(Element) < sizeof(Sum)) {
-    const HalfVector bits = __builtin_convertvector(narrow(sums), HalfVector);
-    __builtin_memcpy(to, &bits, valid >= L ? sizeof bits : valid * sizeof(Element));
-  } else if (valid >= L) {
-    store(to, sums);
-  } else {
-    __builtin_memcpy(to, &sums, valid * sizeof(Element));
-  }
+GANART_INLINE auto as_elements(Vector<Sum> sums) {
+  if constexpr (sizeof(Element) < sizeof(Sum))
+    return __builtin_convertvector(narrow(sums), HalfVector);
+  else
+    return sums;
 }
 
 template <class P, class Element, int VECTORS, bool FROM_PANEL>
 [[gnu::noinline]] void backward_tile(int64_t items, const typename P::Item* broadcast, int64_t pitch,
                                      const typename P::Item* panel, Element* to, int64_t row_stride, int64_t rows,
-                                     int64_t lanes, Ahead& ahead) {
+                                     int64_t lanes, bool past_caches, Ahead& ahead) {
   using Sum = typename P::Sum;
   Vector<Sum> sums[COLUMNS<P>][VECTORS];
 #pragma GCC unroll 8
@@ -290,14 +286,24 @@ template <class P, class Element, int VECTORS, bool FROM_PANEL>
     multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, PANEL<P>, 1, panel, sums, ahead);
   else
     multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, 1, pitch, panel, sums, ahead);
+  constexpr int L = LANES<Sum>;
+  const bool whole = rows >= COLUMNS<P> && lanes >= VECTORS * L;
+  constexpr uintptr_t BYTES = L * sizeof(Element);
+  past_caches = past_caches && whole && ((uintptr_t(to) | uintptr_t(row_stride * sizeof(Element))) & (BYTES - 1)) == 0;
 #pragma GCC unroll 8
-  for (int c = 0; c < COLUMNS<P>; ++c)
-    if (c < rows) {
+  for (int c = 0; c < COLUMNS<P>; ++c) {
+    Element* row = to + c * row_stride;
 #pragma GCC unroll 2
-      for (int v = 0; v < VECTORS; ++v)
-        if (v * LANES<Sum> < lanes)
-          store_result<Element, Sum>(to + c * row_stride + v * LANES<Sum>, sums[c][v], lanes - v * LANES<Sum>);
+    for (int v = 0; v < VECTORS; ++v, row += L) {
+      const auto elements = as_elements<Element, Sum>(sums[c][v]);
+      if (past_caches)
+        stream(row, elements);
+      else if (whole)
+        __builtin_memcpy(row, &elements, sizeof elements);
+      else if (c < rows && v * L < lanes)
+        __builtin_memcpy(row, &elements, smaller(L, lanes - v * L) * sizeof(Element));
     }
+  }
 }
 
 // Calls body(sample, pixel, count, ahead) for blocks of pixels that cover all samples; `ahead` is the block after it.
@@ -318,7 +324,14 @@ void for_each_block(const Features& f, int64_t block, RunTasks run, Body body) {
         ahead = Ahead(data + after * f.pixel_stride, count, f.channels * size, f.pixel_stride * size);
       body(sample, pixel, smaller(block, end - pixel), ahead);
     }
+    end_streaming();
   });
+}
+
+// Whether the gradient would be out of the caches before it is next read: then it need not be read into them first.
+template <class Element>
+bool exceeds_caches(const Features& f) {
+  return f.samples * f.channels * f.pixels * int64_t(sizeof(Element)) > CACHE_BYTES;
 }
 
 // As many pixels as keep a task's operand in cache, and several blocks for the threads to share.
@@ -334,6 +347,7 @@ void backward_rows(const Features& f, const typename P::Item* matrices, Element*
   using Item = typename P::Item;
   const int64_t items = items_in<P>(f.channels), panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
   const int64_t block = block_of_pixels<P>(f, items, PANEL<P>);
+  const bool past_caches = exceeds_caches<Element>(f);
   for_each_block<Element>(f, block, run, [&](int64_t sample, int64_t pixel, int64_t count, Ahead ahead) {
     const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + pixel;
     const Item* matrix = matrices + sample * panels * items * PANEL<P>;
@@ -345,7 +359,7 @@ void backward_rows(const Features& f, const typename P::Item* matrices, Element*
       const Item* broadcast = matrix + channel / PANEL<P> * PANEL<P> * items + channel % PANEL<P>;
       for (int64_t at = 0; at < count; at += PANEL<P>)
         backward_tile<P, Element, 2, true>(items, broadcast, 0, packed + at * items, to + channel * f.pixels + at,
-                                           f.pixels, f.channels - channel, count - at, ahead);
+                                           f.pixels, f.channels - channel, count - at, past_caches, ahead);
     }
   });
 }
@@ -358,6 +372,7 @@ void backward_columns(const Features& f, const typename P::Item* matrices, Eleme
   const int64_t items = items_in<P>(f.channels), panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
   const int64_t pitch = round_up(items, L) + L;  // not a power of two, whose rows would share cache sets
   const int64_t block = block_of_pixels<P>(f, pitch, COLUMNS<P>);
+  const bool past_caches = exceeds_caches<Element>(f);
   for_each_block<Element>(f, block, run, [&](int64_t sample, int64_t pixel, int64_t count, Ahead ahead) {
     const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + pixel * f.pixel_stride;
     const Item* matrix = matrices + sample * panels * items * PANEL<P>;
@@ -369,7 +384,7 @@ void backward_columns(const Features& f, const typename P::Item* matrices, Eleme
       const auto tile = lanes <= L ? backward_tile<P, Element, 1, false> : backward_tile<P, Element, 2, false>;
       for (int64_t row = 0; row < count; row += COLUMNS<P>)
         tile(items, packed + row * pitch, pitch, matrix + channel * items, to + row * f.channels + channel, f.channels,
-             count - row, lanes, ahead);
+             count - row, lanes, past_caches, ahead);
     }
   });
 }
