@@ -183,12 +183,13 @@ void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, 
 
 // ---- products ----
 
-// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v].
+// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v]; fetches a line an item.
 template <class P, int VECTORS, int COUNT>
 GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcast, int64_t item_step,
                                  int64_t column_step, const typename P::Item* panel,
-                                 Vector<typename P::Sum> (&sums)[COUNT][VECTORS]) {
+                                 Vector<typename P::Sum> (&sums)[COUNT][VECTORS], Ahead& ahead) {
   using Item = typename P::Item;
+  Ahead next = ahead;
   for (int64_t item = 0; item < items; ++item) {
     Vector<Item> lanes[VECTORS];
 #pragma GCC unroll 2
@@ -201,5 +202,7 @@ GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcas
     }
     broadcast += item_step;
     panel += PANEL<P>;
+    next.fetch_line();
   }
+  ahead = next;
 }
