@@ -89,7 +89,7 @@ def plan() -> tuple[list[Extension], type[build_ext], dict[str, Any]]:
         raise BuildError(f"the build needs torch and pybind11: {error}") from error
 
     no_cuda = cuda_obstacle(torch, cpp_extension)
-    make, sources = cpp_extension.CppExtension, files("csrc/bindings.cpp", "csrc/common/*.cpp", "csrc/isa/*.cpp")
+    make, sources = cpp_extension.CppExtension, files("csrc/bindings.cpp", "csrc/bindings/*.cpp", "csrc/common/*.cpp", "csrc/isa/*.cpp")
     macros: list[tuple[str, str | None]] = [("TORCH_TARGET_VERSION", TORCH_TARGET)]
     if not no_cuda:
         make, sources = cpp_extension.CUDAExtension, sources + files("csrc/cuda/*.cu")

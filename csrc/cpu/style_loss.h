@@ -7,16 +7,8 @@
 // Repeats   bit for bit: the depth is cut into pieces by sizes alone, and pieces are added in order.
 namespace {
 
+#include "cpu/tasks.h"
 #include "cpu/tiles.h"
-
-template <class Body>
-void for_each(RunTasks run, int64_t count, Body body) {
-  run(count, &body, [](void* closure, int64_t index) { (*static_cast<Body*>(closure))(index); });
-}
-
-void run_serially(int64_t count, void* closure, void (*task)(void* closure, int64_t index)) {
-  for (int64_t index = 0; index < count; ++index) task(closure, index);
-}
 
 // Below this many products, waking the other threads costs more than they save.
 constexpr int64_t PARALLEL_PRODUCTS = int64_t(1) << 19;

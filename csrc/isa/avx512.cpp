@@ -7,5 +7,6 @@
 
 namespace ganart::cpu::avx512 {
 #include "cpu/style_loss.h"
+#include "cpu/layers.h"
 }  // namespace ganart::cpu::avx512
 #endif

@@ -7,5 +7,6 @@
 #define GANART_BFLOAT16_PAIRS
 namespace ganart::cpu::avx512bf16 {
 #include "cpu/style_loss.h"
+#include "cpu/layers.h"
 }  // namespace ganart::cpu::avx512bf16
 #endif

@@ -5,4 +5,5 @@
 
 namespace ganart::cpu::baseline {
 #include "cpu/style_loss.h"
+#include "cpu/layers.h"
 }  // namespace ganart::cpu::baseline

@@ -10,3 +10,4 @@
 
 #include "common/scratch.h"
 #include "cpu/kernels.h"
+#include "cpu/layer_kernels.h"

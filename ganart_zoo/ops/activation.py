@@ -11,9 +11,23 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
 
-__all__ = ["Activation", "activate", "check_activation", "check_channels", "check_features", "default_gain", "sum_type"]
+__all__ = [
+    "NATIVE_TYPES",
+    "SELU_ALPHA",
+    "SELU_SCALE",
+    "Activation",
+    "activate",
+    "check_activation",
+    "check_channels",
+    "check_features",
+    "default_gain",
+    "sum_type",
+]
 
 Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
+
+NATIVE_TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16, torch.float64})}
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848  # Klambauer et al. 2017
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda z: z,

@@ -14,12 +14,27 @@ Source      T. Karras et al., "Analyzing and improving the image quality of Styl
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import Activation, activate, check_activation, check_channels, default_gain
+from ganart_zoo.ops.activation import (
+    NATIVE_TYPES,
+    SELU_ALPHA,
+    SELU_SCALE,
+    Activation,
+    activate,
+    check_activation,
+    check_channels,
+    default_gain,
+    sum_type,
+)
 from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.higher_order import pull_back
+from ganart_zoo.ops.layout import result_format
 
 __all__ = ["bias_act"]
 
@@ -54,6 +69,7 @@ def bias_act(
         raise SettingsError(f"bias_act: x is {x.dtype} of shape {list(x.shape)}; expected floating point [N, C, ...]")
     if bias is not None:
         check_channels("bias_act", "bias", bias, x)
+        bias = bias.to(sum_type(x.dtype))
     gain = default_gain(act) if gain is None else gain
     for name, value in (("gain", gain), ("clamp", clamp)):
         if value is not None and not value > 0:
@@ -66,7 +82,7 @@ def bias_act_reference(
     x: Tensor, bias: Tensor | None, act: Activation, negative_slope: float, gain: float, clamp: float | None
 ) -> Tensor:
     """Define `bias_act` in plain PyTorch."""
-    z = x if bias is None else x + bias.to(x.dtype).reshape([-1] + [1] * (x.dim() - 2))
+    z = x if bias is None else x + _per_channel(bias, x)
     y = activate(z, act, negative_slope)
     if gain != 1:
         y = y * gain
@@ -75,4 +91,112 @@ def bias_act_reference(
     return y
 
 
-_bias_act = NativeOp("ganart::bias_act", reference=bias_act_reference, library=None, missing="not written yet")
+# What torch needs to know of the native op: shapes without data, and derivatives.
+
+_KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is no function of their result
+_PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
+
+_bias_act = NativeOp(
+    "ganart::bias_act",
+    reference=bias_act_reference,
+    library=native.ops_library(),
+    dtypes=NATIVE_TYPES,
+    missing=native.why_not_built(),
+)
+
+
+def _like_x(x: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(x, memory_format=result_format(x))
+
+
+def _like_gradients(grad: Tensor, kept: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    return _like_x(kept), kept.new_empty(kept.shape[1] if arguments[-1] else 0, dtype=sum_type(kept.dtype))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, bias, *ctx.settings = inputs
+    act, _, ctx.gain, clamp = ctx.settings
+    ctx.linear = act == "linear" and clamp is None
+    kept = None if ctx.linear else x if act in _KEEPS_X else output
+    ctx.save_for_backward(kept, bias if act in _KEEPS_X else None)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    kept, bias = ctx.saved_tensors
+    wants_x, wants_bias = ctx.needs_input_grad[:2]
+    if ctx.linear:
+        grad_x = grad if ctx.gain == 1 else grad * ctx.gain
+        sum_dims = [dim for dim in range(grad.dim()) if dim != 1]
+        grad_bias = grad_x.sum(sum_dims, dtype=sum_type(grad.dtype)) if wants_bias else None
+    else:
+        native_backward = torch.ops.ganart.bias_act_backward.default
+        grad_x, grad_bias = native_backward(grad, kept, bias, *ctx.settings, wants_bias)
+    return grad_x if wants_x else None, grad_bias if wants_bias else None, None, None, None, None
+
+
+def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    grad, kept, bias, *ctx.settings, ctx.wants_bias = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(grad, kept, bias)
+
+
+def _double_backward(ctx: Any, back_x: Tensor | None, back_bias: Tensor | None) -> tuple[Tensor | None, ...]:
+    grad, kept, bias = ctx.saved_tensors
+    if not ctx.wants_bias:
+        back_bias = None
+    nothing = [None] * 5
+    if ctx.settings[0] not in _PIECEWISE_LINEAR:
+
+        def gradients(grad: Tensor, kept: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+            return bias_act_backward_reference(grad, kept, bias, *ctx.settings)
+
+        return *pull_back(gradients, (grad, kept, bias), (back_x, back_bias)), *nothing
+    # Linear in `grad`, with the same slopes.
+    if back_bias is not None:
+        spread = _per_channel(back_bias, kept)
+        back_x = spread.expand_as(kept) if back_x is None else back_x + spread
+    if back_x is None:
+        return None, None, None, *nothing
+    return torch.ops.ganart.bias_act_backward.default(back_x, kept, bias, *ctx.settings, False)[0], None, None, *nothing
+
+
+def bias_act_backward_reference(
+    grad: Tensor,
+    kept: Tensor,
+    bias: Tensor | None,
+    act: Activation,
+    negative_slope: float,
+    gain: float,
+    clamp: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Define the backward in plain PyTorch; `kept` is y, or for some activations x."""
+    wide = kept.to(sum_type(kept.dtype))
+    z = wide if bias is None else wide + _per_channel(bias, kept)
+    y = activate(z, act, negative_slope) * gain if act in _KEEPS_X else wide
+    slopes = {
+        "linear": torch.ones_like,
+        "relu": lambda a: (a > 0).to(a.dtype),
+        "lrelu": lambda a: torch.where(a > 0, 1.0, negative_slope).to(a.dtype),
+        "tanh": lambda a: 1 - a.square(),
+        "sigmoid": lambda a: a * (1 - a),
+        "elu": lambda z: torch.where(z > 0, 1.0, z.clamp(max=0).exp()),
+        "selu": lambda z: torch.where(z > 0, 1.0, SELU_ALPHA * z.clamp(max=0).exp()) * SELU_SCALE,
+        "softplus": torch.sigmoid,
+        "swish": lambda z: torch.sigmoid(z) * (1 + z * torch.sigmoid(-z)),
+    }
+    slope = slopes[act](z if act in _KEEPS_X else y / gain) * gain
+    if clamp is not None:
+        slope = torch.where(y.detach().abs() < clamp, slope, 0.0)
+    grad_x = grad * slope
+    return grad_x.to(kept.dtype), grad_x.sum([dim for dim in range(kept.dim()) if dim != 1])
+
+
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    return values.to(x.dtype).reshape([-1] + [1] * (x.dim() - 2))
+
+
+if _bias_act.loaded:
+    torch.library.register_fake("ganart::bias_act", _like_x)
+    torch.library.register_fake("ganart::bias_act_backward", _like_gradients)
+    torch.library.register_autograd("ganart::bias_act", _backward, setup_context=_setup)
+    torch.library.register_autograd("ganart::bias_act_backward", _double_backward, setup_context=_setup_backward)

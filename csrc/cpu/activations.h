@@ -1,0 +1,189 @@
+// Activations and their derivatives on vectors; float's exponential is our own, double's is libm's. For one level.
+//
+// FROM_OUTPUT says whether `slope` takes the activation's result (what a layer keeps anyway) or its argument.
+#pragma once
+
+#include "cpu/elements.h"
+
+template <class S, class Function>
+GANART_INLINE Vector<S> lanewise(Vector<S> x, Function function) {
+  for (int lane = 0; lane < LANES<S>; ++lane) x[lane] = function(x[lane]);
+  return x;
+}
+
+template <class S>
+GANART_INLINE Vector<S> magnitude(Vector<S> x) {
+  return x < 0 ? -x : x;
+}
+
+// exp(x) = scale_low * scale_high * (1 + fraction), |fraction| < 0.42.
+struct ExponentialParts {
+  Vector<float> fraction, scale_low, scale_high;
+
+  GANART_INLINE explicit ExponentialParts(Vector<float> x) {
+    x = x > 90.0f ? splat(90.0f) : x < -105.0f ? splat(-105.0f) : x;  // beyond, the result is inf or 0 anyway
+    constexpr float ROUNDER = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    const Vector<float> power = (x * 1.44269504f + ROUNDER) - ROUNDER;
+    const Vector<float> r = x - power * 0.693359375f - power * -2.12194440e-4f;  // ln 2 in two parts
+    Vector<float> series = r * (1.0f / 5040) + (1.0f / 720);
+    series = series * r + (1.0f / 120);
+    series = series * r + (1.0f / 24);
+    series = series * r + (1.0f / 6);
+    series = series * r + 0.5f;
+    fraction = series * r * r + r;
+    const auto whole = (Vector<uint32_t>)__builtin_convertvector(power, Vector<int32_t>);
+    const auto half = (Vector<uint32_t>)((Vector<int32_t>)whole >> 1);
+    scale_low = (Vector<float>)((half + 127u) << 23);
+    scale_high = (Vector<float>)((whole - half + 127u) << 23);
+  }
+};
+
+GANART_INLINE Vector<float> exponential(Vector<float> x) {
+  const ExponentialParts parts(x);
+  return (parts.fraction + 1.0f) * parts.scale_low * parts.scale_high;
+}
+GANART_INLINE Vector<float> exponential_minus_one(Vector<float> x) {
+  const ExponentialParts parts(x);
+  const Vector<float> scale = parts.scale_low * parts.scale_high;
+  return parts.fraction * scale + (scale - 1.0f);
+}
+GANART_INLINE Vector<double> exponential(Vector<double> x) {
+  return lanewise<double>(x, [](double value) { return __builtin_exp(value); });
+}
+GANART_INLINE Vector<double> exponential_minus_one(Vector<double> x) {
+  return lanewise<double>(x, [](double value) { return __builtin_expm1(value); });
+}
+GANART_INLINE Vector<float> log_of_one_plus(Vector<float> x) {
+  return lanewise<float>(x, [](float value) { return __builtin_log1pf(value); });
+}
+GANART_INLINE Vector<double> log_of_one_plus(Vector<double> x) {
+  return lanewise<double>(x, [](double value) { return __builtin_log1p(value); });
+}
+
+template <class S>
+GANART_INLINE Vector<S> logistic(Vector<S> z) {
+  return S(1) / (exponential(-z) + S(1));
+}
+
+struct Linear {
+  static constexpr bool FROM_OUTPUT = true;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z; }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S>, S) { return splat(S(1)); }
+};
+
+struct Relu {
+  static constexpr bool FROM_OUTPUT = true;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z <= S(0) ? splat(S(0)) : z; }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return y > S(0) ? splat(S(1)) : splat(S(0)); }
+};
+
+struct LeakyRelu {
+  static constexpr bool FROM_OUTPUT = true;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S negative) { return z > S(0) ? z : z * negative; }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S negative) { return y > S(0) ? splat(S(1)) : splat(negative); }
+};
+
+struct Tanh {
+  static constexpr bool FROM_OUTPUT = true;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    const Vector<S> e = exponential_minus_one(magnitude<S>(z) * S(-2)), t = -e / (e + S(2));
+    return z < S(0) ? -t : t;
+  }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return S(1) - y * y; }
+};
+
+struct Sigmoid {
+  static constexpr bool FROM_OUTPUT = true;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return logistic<S>(z); }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return y * (S(1) - y); }
+};
+
+struct Elu {
+  static constexpr bool FROM_OUTPUT = false;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z > S(0) ? z : exponential_minus_one(z); }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> z, S) { return z > S(0) ? splat(S(1)) : exponential(z); }
+};
+
+struct Selu {
+  static constexpr bool FROM_OUTPUT = false;
+  static constexpr double SCALE = 1.0507009873554804934, ALPHA = 1.6732632423543772848;  // Klambauer et al. 2017
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return S(SCALE) * (z > S(0) ? z : S(ALPHA) * exponential_minus_one(z));
+  }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> z, S) {
+    return z > S(0) ? splat(S(SCALE)) : S(SCALE * ALPHA) * exponential(z);
+  }
+};
+
+struct Softplus {
+  static constexpr bool FROM_OUTPUT = false;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return (z <= S(0) ? splat(S(0)) : z) + log_of_one_plus(exponential(-magnitude<S>(z)));
+  }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> z, S) { return logistic<S>(z); }
+};
+
+struct Swish {
+  static constexpr bool FROM_OUTPUT = false;
+  template <class S>
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z * logistic<S>(z); }
+  template <class S>
+  GANART_INLINE static Vector<S> slope(Vector<S> z, S) {
+    const Vector<S> s = logistic<S>(z);
+    return s * (z * (S(1) - s) + S(1));
+  }
+};
+
+template <class Body>
+void with_activation(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::linear: return body(Linear{});
+    case Activation::relu: return body(Relu{});
+    case Activation::lrelu: return body(LeakyRelu{});
+    case Activation::tanh: return body(Tanh{});
+    case Activation::sigmoid: return body(Sigmoid{});
+    case Activation::elu: return body(Elu{});
+    case Activation::selu: return body(Selu{});
+    case Activation::softplus: return body(Softplus{});
+    case Activation::swish: return body(Swish{});
+  }
+}
+
+// An activation with its gain and clamp. A clamp of NaN is none: no comparison with it holds.
+template <class Act, class S>
+struct Layer {
+  S negative_slope, gain, clamp;
+
+  GANART_INLINE Vector<S> apply(Vector<S> z) const {
+    const Vector<S> y = Act::value(z, negative_slope) * gain;
+    return y > clamp ? splat(clamp) : y < -clamp ? splat(-clamp) : y;
+  }
+
+  // The derivative, given what is kept: the output, or for some activations z.
+  GANART_INLINE Vector<S> derivative(Vector<S> kept) const {
+    if constexpr (Act::FROM_OUTPUT) {
+      const Vector<S> slope = Act::slope(kept * (S(1) / gain), negative_slope) * gain;
+      return magnitude<S>(kept) >= clamp ? splat(S(0)) : slope;
+    } else {
+      const Vector<S> slope = Act::slope(kept, negative_slope) * gain;
+      if (!(clamp == clamp)) return slope;
+      return magnitude<S>(Act::value(kept, negative_slope) * gain) >= clamp ? splat(S(0)) : slope;
+    }
+  }
+};

@@ -1,0 +1,20 @@
+"""Which memory layout a native op's result has; torch.compile and opcheck need to know it without running the op."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["result_format"]
+
+
+def result_format(x: Tensor) -> torch.memory_format:
+    """Return the dense layout of a result for features `x`; as csrc/bindings/support.cpp decides it."""
+    if x.dim() != 4:
+        return torch.contiguous_format
+    _, channels, height, width = x.shape
+    pixel_stride = x.stride(3) if width > 1 else x.stride(2) if height > 1 else 1
+    rows_follow = width <= 1 or height <= 1 or x.stride(2) == width * pixel_stride
+    if pixel_stride != 1 and channels > 1 and x.stride(1) == 1 and rows_follow:
+        return torch.channels_last
+    return torch.contiguous_format
