@@ -172,7 +172,7 @@ constexpr int symmetrize_threads = 256;
 // differences of Gram matrices reach far below its range; there e brings the row's largest entry to between 1 and 2.
 // weights [N, C, weights_stride]
 template <class Element>
-__global__ void __launch_bounds__(symmetrize_threads)
+__global__ void __launch_bounds__(symmetrize_threads, 4)
     symmetrize(const float* matrix, int channels, const float* scale, float factor, Element* weights,
                int weights_stride, float* row_scales) {
   __shared__ float largest[symmetrize_threads];
