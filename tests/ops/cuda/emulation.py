@@ -23,6 +23,16 @@ class _Features(ctypes.Structure):
     )
 
 
+class Plan(ctypes.Structure):
+    """`ganart::cuda::GramPlan`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("samples", "positions")),
+        *((name, ctypes.c_int) for name in ("channels", "tile", "side", "tiles", "pieces", "sums_per_piece")),
+        ("piece_length", ctypes.c_int64),
+    )
+
+
 class Features(NamedTuple):
     """`values` `[N, C, P]` as float64 after rounding to `type`, and the same laid out in memory for the kernels."""
 
@@ -35,13 +45,9 @@ class Features(NamedTuple):
 def build(folder: Path, compiler: str) -> Path:
     """Compile csrc/cuda/style_loss.cu and the emulator into a shared library in `folder`; return its path."""
     library = folder / "emulated_style_loss.so"
-    subprocess.run(
-        [compiler, "-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}", "-o", library]
-        + [HERE / "emulator" / "style_loss.cpp"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    source = HERE / "emulator" / "style_loss.cpp"
+    options = ["-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}"]
+    subprocess.run([compiler, *options, "-o", library, source], check=True, capture_output=True, text=True)
     return library
 
 
@@ -57,6 +63,19 @@ class EmulatedStyleLoss:
     def run_as(self, *, last_thread_first: bool, copies_land_at_once: bool) -> None:
         """Choose the order of threads and the moment of copies for the calls that follow."""
         self._library.emulate(ctypes.c_bool(last_thread_first), ctypes.c_bool(copies_land_at_once))
+
+    def plan(self, samples: int, channels: int, positions: int, depth: int) -> Plan:
+        plan = Plan()
+        sizes = (ctypes.c_int64(samples), channels, ctypes.c_int64(positions), depth)
+        self._library.plan(*sizes, ctypes.byref(plan))
+        return plan
+
+    def upper_tiles(self, side: int) -> list[tuple[int, int]]:
+        """Return the tiles that blocks 0, 1, ... take, checking that `upper_index` leads back."""
+        count = side * (side + 1) // 2
+        tiles = np.empty((count, 2), np.int32)
+        assert self._library.upper_tiles(side, count, ctypes.c_void_p(tiles.ctypes.data)), "upper_index disagrees"
+        return [(int(row), int(column)) for row, column in tiles]
 
     def features(
         self, values: np.ndarray, type_: str, *, channels_last: bool = False, offset: int = 0, padding: int = 0

@@ -4,12 +4,13 @@
 // register layouts are written here anew from the PTX ISA ("ldmatrix", "mma.m16n8k16", "mma.m16n8k8"). What could hide
 // a race is made adjustable: threads run first to last or last to first, and asynchronous copies land at the last moment
 // allowed (when awaited) or the first (when issued). A race that matters gives another result in one of the four.
-// Shared memory starts as NaN, and writes past its end are noticed. Not modelled: time, banks, and memory order finer
-// than barriers.
+// Shared memory starts as NaN, writes past its end are noticed, and ldmatrix may not read a bank twice. Not modelled:
+// time, the banks of other instructions, and memory order finer than barriers.
 #pragma once
 #define GANART_CUDA_PTX
 #define GANART_CUDA_LAUNCH
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -67,7 +68,9 @@ struct Copy {
 enum class State { ready, at_barrier, at_warp_instruction, done };
 
 struct Fibre {
-  ucontext_t context;
+  ucontext_t beginning;
+  bool begun;
+  jmp_buf place;  // after the beginning: swapcontext would ask the kernel for the signal mask at each switch
   std::unique_ptr<char[]> stack;
   State state;
   void* registers;    // of the warp-wide instruction it waits for
@@ -77,7 +80,7 @@ struct Fibre {
 };
 
 inline std::vector<Fibre> fibres;
-inline ucontext_t scheduler;
+inline jmp_buf scheduler;
 inline std::function<void()> kernel;
 
 inline Fibre& self() { return fibres[threadIdx.x]; }
@@ -85,7 +88,7 @@ inline Fibre& self() { return fibres[threadIdx.x]; }
 inline void wait_as(State state) {
   const unsigned thread = threadIdx.x;
   self().state = state;
-  swapcontext(&self().context, &scheduler);
+  if (_setjmp(self().place) == 0) _longjmp(scheduler, 1);
   threadIdx.x = thread;
 }
 
@@ -93,7 +96,15 @@ inline void enter() {
   kernel();
   if (!self().open_group.empty()) fail("ended with asynchronous copies in an open group");
   self().state = State::done;
-  swapcontext(&self().context, &scheduler);
+  _longjmp(scheduler, 1);
+}
+
+// Runs a fibre until it waits or ends.
+inline void proceed(Fibre& fibre) {
+  if (_setjmp(scheduler) != 0) return;
+  if (fibre.begun) _longjmp(fibre.place, 1);
+  fibre.begun = true;
+  setcontext(&fibre.beginning);
 }
 
 inline void run_block(int threads) {
@@ -102,12 +113,13 @@ inline void run_block(int threads) {
   for (int thread = 0; thread < threads; ++thread) {
     Fibre& fibre = fibres[thread];
     if (!fibre.stack) fibre.stack = std::make_unique<char[]>(stack_bytes);
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.get();
-    fibre.context.uc_stack.ss_size = stack_bytes;
+    getcontext(&fibre.beginning);
+    fibre.beginning.uc_stack.ss_sp = fibre.stack.get();
+    fibre.beginning.uc_stack.ss_size = stack_bytes;
+    fibre.begun = false;
     fibre.state = State::ready;
     fibre.closed_groups.clear();
-    makecontext(&fibre.context, enter, 0);
+    makecontext(&fibre.beginning, enter, 0);
   }
   int done = 0;
   while (done < threads) {
@@ -117,7 +129,7 @@ inline void run_block(int threads) {
       while (fibres[thread].state == State::ready) {
         moved = true;
         threadIdx.x = thread;
-        swapcontext(&scheduler, &fibres[thread].context);
+        proceed(fibres[thread]);
         done += fibres[thread].state == State::done;
       }
     }
@@ -158,11 +170,14 @@ template <bool transposed>
 void load_matrices(LoadMatrices* const (&lanes)[32]) {
   for (int matrix = 0; matrix < 4; ++matrix) {
     uint16_t elements[8][8];
+    unsigned banks = 0;  // in groups of four, 16 bytes
     for (int row = 0; row < 8; ++row) {
       const unsigned char* source = lanes[8 * matrix + row]->row;
       if (reinterpret_cast<uintptr_t>(source) % 16 != 0) fail("ldmatrix address is not a multiple of 16");
       std::memcpy(elements[row], source, 16);
+      banks |= 1u << reinterpret_cast<uintptr_t>(source) / 16 % 8;
     }
+    if (banks != 0xff) fail("ldmatrix reads a bank of shared memory twice");
     for (int lane = 0; lane < 32; ++lane) {
       uint32_t pair = 0;
       for (int half = 0; half < 2; ++half) {

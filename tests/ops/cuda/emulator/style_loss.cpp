@@ -25,6 +25,19 @@ void* guarded(size_t bytes) {
   return start + whole - bytes;
 }
 
+void plan(int64_t samples, int channels, int64_t positions, int depth, ganart::cuda::GramPlan* plan) {
+  *plan = ganart::cuda::plan_gram(samples, channels, positions, ganart::cuda::choose_tile(channels), depth, 1);
+}
+
+bool upper_tiles(int side, int count, int (*tiles)[2]) {
+  for (int index = 0; index < count; ++index) {
+    const ganart::cuda::TileIndex tile = ganart::cuda::upper_tile(index, side);
+    if (ganart::cuda::upper_index(tile, side) != index) return false;
+    tiles[index][0] = tile.row, tiles[index][1] = tile.column;
+  }
+  return true;
+}
+
 size_t workspace_bytes(const Features* features, bool allow_tf32) {
   return ganart::cuda::workspace_bytes(*features, allow_tf32);
 }
