@@ -62,8 +62,8 @@ def _items(value: Any) -> tuple[Any, ...]:
 
 
 def _mapping(value: Any) -> Any:
-    """A read-only copy of a mapping; anything else unchanged, for `problems()` to judge."""
-    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
+    """A copy of a mapping; anything else unchanged, for `problems()` to judge."""
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _text_problems(owner: object, where: str, *names: str) -> list[str]:
@@ -135,7 +135,7 @@ class Weights:
 
     name: str
     files: tuple[WeightsFile, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False)
     summary: str = ""
 
     def __post_init__(self) -> None:
@@ -186,11 +186,13 @@ class ModelSpec:
     """One model that a plugin offers. Everything the registry can say of it before it is imported.
 
     Example:
-        >>> spec = ModelSpec(name="blur", kind="style_transfer", summary="Blurs.", license="MIT",
-        factory="mine.model:Blur")
-        >>> spec.problems()
+        >>> from dataclasses import replace
+        >>> blur = ModelSpec(
+        ...     name="blur", kind="style_transfer", summary="Blurs.", license="MIT", factory="mine.model:Blur"
+        ... )
+        >>> blur.problems()
         []
-        >>> ModelSpec(name="blur", kind="filter", summary="Blurs.", license="MIT", factory="mine.model:Blur").problems()
+        >>> replace(blur, kind="filter").problems()
         ["kind is 'filter', expected one of generator, critic, style_transfer, backbone"]
     """
 
@@ -210,7 +212,7 @@ class ModelSpec:
     """The same for what one call may change. None: a call has no options."""
     capabilities: frozenset[str] = frozenset()
     """Of `CAPABILITIES`; others start with `x-`."""
-    uses: Mapping[str, Use] = field(default_factory=dict)
+    uses: Mapping[str, Use] = field(default_factory=dict, hash=False)
     """Keyword of the factory -> the kind of model it gets."""
     weights: tuple[Weights, ...] = ()
     """Variants; the one named "default", else the first, is taken when the caller names none."""

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.imaging.images import from_pil
+from ganart_zoo.imaging.images import from_pil, single_picture
 
 __all__ = ["to_grid"]
 
@@ -36,10 +36,11 @@ def to_grid(
         [1, 3, H', W'], float32 on the CPU, not clamped.
 
     Raises:
+        ImageError: one of `images` is no picture.
         SettingsError: there are no pictures, `columns` is not positive, `padding` is negative, or the captions are not
             as many as the pictures.
     """
-    pictures = [image.detach().reshape(image.shape[-3:]).to("cpu", torch.float32) for image in images]
+    pictures = [single_picture(image) for image in images]
     columns = len(pictures) if columns is None else columns
     if not pictures:
         raise SettingsError("no pictures were given for the sheet; expected at least one")

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -23,7 +22,7 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode
 from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, Record, to_user_comment
 
-__all__ = ["ResizeMode", "from_pil", "load", "resize", "save", "to_pil"]
+__all__ = ["ResizeMode", "check_suffix", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
 
 ResizeMode = Literal["bicubic", "bilinear", "nearest"]
 
@@ -69,6 +68,21 @@ def from_pil(image: Image.Image, *, ground: Sequence[float] = (1.0, 1.0, 1.0)) -
     return load(image, ground=ground)
 
 
+def single_picture(images: Tensor) -> Tensor:
+    """Return the one picture given as [3, H, W] or [1, 3, H, W], detached, as float32 [3, H, W] on the CPU.
+
+    Raises:
+        ImageError: the shape differs, or the dtype is not floating point.
+    """
+    if images.ndim == 4 and len(images) > 1:
+        raise ImageError(f"{len(images)} pictures were given where one was expected; lay them out with to_grid first")
+    if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape:
+        raise ImageError(f"a picture of shape {list(images.shape)} was given; expected [3, H, W] or [1, 3, H, W]")
+    if not images.is_floating_point():
+        raise ImageError(f"a picture of {images.dtype} was given; expected floating point, 0 black to 1 white")
+    return images.detach().reshape(images.shape[-3:]).to("cpu", torch.float32)
+
+
 def to_pil(images: Tensor) -> Image.Image:
     """Return one picture as a Pillow RGB image, clamped to 0..1 and rounded to the nearest of 256 levels.
 
@@ -78,20 +92,14 @@ def to_pil(images: Tensor) -> Image.Image:
     Raises:
         ImageError: the shape or dtype differs, or a value is NaN or infinite.
     """
-    if images.ndim == 4 and len(images) > 1:
-        raise ImageError(f"{len(images)} pictures were given where one was expected; lay them out with to_grid first")
-    if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape:
-        raise ImageError(f"a picture of shape {list(images.shape)} was given; expected [3, H, W] or [1, 3, H, W]")
-    if not images.is_floating_point():
-        raise ImageError(f"a picture of {images.dtype} was given; expected floating point, 0 black to 1 white")
-    values = images.detach().reshape(images.shape[-3:]).to("cpu", torch.float32)
+    values = single_picture(images)
     broken = values.numel() - int(torch.isfinite(values).sum())
     if broken:
         raise ImageError(
             f"{broken} of the picture's {values.numel()} values are NaN or infinite; the run that made it has diverged"
         )
     levels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
-    return Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).numpy()))
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
 
 def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None = None, quality: int = 95) -> None:
@@ -111,11 +119,7 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
     target = Path(path)
     if not 1 <= quality <= 100:
         raise SettingsError(f"quality is {quality}; expected 1..100")
-    if target.suffix.lower() not in _WRITABLE:
-        raise ImageError(
-            f"{target}: cannot write {repr(target.suffix) if target.suffix else 'a file without a suffix'}; "
-            f"end the name with one of {', '.join(_WRITABLE)}"
-        )
+    check_suffix(target)
     form, longest = _WRITABLE[target.suffix.lower()]
     try:
         image = to_pil(images)
@@ -127,6 +131,16 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
             "save as .png"
         )
     _write_whole(image, target, form, _encoder_options(form, quality, record))
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raise ImageError unless `save` can write the suffix of `path`; call it before a long run."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in _WRITABLE:
+        raise ImageError(
+            f"{os.fspath(path)}: cannot write {repr(suffix) if suffix else 'a file without a suffix'}; "
+            f"end the name with one of {', '.join(_WRITABLE)}"
+        )
 
 
 def resize(images: Tensor, size: int | tuple[int, int], *, mode: ResizeMode = "bicubic") -> Tensor:

@@ -17,6 +17,8 @@ Source      L. A. Gatys, A. S. Ecker, M. Bethge, "Image style transfer using con
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -68,7 +70,7 @@ def style_loss(features: Tensor, target_gram: Tensor) -> Tensor:
     return loss
 
 
-def gram_matrix_reference(features: Tensor, allow_tf32: bool = False) -> Tensor:  # noqa: ARG001  torch's own switch
+def gram_matrix_reference(features: Tensor, allow_tf32: bool) -> Tensor:
     """Define `gram_matrix` in plain PyTorch."""
     _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
@@ -76,7 +78,7 @@ def gram_matrix_reference(features: Tensor, allow_tf32: bool = False) -> Tensor:
         return rows @ rows.transpose(1, 2) / (channels * height * width)
 
 
-def style_loss_reference(features: Tensor, target_gram: Tensor, allow_tf32: bool = False) -> tuple[Tensor, Tensor]:
+def style_loss_reference(features: Tensor, target_gram: Tensor, allow_tf32: bool) -> tuple[Tensor, Tensor]:
     """Define `style_loss` in plain PyTorch; the second result is the difference of the Gram matrices, `[N, C, C]`."""
     difference = gram_matrix_reference(features, allow_tf32) - target_gram
     return difference.square().mean(), difference
@@ -128,3 +130,124 @@ def _check_target(features: Tensor, target_gram: Tensor) -> None:
         )
     if target_gram.device != features.device:
         raise SettingsError(f"target_gram is on {target_gram.device} and features on {features.device}; move one")
+
+
+# ---- what torch needs to know of the native ops: shapes without data, and derivatives ----
+
+
+def _like_gram(features: Tensor, allow_tf32: bool) -> Tensor:
+    samples, channels = features.shape[:2]
+    return features.new_empty((samples, channels, channels), dtype=_sum_type(features.dtype))
+
+
+def _like_gradient(grad_gram: Tensor, features: Tensor, allow_tf32: bool) -> Tensor:
+    return torch.empty_like(features, memory_format=_gradient_format(features))
+
+
+def _like_loss(features: Tensor, target_gram: Tensor, allow_tf32: bool) -> tuple[Tensor, Tensor]:
+    return features.new_empty((), dtype=_sum_type(features.dtype)), _like_gram(features, allow_tf32)
+
+
+def _like_loss_gradient(grad_loss: Tensor, difference: Tensor, features: Tensor, allow_tf32: bool) -> Tensor:
+    return _like_gradient(difference, features, allow_tf32)
+
+
+def _gradient_format(features: Tensor) -> torch.memory_format:
+    """Return the layout the kernels give a gradient; it must agree with `readable` in csrc/bindings.cpp."""
+    _, channels, height, width = features.shape
+    pixel_stride = features.stride(3) if width > 1 else features.stride(2) if height > 1 else 1
+    rows_follow = width <= 1 or height <= 1 or features.stride(2) == width * pixel_stride
+    if pixel_stride != 1 and channels > 1 and features.stride(1) == 1 and rows_follow:
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def _setup_gram(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, ctx.allow_tf32 = inputs
+    ctx.save_for_backward(features)
+
+
+def _gram_backward(ctx: Any, grad_gram: Tensor) -> tuple[Tensor, None]:
+    (features,) = ctx.saved_tensors
+    return torch.ops.ganart.gram_matrix_backward.default(grad_gram, features, ctx.allow_tf32), None
+
+
+def _setup_gram_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    grad_gram, features, ctx.allow_tf32 = inputs
+    ctx.save_for_backward(grad_gram, features)
+
+
+def _gram_double_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    grad_gram, features = ctx.saved_tensors
+    wanted_gram, wanted_features, _ = ctx.needs_input_grad
+    grad_matrix = _cross_gram(grad, features) if wanted_gram else None
+    grad_features = (
+        torch.ops.ganart.gram_matrix_backward.default(grad_gram, grad, ctx.allow_tf32) if wanted_features else None
+    )
+    return grad_matrix, grad_features, None
+
+
+def _setup_loss(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    features, target_gram, ctx.allow_tf32 = inputs
+    ctx.set_materialize_grads(False)
+    ctx.target_shape = target_gram.shape
+    ctx.save_for_backward(features, output[1])
+
+
+def _loss_backward(
+    ctx: Any, grad_loss: Tensor | None, grad_difference: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, None]:
+    features, difference = ctx.saved_tensors
+    wanted_features, wanted_target, _ = ctx.needs_input_grad
+    grad_features = grad_target = None
+    if grad_loss is not None and wanted_features and grad_difference is None and not wanted_target:
+        native_backward = torch.ops.ganart.style_loss_backward.default
+        return native_backward(grad_loss, difference, features, ctx.allow_tf32), None, None
+    grad_matrix = grad_difference
+    if grad_loss is not None:
+        from_loss = _loss_scale(difference) * grad_loss * difference
+        grad_matrix = from_loss if grad_matrix is None else grad_matrix + from_loss
+    if grad_matrix is None:
+        return None, None, None
+    if wanted_features:
+        grad_features = torch.ops.ganart.gram_matrix_backward.default(grad_matrix, features, ctx.allow_tf32)
+    if wanted_target:
+        grad_target = -grad_matrix.sum_to_size(ctx.target_shape)
+    return grad_features, grad_target, None
+
+
+def _setup_loss_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    grad_loss, difference, features, ctx.allow_tf32 = inputs
+    ctx.save_for_backward(grad_loss, difference, features)
+
+
+def _loss_double_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    grad_loss, difference, features = ctx.saved_tensors
+    scale = _loss_scale(difference)
+    cross = _cross_gram(grad, features)
+    grad_features = torch.ops.ganart.style_loss_backward.default(grad_loss, difference, grad, ctx.allow_tf32)
+    return scale * (difference * cross).sum(), scale * grad_loss * cross, grad_features, None
+
+
+def _loss_scale(difference: Tensor) -> float:
+    return 2 / max(difference.numel(), 1)
+
+
+def _cross_gram(grad: Tensor, features: Tensor) -> Tensor:
+    """Return `(V F^T + F V^T) / (C*H*W)`, the derivative of `(M + M^T) F / (C*H*W)` in M along V = `grad`."""
+    with torch.autocast(features.device.type, enabled=False):
+        sum_type = _sum_type(features.dtype)
+        product = grad.flatten(2).to(sum_type) @ features.flatten(2).to(sum_type).transpose(1, 2)
+        return (product + product.transpose(1, 2)) / max(features[:1].numel(), 1)
+
+
+if _style_loss.loaded:
+    torch.library.register_fake("ganart::gram_matrix", _like_gram)
+    torch.library.register_fake("ganart::gram_matrix_backward", _like_gradient)
+    torch.library.register_fake("ganart::style_loss", _like_loss)
+    torch.library.register_fake("ganart::style_loss_backward", _like_loss_gradient)
+    register = torch.library.register_autograd
+    register("ganart::gram_matrix", _gram_backward, setup_context=_setup_gram)
+    register("ganart::gram_matrix_backward", _gram_double_backward, setup_context=_setup_gram_backward)
+    register("ganart::style_loss", _loss_backward, setup_context=_setup_loss)
+    register("ganart::style_loss_backward", _loss_double_backward, setup_context=_setup_loss_backward)

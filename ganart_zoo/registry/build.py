@@ -68,18 +68,23 @@ class Builder:
             raise WeightsMissingError(f"{described.file} is missing; the run has not finished or was damaged")
         resolved = self._zoo.store.resolve(described.file, entry.spec, owner=entry.canonical, fetch=False)
         weights = replace(resolved, source=str(folder.absolute()))
-        return self._build(entry, {**made.config, **made.uses_settings(settings), **settings}, weights, part)
+        known = ModelSettings(entry)
+        settings = {**made.config, **made.uses_settings(settings), **settings}
+        self._refuse_unknown(known, settings)  # another version of the plugin may have renamed some
+        return self._build(known, settings, weights, part)
 
     def build(self, name: str, weights: str | Path | None, settings: Mapping[str, Any]) -> Model:
         """Build the model called `name`; arguments as `Zoo.create` takes them."""
         entry = self._zoo.entry(name)
+        known = ModelSettings(entry)
+        self._refuse_unknown(known, settings)  # before anything is fetched
         resolved = self._zoo.store.resolve(weights, entry.spec, owner=entry.canonical, fetch=self._fetch)
-        return self._build(entry, settings, resolved)
+        return self._build(known, settings, resolved)
 
     def _build(
-        self, entry: Entry, settings: Mapping[str, Any], weights: ResolvedWeights, part: str | None = None
+        self, known: ModelSettings, settings: Mapping[str, Any], weights: ResolvedWeights, part: str | None = None
     ) -> Model:
-        known = ModelSettings(entry)
+        entry = known.entry
         config = self._config(known, settings, weights)
         described = self._described(entry, config)
         uses = {key: self._use(entry, key, settings) for key in entry.spec.uses}
@@ -100,20 +105,25 @@ class Builder:
         )
         return model
 
-    def _config(self, known: ModelSettings, settings: Mapping[str, Any], weights: ResolvedWeights) -> Any:
-        owner = known.entry.canonical
+    @staticmethod
+    def _refuse_unknown(known: ModelSettings, settings: Mapping[str, Any]) -> None:
         for name in settings:
             if name in known.option_names:
+                owner = known.entry.canonical
                 raise SettingsError(f"{owner}: {name} is an option of a call, not of the model; give it to the call")
             if name not in known.config_names and name not in known.entry.spec.uses:
                 raise known.unknown(name)
+
+    def _config(self, known: ModelSettings, settings: Mapping[str, Any], weights: ResolvedWeights) -> Any:
         chosen = {name: value for name, value in settings.items() if name in known.config_names}
         config = known.config({**weights.config, **chosen})
         needed = known.config({**chosen, **weights.config})
         if config != needed:
             clash = [n for n in known.config_names if getattr(config, n) != getattr(needed, n)]
             what = ", ".join(f"{name}={getattr(needed, name)!r}" for name in clash)
-            raise SettingsError(f"{owner}: weights {weights.source!r} need {what}; leave it out, or pass weights=None")
+            raise SettingsError(
+                f"{known.entry.canonical}: weights {weights.source!r} need {what}; leave it out, or pass weights=None"
+            )
         return config
 
     @staticmethod

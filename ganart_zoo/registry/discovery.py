@@ -120,14 +120,17 @@ def candidates(given: Iterable[Any] | None = None) -> Iterator[Candidate | Fault
             yield from _installed(distribution, seen)
         except Exception as error:  # whatever a damaged dist-info raises first
             folder = str(getattr(distribution, "_path", "?")).rpartition(os.sep)[2]
-            yield Candidate(folder, folder.partition("-")[0], "0", None).fault("metadata", error)
+            name = canonicalize_name(folder.partition("-")[0])
+            yield Candidate(folder, name, "0", None).fault("metadata", error)
 
 
 def _installed(distribution: Distribution, seen: set[str]) -> Iterator[Candidate | Fault]:
     points = [point for point in distribution.entry_points if point.group == hooks.ENTRY_POINT_GROUP]
     if not points:
         return
-    name = canonicalize_name(distribution.metadata["Name"] or "unnamed")
+    if "Name" not in distribution.metadata:
+        raise ValueError("its METADATA has no Name, or is missing; install it again")
+    name = canonicalize_name(distribution.metadata["Name"])
     if name in seen:  # an editable install and its source tree describe one distribution; the first on the path wins
         return
     seen.add(name)

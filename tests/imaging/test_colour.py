@@ -102,6 +102,14 @@ def test_a_picture_without_spread_gets_the_mean_and_no_noise(dtype: torch.dtype)
     assert np.linalg.matrix_rank(statistics(grey[0])[1], tol=1e-10) == 1  # still along one line of colours
 
 
+def test_rounding_errors_are_not_blown_up_into_colours() -> None:
+    grey = random_images(1, 1, 8, 8).expand(1, 3, 8, 8)
+    rounded = grey + (random_images(1, 3, 8, 8, seed=7) - 0.5) * 1e-6
+    reference = correlated_images(1, 3, 16, 16, seed=5)
+    difference = imaging.match_covariance(rounded, reference) - imaging.match_covariance(grey, reference)
+    assert difference.abs().max() < 1e-4
+
+
 def test_a_grey_reference_turns_pictures_grey() -> None:
     grey = random_images(1, 1, 8, 8, seed=6).float().expand(1, 3, 8, 8)
     matched = imaging.match_covariance(random_images(1, 3, 8, 8).float(), grey)

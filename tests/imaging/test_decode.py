@@ -221,9 +221,9 @@ def test_lab_tiff() -> None:
     np.testing.assert_allclose(decode(encoded(image, "TIFF"))[0, 0].astype(int), (255, 0, 0), atol=12)
 
 
-@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF", "MPO"])
 def test_of_an_animation_the_first_frame(form: str) -> None:
-    frames = [Image.new("RGB", (8, 6), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ((255, 0, 0), (0, 255, 0))]
     picture = encoded(frames[0], form, save_all=True, append_images=frames[1:])
     np.testing.assert_allclose(decode(picture), np.broadcast_to((255, 0, 0), (6, 8, 3)), atol=2)
 
@@ -368,6 +368,16 @@ def test_what_is_no_picture(content: bytes, message: str, tmp_path: Path) -> Non
     with pytest.raises(ImageError, match=message) as caught:
         decode(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_pillow_built_without_a_format_reads_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    for form in ("WEBP", "AVIF"):
+        monkeypatch.delitem(Image.OPEN, form, raising=False)
+    assert decode(encoded(Image.new("RGB", (2, 2)), "GIF")).shape == (2, 2, 3)
+    monkeypatch.setitem(Image.OPEN, "WEBP", (None, lambda prefix: "WEBP support is not installed"))
+    with pytest.raises(ImageError, match="picture of 4 bytes: WEBP support is not installed"):
+        decode(b"RIFF")
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

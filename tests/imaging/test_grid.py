@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganart_zoo import imaging
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.errors import ImageError, SettingsError
 
 
 def test_pictures_lie_row_by_row_between_white_padding() -> None:
@@ -43,6 +43,8 @@ def test_captions_are_drawn_under_their_pictures_only() -> None:
 def test_a_caption_too_long_stays_in_its_cell() -> None:
     sheet = imaging.to_grid(torch.ones(2, 3, 4, 10), padding=4, captions=["a very long caption", ""])
     assert (sheet[..., 14:] == 1).all()
+    shorter = imaging.to_grid(torch.ones(2, 3, 4, 10), padding=4, captions=["a very", ""])
+    assert torch.equal(sheet, shorter)  # both show the beginning
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,9 @@ def test_a_caption_too_long_stays_in_its_cell() -> None:
 def test_impossible_sheets(images: list[torch.Tensor], settings: dict, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         imaging.to_grid(images, **settings)
+
+
+def test_only_pictures_are_laid_out() -> None:
+    for image in (torch.zeros(2, 3, 4, 4), torch.zeros(1, 4, 4), torch.zeros(3, 4, 4, dtype=torch.int64)):
+        with pytest.raises(ImageError, match="given"):
+            imaging.to_grid([image])

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ganart_zoo import imaging
 from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.imaging.images import check_suffix
 
 
 def random_images(*shape: int) -> torch.Tensor:
@@ -139,6 +140,8 @@ def test_quality_trades_size(tmp_path: Path) -> None:
 def test_an_unknown_suffix_is_refused(name: str, shown: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=rf"cannot write {shown}.*\.png, \.jpg, \.jpeg, \.webp$"):
         imaging.save(torch.zeros(1, 3, 2, 2), tmp_path / name)
+    with pytest.raises(ImageError, match=f"cannot write {shown}"):
+        check_suffix(name)
 
 
 @pytest.mark.parametrize(("suffix", "longest"), [("jpg", 65500), ("webp", 16383)])

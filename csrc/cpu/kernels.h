@@ -1,0 +1,43 @@
+// What the CPU kernels take and offer, the same for every instruction set. No torch.
+#pragma once
+
+#include <cstdint>
+
+namespace ganart::cpu {
+
+enum class Type { float32, bfloat16, float64 };
+
+// Features as they lie in memory. Strides are in elements; either pixel_stride == 1 (contiguous) or channel_stride == 1
+// (channels_last). Data is aligned to its element only. Sizes are at least 1.
+struct Features {
+  const void* data;
+  Type type;
+  int64_t samples, channels, pixels;
+  int64_t sample_stride, channel_stride, pixel_stride;
+};
+
+// Calls task(closure, index) once for each index below count, on as many threads as there are, in any order.
+using RunTasks = void (*)(int64_t count, void* closure, void (*task)(void* closure, int64_t index));
+
+// One instruction set's kernels. "Sum" is double for float64 features and float for the others.
+struct StyleLossKernels {
+  // gram [N, C, C] Sum.
+  void (*gram_matrix)(const Features& features, void* gram, RunTasks run);
+
+  // target [N, C, C] Sum (sample stride 0: one for all), difference [N, C, C] Sum, loss [1] Sum.
+  void (*style_loss)(const Features& features, const void* target, int64_t target_sample_stride, void* difference,
+                     void* loss, RunTasks run);
+
+  // grad_features = factor * (M + M^T) F, of F's type; dense, channels_last unless features.pixel_stride == 1.
+  void (*gram_matrix_backward)(const void* matrix, double factor, const Features& features, void* grad_features,
+                               RunTasks run);
+};
+
+namespace baseline { extern const StyleLossKernels style_loss_kernels; }
+#if defined(__x86_64__)
+namespace avx2 { extern const StyleLossKernels style_loss_kernels; }
+namespace avx512 { extern const StyleLossKernels style_loss_kernels; }
+namespace avx512bf16 { extern const StyleLossKernels style_loss_kernels; }
+#endif
+
+}  // namespace ganart::cpu

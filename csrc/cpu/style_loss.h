@@ -1,0 +1,385 @@
+// Gram matrix and style loss of one instruction set.
+//
+// Formula   G(F) = F F^T / (C*P), F as [N, C, P]; loss = mean of (G - T)^2; backward factor * (M + M^T) F.
+// Shapes    F [N, C, P], rows or columns contiguous; G, T, M [N, C, C].
+// Cost      forward C^2*P useful FLOPs and one read of F; backward 2*C^2*P, one read of F and one write.
+// Sums      float (double for double); bfloat16 products are exact, M + M^T is rounded to bfloat16 before its product.
+// Repeats   bit for bit: the depth is cut into pieces by sizes alone, and pieces are added in order.
+namespace {
+
+#include "cpu/tiles.h"
+
+template <class Body>
+void for_each(RunTasks run, int64_t count, Body body) {
+  run(count, &body, [](void* closure, int64_t index) { (*static_cast<Body*>(closure))(index); });
+}
+
+void run_serially(int64_t count, void* closure, void (*task)(void* closure, int64_t index)) {
+  for (int64_t index = 0; index < count; ++index) task(closure, index);
+}
+
+// Below this many products, waking the other threads costs more than they save.
+constexpr int64_t PARALLEL_PRODUCTS = int64_t(1) << 19;
+
+RunTasks runner_for(const Features& f, RunTasks parallel) {
+  const double products = double(f.samples) * double(f.channels) * double(f.channels) * double(f.pixels);
+  return products < double(PARALLEL_PRODUCTS) ? run_serially : parallel;
+}
+
+// ---- forward: the upper triangle of F F^T, as tiles of PANEL x PANEL sums ----
+
+constexpr int64_t PACKED_BYTES = 384 << 10;   // of one depth block: well inside a core's second-level cache
+constexpr int64_t PARTIAL_BYTES = 4 << 20;    // of all pieces' sums of one sample
+constexpr int64_t PIECE_DEPTH = 512;          // pixels below which a piece would cost more to add than to multiply
+constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 8, BLOCK_ITEMS = 256;
+
+// How one sample's work is cut; by sizes alone, so that neither threads nor batch change a sum.
+template <class P>
+struct Cut {
+  int64_t panels, tiles, pieces, piece_depth, block_depth, groups;
+
+  explicit Cut(const Features& f) {
+    const int64_t panel_bytes = PANEL<P> * sizeof(typename P::Item);
+    panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
+    tiles = panels * (panels + 1) / 2;
+    const int64_t tile_bytes = PANEL<P> * PANEL<P> * sizeof(typename P::Sum);
+    const int64_t most = smaller(MAX_PIECES, smaller(f.pixels / PIECE_DEPTH, PARTIAL_BYTES / (tiles * tile_bytes)));
+    for (pieces = 1; pieces * 2 <= most;) pieces *= 2;
+    groups = larger(1, smaller(ENOUGH_TASKS / pieces, panels / 2));
+    const int64_t items = PACKED_BYTES / (panels * panel_bytes) / 16 * 16;
+    block_depth = larger(32, smaller(BLOCK_ITEMS, items)) * P::DEPTH;
+    piece_depth = round_up((f.pixels + pieces - 1) / pieces, P::DEPTH);
+  }
+
+  // The first panel column of a group: groups have equal shares of the triangle.
+  int64_t group_start(int64_t group) const {
+    int64_t panel = 0;
+    while (panel * (panel + 1) * groups < group * panels * (panels + 1)) ++panel;
+    return panel;
+  }
+};
+
+constexpr int64_t tile_index(int64_t row, int64_t column) { return column * (column + 1) / 2 + row; }
+
+template <class P, int VECTORS, int COUNT>
+[[gnu::noinline]] void forward_tile(int64_t items, const typename P::Item* broadcast, const typename P::Item* panel,
+                                    typename P::Sum* tile, bool add) {
+  constexpr int L = LANES<typename P::Sum>;
+  Vector<typename P::Sum> sums[COUNT][VECTORS];
+#pragma GCC unroll 16
+  for (int c = 0; c < COUNT; ++c)
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v)
+      sums[c][v] = add ? load(tile + c * PANEL<P> + v * L) : Vector<typename P::Sum>{};
+  multiply_tile<P, VECTORS, COUNT>(items, broadcast, PANEL<P>, 1, panel, sums);
+#pragma GCC unroll 16
+  for (int c = 0; c < COUNT; ++c)
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v) store(tile + c * PANEL<P> + v * L, sums[c][v]);
+}
+
+// Adds the products of one packed block to the tiles of panel columns [from, to).
+template <class P>
+void forward_block(int64_t items, const typename P::Item* packed, int64_t packed_panel, int64_t channels, int64_t from,
+                   int64_t to, typename P::Sum* tiles, bool add) {
+  constexpr int L = LANES<typename P::Sum>, STEP = COLUMNS<P>;
+  for (int64_t column = from; column < to; ++column) {
+    const typename P::Item* panel = packed + column * packed_panel;
+    const bool narrow_panel = channels - column * PANEL<P> <= L;
+    for (int64_t row = 0; row <= column; ++row) {
+      const typename P::Item* broadcast = packed + row * packed_panel;
+      typename P::Sum* tile = tiles + tile_index(row, column) * PANEL<P> * PANEL<P>;
+      const int64_t rows = smaller(PANEL<P>, channels - row * PANEL<P>);
+      // Below the diagonal nothing is needed: of a diagonal tile's lower half, only the second vector.
+      const int64_t full = row == column ? smaller(rows, L) : rows;
+      for (int64_t c = 0; c < full; c += STEP) {
+        if (narrow_panel)
+          forward_tile<P, 1, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add);
+        else
+          forward_tile<P, 2, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add);
+      }
+      if (full < rows) forward_tile<P, 1, L>(items, broadcast + L, panel + L, tile + L * PANEL<P> + L, add);
+    }
+  }
+}
+
+// partials [N, pieces, tiles, PANEL, PANEL]
+template <class P, class Element>
+void forward_sums(const Features& f, const Cut<P>& cut, typename P::Sum* partials, RunTasks run) {
+  for_each(run, f.samples * cut.pieces * cut.groups, [&](int64_t task) {
+    const int64_t group = task % cut.groups, piece = task / cut.groups % cut.pieces;
+    const int64_t sample = task / cut.groups / cut.pieces;
+    const int64_t from = cut.group_start(group), to = cut.group_start(group + 1);
+    const int64_t begin = piece * cut.piece_depth, end = smaller(f.pixels, begin + cut.piece_depth);
+    const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride;
+    typename P::Sum* tiles = partials + (sample * cut.pieces + piece) * cut.tiles * PANEL<P> * PANEL<P>;
+    const int64_t packed_panel = round_up(items_in<P>(cut.block_depth), LANES<typename P::Item>) * PANEL<P>;
+    auto* packed = static_cast<typename P::Item*>(
+        scratch(ScratchSlot::worker, to * packed_panel * sizeof(typename P::Item)));
+    for (int64_t pixel = begin; pixel < end; pixel += cut.block_depth) {
+      const int64_t depth = smaller(cut.block_depth, end - pixel);
+      for (int64_t panel = 0; panel < to; ++panel) {
+        const Element* corner = data + panel * PANEL<P> * f.channel_stride + pixel * f.pixel_stride;
+        const int64_t lanes = smaller(PANEL<P>, f.channels - panel * PANEL<P>);
+        if (f.pixel_stride == 1)
+          pack_transposed<P>(corner, f.channel_stride, lanes, depth, packed + panel * packed_panel);
+        else
+          pack_rows<P>(corner, f.pixel_stride, lanes, depth, packed + panel * packed_panel);
+      }
+      forward_block<P>(items_in<P>(depth), packed, packed_panel, f.channels, from, to, tiles, pixel > begin);
+    }
+  });
+}
+
+// Adds up the pieces of one tile, scales, and calls emit(row, column, count, values) for its rows, and for the rows of
+// its mirror image below the diagonal.
+template <class P, class Emit>
+void finish_tile(const Cut<P>& cut, const typename P::Sum* partials, int64_t channels, typename P::Sum scale,
+                 int64_t row, int64_t column, Emit emit) {
+  using Sum = typename P::Sum;
+  constexpr int L = LANES<Sum>, W = PANEL<P>;
+  alignas(64) Sum tile[W][W], mirror[W][W];
+  const Sum* first = partials + tile_index(row, column) * W * W;
+  for (int64_t at = 0; at < W * W; at += L) {
+    Vector<Sum> sum = load(first + at);
+    for (int64_t piece = 1; piece < cut.pieces; ++piece) sum += load(first + piece * cut.tiles * W * W + at);
+    store(&tile[0][0] + at, sum * splat(scale));
+  }
+  for (int y = 0; y < W; y += L)
+    for (int x = 0; x < W; x += L) {
+      Vector<Sum> rows[L];
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) rows[r] = load(&tile[y + r][x]);
+      transpose<Sum>(rows);
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) store(&mirror[x + r][y], rows[r]);
+    }
+  if (row == column)  // the lower half of a diagonal tile was not computed
+    for (int r = 1; r < W; ++r) __builtin_memcpy(tile[r], mirror[r], r * sizeof(Sum));
+  const int64_t rows = smaller(W, channels - row * W), columns = smaller(W, channels - column * W);
+  for (int64_t r = 0; r < rows; ++r) emit(row * W + r, column * W, columns, tile[r]);
+  if (row != column)
+    for (int64_t r = 0; r < columns; ++r) emit(column * W + r, row * W, rows, mirror[r]);
+}
+
+template <class P>
+typename P::Sum* partials_for(const Features& f, const Cut<P>& cut) {
+  const int64_t sums = f.samples * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>;
+  return static_cast<typename P::Sum*>(scratch(ScratchSlot::shared, sums * sizeof(typename P::Sum)));
+}
+
+template <class P, class Element>
+void gram_matrix(const Features& f, typename P::Sum* gram, RunTasks parallel) {
+  const Cut<P> cut(f);
+  const RunTasks run = runner_for(f, parallel);
+  typename P::Sum* partials = partials_for(f, cut);
+  forward_sums<P, Element>(f, cut, partials, run);
+  const auto scale = typename P::Sum(1.0 / (double(f.channels) * double(f.pixels)));
+  for_each(run, f.samples * cut.tiles, [&](int64_t task) {
+    const int64_t sample = task / cut.tiles;
+    int64_t column = 0, row = task % cut.tiles;
+    for (; row > column; ++column) row -= column + 1;
+    const auto* sums = partials + sample * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>;
+    typename P::Sum* matrix = gram + sample * f.channels * f.channels;
+    finish_tile(cut, sums, f.channels, scale, row, column,
+                [&](int64_t r, int64_t c, int64_t count, const typename P::Sum* values) {
+                  __builtin_memcpy(matrix + r * f.channels + c, values, count * sizeof(*values));
+                });
+  });
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
+typedef double Squares __attribute__((vector_size(32)));
+
+template <class P, class Element>
+void style_loss(const Features& f, const typename P::Sum* target, int64_t target_sample_stride,
+                typename P::Sum* difference, typename P::Sum* loss, RunTasks parallel) {
+  using Sum = typename P::Sum;
+  typedef Sum Four __attribute__((vector_size(4 * sizeof(Sum))));
+  const Cut<P> cut(f);
+  const RunTasks run = runner_for(f, parallel);
+  const int64_t sums = round_up(f.samples * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, 8), tasks = f.samples * cut.tiles;
+  auto* partials = static_cast<Sum*>(scratch(ScratchSlot::shared, sums * sizeof(Sum) + tasks * sizeof(double)));
+  auto* tile_losses = reinterpret_cast<double*>(partials + sums);
+  forward_sums<P, Element>(f, cut, partials, run);
+  const auto scale = Sum(1.0 / (double(f.channels) * double(f.pixels)));
+  for_each(run, tasks, [&](int64_t task) {
+    const int64_t sample = task / cut.tiles;
+    int64_t column = 0, row = task % cut.tiles;
+    for (; row > column; ++column) row -= column + 1;
+    const Sum* wanted = target + sample * target_sample_stride;
+    Sum* result = difference + sample * f.channels * f.channels;
+    Squares squares = {};
+    finish_tile(cut, partials + sample * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, f.channels, scale, row, column,
+                [&](int64_t r, int64_t c, int64_t count, const Sum* values) {
+                  alignas(64) Sum padded[PANEL<P>];
+                  const Sum* there = wanted + r * f.channels + c;
+                  for (int64_t at = 0; at < PANEL<P>; ++at) padded[at] = at < count ? values[at] - there[at] : Sum(0);
+                  for (int64_t at = 0; at < PANEL<P>; at += 4) {
+                    Four four;
+                    __builtin_memcpy(&four, padded + at, sizeof four);
+                    const Squares wide = __builtin_convertvector(four, Squares);
+                    squares += wide * wide;
+                  }
+                  __builtin_memcpy(result + r * f.channels + c, padded, count * sizeof(Sum));
+                });
+    tile_losses[task] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+  });
+  double total = 0;
+  for (int64_t task = 0; task < tasks; ++task) total += tile_losses[task];
+  *loss = Sum(total / (double(f.samples) * double(f.channels) * double(f.channels)));
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
+// ---- backward: one product with the symmetric matrix ----
+
+constexpr int64_t OPERAND_BYTES = 256 << 10;  // of one task's packed features
+
+template <class Element, class Sum>
+GANART_INLINE void store_result(Element* to, Vector<Sum> sums, int64_t valid) {
+  constexpr int L = LANES<Sum>;
+  if constexpr (sizeof(Element) < sizeof(Sum)) {
+    const HalfVector bits = __builtin_convertvector(narrow(sums), HalfVector);
+    __builtin_memcpy(to, &bits, valid >= L ? sizeof bits : valid * sizeof(Element));
+  } else if (valid >= L) {
+    store(to, sums);
+  } else {
+    __builtin_memcpy(to, &sums, valid * sizeof(Element));
+  }
+}
+
+template <class P, class Element, int VECTORS, bool FROM_PANEL>
+[[gnu::noinline]] void backward_tile(int64_t items, const typename P::Item* broadcast, int64_t pitch,
+                                     const typename P::Item* panel, Element* to, int64_t row_stride, int64_t rows,
+                                     int64_t lanes) {
+  using Sum = typename P::Sum;
+  Vector<Sum> sums[COLUMNS<P>][VECTORS];
+#pragma GCC unroll 8
+  for (int c = 0; c < COLUMNS<P>; ++c)
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; ++v) sums[c][v] = Vector<Sum>{};
+  if constexpr (FROM_PANEL)
+    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, PANEL<P>, 1, panel, sums);
+  else
+    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, 1, pitch, panel, sums);
+#pragma GCC unroll 8
+  for (int c = 0; c < COLUMNS<P>; ++c)
+    if (c < rows) {
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; ++v)
+        if (v * LANES<Sum> < lanes)
+          store_result<Element, Sum>(to + c * row_stride + v * LANES<Sum>, sums[c][v], lanes - v * LANES<Sum>);
+    }
+}
+
+// Contiguous: each task packs a block of pixels for all channels, and the symmetric matrix is broadcast.
+template <class P, class Element>
+void backward_rows(const Features& f, const typename P::Item* matrices, Element* gradient, RunTasks run) {
+  using Item = typename P::Item;
+  const int64_t items = items_in<P>(f.channels), panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
+  const int64_t fitting = smaller(512, OPERAND_BYTES / (items * int64_t(sizeof(Item))));
+  const int64_t block = round_up(larger(1, smaller(fitting, f.pixels)), PANEL<P>);
+  const int64_t blocks = (f.pixels + block - 1) / block, panel_items = items * PANEL<P>;
+  for_each(run, f.samples * blocks, [&](int64_t task) {
+    const int64_t sample = task / blocks, pixel = task % blocks * block, end = smaller(f.pixels, pixel + block);
+    const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride;
+    const Item* matrix = matrices + sample * panels * panel_items;
+    Element* to = gradient + sample * f.channels * f.pixels;
+    auto* packed = static_cast<Item*>(scratch(ScratchSlot::worker, block * items * sizeof(Item)));
+    for (int64_t at = pixel; at < end; at += PANEL<P>)
+      pack_rows<P>(data + at, f.channel_stride, smaller(PANEL<P>, end - at), f.channels, packed + (at - pixel) * items);
+    for (int64_t channel = 0; channel < f.channels; channel += COLUMNS<P>) {
+      const Item* broadcast = matrix + channel / PANEL<P> * panel_items + channel % PANEL<P>;
+      for (int64_t at = pixel; at < end; at += PANEL<P>)
+        backward_tile<P, Element, 2, true>(items, broadcast, 0, packed + (at - pixel) * items,
+                                           to + channel * f.pixels + at, f.pixels, f.channels - channel, end - at);
+    }
+  });
+}
+
+// channels_last: each task broadcasts a block of pixels, and the panels are the symmetric matrix's.
+template <class P, class Element>
+void backward_columns(const Features& f, const typename P::Item* matrices, Element* gradient, RunTasks run) {
+  using Item = typename P::Item;
+  constexpr int L = LANES<typename P::Sum>;
+  const int64_t items = items_in<P>(f.channels), panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
+  const int64_t pitch = round_up(items, L) + L;  // not a power of two, whose rows would share cache sets
+  const int64_t fitting = smaller(512, OPERAND_BYTES / (pitch * int64_t(sizeof(Item))));
+  const int64_t block = round_up(larger(1, smaller(fitting, f.pixels)), COLUMNS<P>);
+  const int64_t blocks = (f.pixels + block - 1) / block, panel_items = items * PANEL<P>;
+  for_each(run, f.samples * blocks, [&](int64_t task) {
+    const int64_t sample = task / blocks, pixel = task % blocks * block, rows = smaller(block, f.pixels - pixel);
+    const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + pixel * f.pixel_stride;
+    const Item* matrix = matrices + sample * panels * panel_items;
+    Element* to = gradient + (sample * f.pixels + pixel) * f.channels;
+    auto* packed = static_cast<Item*>(scratch(ScratchSlot::worker, block * pitch * sizeof(Item)));
+    pack_broadcast<P>(data, f.pixel_stride, rows, f.channels, packed, pitch);
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t channel = panel * PANEL<P>, lanes = f.channels - channel;
+      for (int64_t row = 0; row < rows; row += COLUMNS<P>) {
+        const auto tile = lanes <= L ? backward_tile<P, Element, 1, false> : backward_tile<P, Element, 2, false>;
+        tile(items, packed + row * pitch, pitch, matrix + panel * panel_items, to + row * f.channels + channel,
+             f.channels, rows - row, lanes);
+      }
+    }
+  });
+}
+
+template <class P, class Element>
+void gram_matrix_backward(const typename P::Sum* matrix, double factor, const Features& f, Element* gradient,
+                          RunTasks parallel) {
+  using Item = typename P::Item;
+  const RunTasks run = runner_for(f, parallel);
+  const int64_t panels = (f.channels + PANEL<P> - 1) / PANEL<P>, panel_items = items_in<P>(f.channels) * PANEL<P>;
+  auto* matrices =
+      static_cast<Item*>(scratch(ScratchSlot::shared, f.samples * panels * panel_items * sizeof(Item)));
+  for_each(run, f.samples * panels, [&](int64_t task) {
+    pack_symmetric<P>(matrix + task / panels * f.channels * f.channels, f.channels, factor, task % panels * PANEL<P>,
+                      matrices + task * panel_items);
+  });
+  if (f.pixel_stride == 1)
+    backward_rows<P, Element>(f, matrices, gradient, run);
+  else
+    backward_columns<P, Element>(f, matrices, gradient, run);
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
+// Calls body(products, element) with values whose types are those of the features.
+template <class Body>
+void with_types(Type type, Body body) {
+  switch (type) {
+    case Type::float32: return body(PlainProducts<float>{}, float{});
+    case Type::bfloat16: return body(Bfloat16Products{}, Bfloat16{});
+    case Type::float64: return body(PlainProducts<double>{}, double{});
+  }
+}
+
+// The table's entries are named functions: a lambda there would be a symbol shared between levels.
+void gram_matrix_of_type(const Features& f, void* gram, RunTasks run) {
+  with_types(f.type, [&](auto products, auto element) {
+    using P = decltype(products);
+    gram_matrix<P, decltype(element)>(f, static_cast<typename P::Sum*>(gram), run);
+  });
+}
+
+void style_loss_of_type(const Features& f, const void* target, int64_t target_sample_stride, void* difference,
+                        void* loss, RunTasks run) {
+  with_types(f.type, [&](auto products, auto element) {
+    using Sum = typename decltype(products)::Sum;
+    style_loss<decltype(products), decltype(element)>(f, static_cast<const Sum*>(target), target_sample_stride,
+                                                      static_cast<Sum*>(difference), static_cast<Sum*>(loss), run);
+  });
+}
+
+void gram_matrix_backward_of_type(const void* matrix, double factor, const Features& f, void* gradient, RunTasks run) {
+  with_types(f.type, [&](auto products, auto element) {
+    using P = decltype(products);
+    using Element = decltype(element);
+    gram_matrix_backward<P, Element>(static_cast<const typename P::Sum*>(matrix), factor, f,
+                                     static_cast<Element*>(gradient), run);
+  });
+}
+
+}  // namespace
+
+const StyleLossKernels style_loss_kernels{gram_matrix_of_type, style_loss_of_type, gram_matrix_backward_of_type};

@@ -1,0 +1,38 @@
+"""A backbone whose published weights are a state dict of torchvision's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ganart_backbones.photo import PhotoBackbone
+
+__all__ = ["TorchvisionBackbone"]
+
+_PARTS = ("weight", "bias")
+_HEAD = "classifier."
+
+
+class TorchvisionBackbone(PhotoBackbone):
+    """Loads `features.*` and `classifier.*`; a model built without its class head takes files with or without one."""
+
+    def torchvision_modules(self) -> Mapping[str, str]:
+        """Return our module for each of torchvision's, the class head's too."""
+        raise NotImplementedError
+
+    def published_names(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the tensors a published file must hold, and those it may hold besides."""
+        names = frozenset(f"{module}.{part}" for module in self.torchvision_modules() for part in _PARTS)
+        head = frozenset(name for name in names if name.startswith(_HEAD))
+        return (names, frozenset()) if "logits" in self.layers else (names - head, head)
+
+    def from_published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the own state: the same tensors by our names."""
+        required, _ = self.published_names()
+        return {
+            f"{own}.{part}": tensors[f"{module}.{part}"]
+            for module, own in self.torchvision_modules().items()
+            for part in _PARTS
+            if f"{module}.{part}" in required
+        }

@@ -1,0 +1,1 @@
+"""The registry: discovery, names, settings, weights."""
