@@ -34,7 +34,7 @@ _DEPENDENCIES = ("torch", "numpy", "pillow", "pydantic", "pluggy", "safetensors"
 def doctor(zoo: Zoo, with_ops: bool, as_json: bool) -> None:
     """Show versions, plugins, and what is broken.
 
-    Exit code 1 if anything is. Checks what every model's declaration points at: factories, settings, the models it uses.
+    Exit code 1 if anything is. Checks what every declaration points at: factories, settings, the models it uses.
     """
     zoo.check()
     plugin_commands(zoo)  # their faults show here

@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganart_zoo.cli.show import note
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "progress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_NO_FIELDS: dict[str, Any] = {"count": "", "left": "", "terms": ""}
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -75,23 +77,25 @@ class _Bar(Progress):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
         self._bar = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[terms]}"),
+            TextColumn("{task.fields[left]}"),
+            # The only one that gives way on a narrow terminal.
+            TextColumn("[dim]{task.fields[terms]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=Console(stderr=True),
+            expand=True,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # else results meant for a file would land on standard error
             speed_estimate_period=15,
         )
-        self._task = self._bar.add_task("", total=None, visible=False, count="", terms="")
+        self._task = self._bar.add_task("", total=None, visible=False, **_NO_FIELDS)
 
     def __enter__(self) -> _Bar:
         self._bar.start()
@@ -105,23 +109,24 @@ class _Bar(Progress):
     def begin(self, title: str) -> None:
         from rich.markup import escape
 
-        self._bar.reset(self._task, total=None, description=escape(title), visible=True, count="", terms="")
+        self._bar.reset(self._task, total=None, description=escape(title), visible=True, **_NO_FIELDS)
 
     def step(self, event: StepEvent) -> None:
         from rich.markup import escape
 
         of_total = "" if event.total is None else f"/{event.total}"
-        self._bar.update(
-            self._task,
-            completed=event.step,
-            total=event.total,
-            count=f"{event.step}{of_total}",
-            terms=escape("  ".join(filter(None, (event.phase, _terms(event.losses))))),
-        )
+        terms = escape("  ".join(filter(None, (event.phase, _terms(event.losses)))))
+        self._update(event.step, event.total, f"{event.step}{of_total}", terms)
 
     def bytes(self, here: int, total: int | None) -> None:
         of_total = "" if total is None else f"/{total / 1e6:.1f}"
-        self._bar.update(self._task, completed=here, total=total, count=f"{here / 1e6:.1f}{of_total} MB")
+        self._update(here, total, f"{here / 1e6:.1f}{of_total} MB", "")
+
+    def _update(self, done: int, total: int | None, count: str, terms: str) -> None:
+        self._bar.update(self._task, completed=done, total=total, count=count, terms=terms)
+        seconds = self._bar.tasks[0].time_remaining
+        left = "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+        self._bar.update(self._task, left=left)
 
 
 def _terms(losses: Mapping[str, float]) -> str:

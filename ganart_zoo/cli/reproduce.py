@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -41,7 +42,7 @@ def reproduce(
     differ; 2: it could not be made.
     """
     with progress(quiet) as shown:
-        shown.begin("loading")
+        shown.begin(f"making {Path(picture).name} again")
         from ganart_zoo import native
         from ganart_zoo.tasks import reproduce as task
 

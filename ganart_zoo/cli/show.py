@@ -23,7 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 
 def note(message: str) -> None:
     """Tell the user something, on standard error."""
-    click.echo(f"ganart: {message}", err=True)
+    click.echo(f"ganart: {message}", file=sys.stderr)  # not err=True, which goes around a progress bar, through it
 
 
 def emit_json(data: Any) -> None:

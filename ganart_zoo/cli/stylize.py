@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -187,14 +188,15 @@ def _region(text: str) -> tuple[str | None, str | None]:
 
 
 def _tell(outcome: Outcome) -> None:
+    # file=, for without it click goes around the progress bar, and through it.
     output = outcome.job.output
     if outcome.made is not None:
         height, width = outcome.made.images.shape[-2:]
         stopped_at = outcome.made.record.request["stopped_at"]
         early = f"  stopped at step {stopped_at}: the best picture so far" if outcome.status == "stopped" else ""
-        click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{early}")
+        click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{early}", file=sys.stdout)
     elif outcome.status == "skipped":
-        click.echo(f"{output}  done already")
+        click.echo(f"{output}  done already", file=sys.stdout)
 
 
 def _finish(jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: bool) -> None:
