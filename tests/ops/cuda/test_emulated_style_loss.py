@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -18,18 +17,18 @@ GRAM_TOLERANCE = {"float32": 2e-6, TF32: 5e-4, "bfloat16": 2e-6, "float16": 2e-6
 # Weights and the gradient itself are rounded: to 8 bits for bfloat16, 11 for float16; factors to 11 for TF32.
 GRADIENT_TOLERANCE = {"float32": 2e-6, TF32: 5e-4, "bfloat16": 4e-3, "float16": 5e-4}
 
-# Each tile (32, 64, 128), one and several of it, pixels above and below a stage and a piece, none a multiple of anything.
+# Each tile (32, 64, 128), one and several of it; pixels above and below a stage and a piece, multiples of neither.
 SHAPES = ((1, 3, 5), (2, 24, 3001), (1, 57, 700), (3, 64, 65), (1, 113, 90), (1, 161, 70))
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedStyleLoss]:
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> EmulatedStyleLoss:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("the emulator needs g++")
     kernels = EmulatedStyleLoss(build(tmp_path_factory.mktemp("emulator"), compiler))
     kernels.run_as(last_thread_first=False, copies_land_at_once=False)
-    yield kernels
+    return kernels
 
 
 def storage(type_: str) -> str:
