@@ -169,9 +169,9 @@ class Stylizer:
         return _request(found) == _request(self._record([describe(content, "content"), *self._inputs], None))
 
     def _make(self, content: Picture, output: Path | None, on_step: OnStep | None) -> Stylized:
+        image = shrink(read(content), self._size).to(self._device)
         source = describe(content, "content")
         self._check_not_the_style(source)
-        image = shrink(read(content), self._size).to(self._device)
         check_side(image, source.name)
         styles = [
             style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
@@ -219,8 +219,9 @@ class Stylizer:
             raise ImageError(f"{content.name}: is the style too, so there is nothing to restyle; give another style")
 
     def _load(self, picture: Picture, role: str) -> Tensor:
+        image = read(picture)
         self._inputs.append(describe(picture, role))
-        return read(picture).to(self._device)
+        return image.to(self._device)
 
     def _load_style(self, given: StyleInput, number: int) -> Style:
         image = region = source_region = None
