@@ -26,7 +26,7 @@ def _gradients_and_statistics(rows: slice) -> dict[str, Tensor]:
         "input": mine.grad,
         "scale": norm.scale.grad,
         "mean": norm.running_mean,
-        "variance": norm.running_var,
+        "variance": norm.running_variance,
     }
 
 

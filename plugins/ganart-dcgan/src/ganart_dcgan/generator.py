@@ -5,6 +5,8 @@ Radford et al. 2015, https://arxiv.org/abs/1511.06434; classes by conditional ba
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +30,8 @@ class _Doubling(nn.Module):
         self.convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        return self.convolution(self.norm(features, labels).relu_())
+        doubled: Tensor = self.convolution(self.norm(features, labels).relu_())
+        return doubled
 
 
 class Generator(contract.Generator):
@@ -45,9 +48,7 @@ class Generator(contract.Generator):
             sides.append(2 * sides[-1])
         widths = [config.channels(side) for side in sides]
         self.dense = nn.Linear(config.latent_size, _FIRST_SIDE**2 * widths[0], bias=False)
-        self.doublings = nn.ModuleList(
-            _Doubling(inputs, outputs, classes) for inputs, outputs in zip(widths, widths[1:], strict=False)
-        )
+        self.doublings = nn.ModuleList(_Doubling(inputs, outputs, classes) for inputs, outputs in pairwise(widths))
         self.norm = ClassBatchNorm(widths[-1], classes)
         self.paint = nn.Conv2d(widths[-1], 3, 3, padding=1)
         for module in self.modules():
