@@ -45,15 +45,22 @@ class ClassBatchNorm(nn.Module):
         if self.training and distributed.is_available() and distributed.is_initialized():
             normalised = self._normalise_globally(features)
         else:
-            one = (self.scale[0], self.shift[0]) if labels is None else (None, None)
+            scale, shift = (self.scale[0], self.shift[0]) if labels is None else (None, None)
             normalised = functional.batch_norm(
-                features, self.running_mean, self.running_variance, *one, self.training, _MOMENTUM, _EPSILON
+                features,
+                self.running_mean,
+                self.running_variance,
+                scale,
+                shift,
+                self.training,
+                _MOMENTUM,
+                _EPSILON,
             )
             if labels is None:
                 return normalised
         rows = torch.zeros(1, dtype=torch.long, device=features.device) if labels is None else labels
-        scale, shift = (functional.embedding(rows, table)[..., None, None] for table in (self.scale, self.shift))
-        return torch.addcmul(shift, normalised, scale)
+        scales, shifts = (functional.embedding(rows, table)[..., None, None] for table in (self.scale, self.shift))
+        return torch.addcmul(shifts, normalised, scales)
 
     def _normalise_globally(self, features: Tensor) -> Tensor:
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
