@@ -2,11 +2,15 @@
 namespace {
 
 #include "cpu/bias_act.h"
+#include "cpu/instance_norm_act.h"
+#include "cpu/upfirdn2d.h"
 
 }  // namespace
 
 const LayerKernels layer_kernels{
     bias_act_of_type,
     bias_act_backward_of_type,
-    nullptr, nullptr, nullptr,
+    instance_norm_act_of_type,
+    instance_norm_act_backward_of_type,
+    upfirdn2d_of_type,
 };

@@ -12,10 +12,16 @@ Source      D. Ulyanov et al., "Instance normalization", 2016; V. Dumoulin et al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
 
+from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import (
+    NATIVE_TYPES,
     Activation,
     activate,
     check_activation,
@@ -24,6 +30,8 @@ from ganart_zoo.ops.activation import (
     sum_type,
 )
 from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.higher_order import gradient_of, pull_back
+from ganart_zoo.ops.layout import result_format
 
 __all__ = ["instance_norm_act"]
 
@@ -70,7 +78,7 @@ def normalize(
     dtype = sum_type(x.dtype)
     weight = None if weight is None else weight.to(dtype)
     bias = None if bias is None else bias.to(dtype)
-    y: Tensor = _instance_norm_act(x, weight, bias, act, float(negative_slope), float(eps))
+    y: Tensor = _instance_norm_act(x, weight, bias, act, float(negative_slope), float(eps))[0]
     return y
 
 
@@ -88,6 +96,81 @@ def instance_norm_act_reference(
     return activate(z, act, negative_slope).to(x.dtype)
 
 
+# What torch needs to know of the native op: shapes without data, and derivatives.
+
 _instance_norm_act = NativeOp(
-    "ganart::instance_norm_act", reference=instance_norm_act_reference, library=None, missing="not written yet"
+    "ganart::instance_norm_act",
+    reference=lambda *arguments: (instance_norm_act_reference(*arguments),),
+    library=native.ops_library(),
+    dtypes=NATIVE_TYPES,
+    missing=native.why_not_built(),
 )
+
+
+def _like_x(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=result_format(x))
+
+
+def _like_statistics(x: Tensor) -> Tensor:
+    return x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
+
+
+def _like_results(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return _like_x(x), _like_statistics(x), _like_statistics(x)
+
+
+def _like_gradients(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return _like_x(x), _like_statistics(x), _like_statistics(x)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, weight, bias, *ctx.settings = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(x, output[1], output[2], weight, bias)
+
+
+def _backward(ctx: Any, grad: Tensor | None, grad_mean: None, grad_scale: None) -> tuple[Tensor | None, ...]:
+    """The statistics, which are the op's own business, get no gradient."""
+    x, mean, scale, weight, bias = ctx.saved_tensors
+    if grad is None:
+        return (None,) * 6
+    act, negative_slope, eps = ctx.settings
+    native_backward = torch.ops.ganart.instance_norm_act_backward.default
+    grad_x, *gradients = native_backward(grad, x, mean.detach(), scale.detach(), weight, bias, act, negative_slope, eps)
+    values = [
+        None if value is None else gradient.sum_to_size(value.shape)
+        for value, gradient in zip((weight, bias), gradients, strict=True)
+    ]
+    return grad_x, *values, None, None, None
+
+
+def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    grad, x, _, _, weight, bias, *ctx.settings = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(grad, x, weight, bias)
+
+
+def _double_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+    grad, x, weight, bias = ctx.saved_tensors
+    samples, channels = x.shape[:2]
+    ones = torch.ones(samples, channels, dtype=sum_type(x.dtype), device=x.device)
+
+    def definition(x: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
+        return instance_norm_act_reference(x, weights, biases, *ctx.settings)
+
+    def gradients(grad: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Sequence[Tensor | None]:
+        weights = ones if weight is None else ones * weight
+        biases = ones * 0 if bias is None else ones * bias
+        weights, biases = (values if values.requires_grad else values.requires_grad_() for values in (weights, biases))
+        return gradient_of(definition)(grad, x, weights, biases)
+
+    grad_grad, grad_x, grad_weight, grad_bias = pull_back(gradients, (grad, x, weight, bias), cotangents)
+    return grad_grad, grad_x, None, None, grad_weight, grad_bias, None, None, None
+
+
+if _instance_norm_act.loaded:
+    register_fake, register_autograd = torch.library.register_fake, torch.library.register_autograd
+    register_fake("ganart::instance_norm_act", _like_results)
+    register_fake("ganart::instance_norm_act_backward", _like_gradients)
+    register_autograd("ganart::instance_norm_act", _backward, setup_context=_setup)
+    register_autograd("ganart::instance_norm_act_backward", _double_backward, setup_context=_setup_backward)

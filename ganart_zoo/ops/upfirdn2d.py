@@ -15,12 +15,15 @@ Source      T. Karras et al., StyleGAN2 (CVPR 2020) and StyleGAN3 (NeurIPS 2021)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
+from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import check_features
+from ganart_zoo.ops.activation import NATIVE_TYPES, check_features, sum_type
 from ganart_zoo.ops.dispatch import NativeOp
 
 __all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
@@ -67,7 +70,8 @@ def upfirdn2d(
             f"upfirdn2d: padding {list(padding)} and up {list(up)} leave x {list(x.shape)} smaller than "
             f"taps {list(taps.shape)}; pad more"
         )
-    y: Tensor = _upfirdn2d(x, taps.detach(), list(up), list(down), list(padding), float(gain), flip)
+    taps = taps.detach().to(sum_type(x.dtype))
+    y: Tensor = _upfirdn2d(x, taps, list(up), list(down), list(padding), float(gain), flip)
     return y
 
 
@@ -142,9 +146,9 @@ def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down
 def output_size(
     size: Sequence[int],
     taps: Sequence[int],
-    up: tuple[int, int],
-    down: tuple[int, int],
-    padding: tuple[int, int, int, int],
+    up: Sequence[int],
+    down: Sequence[int],
+    padding: Sequence[int],
 ) -> tuple[int, int]:
     """Return the output's `(height, width)` for an input's; 0 or less where the taps do not fit."""
     x0, x1, y0, y1 = padding
@@ -162,4 +166,48 @@ def _check_taps(op: str, taps: Tensor, x: Tensor) -> None:
         raise SettingsError(f"{op}: taps are on {taps.device} and x on {x.device}; move one")
 
 
-_upfirdn2d = NativeOp("ganart::upfirdn2d", reference=upfirdn2d_reference, library=None, missing="not written yet")
+# What torch needs to know of the native op: shapes without data, and derivatives.
+
+_upfirdn2d = NativeOp(
+    "ganart::upfirdn2d",
+    reference=upfirdn2d_reference,
+    library=native.ops_library(),
+    dtypes=NATIVE_TYPES,
+    missing=native.why_not_built(),
+)
+
+
+def _like_output(
+    x: Tensor, taps: Tensor, up: Sequence[int], down: Sequence[int], padding: Sequence[int], gain: float, flip: bool
+) -> Tensor:
+    sizes = output_size(x.shape[-2:], taps.shape, up, down, padding)
+    last = x.shape[1] > 1 and x.stride(1) == 1 and x.stride(3) == x.shape[1]
+    format = torch.channels_last if last else torch.contiguous_format
+    return torch.empty((*x.shape[:2], *sizes), dtype=x.dtype, device=x.device, memory_format=format)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, taps, *ctx.settings = inputs
+    ctx.size, ctx.output_size = x.shape[-2:], output.shape[-2:]
+    ctx.save_for_backward(taps)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Run the transposed map: factors change places, taps turn round, padding completes the overlaps."""
+    (taps,) = ctx.saved_tensors
+    (up_x, up_y), (down_x, down_y), (x0, _, y0, _), gain, flip = ctx.settings
+    (height, width), (out_height, out_width) = ctx.size, ctx.output_size
+    padding = []
+    for size, out, count, up, down, before in (
+        (width, out_width, taps.shape[-1], up_x, down_x, x0),
+        (height, out_height, taps.shape[0], up_y, down_y, y0),
+    ):
+        padding += [count - 1 - before, size * up - out * down + before - up + 1]
+    native_op = torch.ops.ganart.upfirdn2d.default
+    grad_x = native_op(grad, taps, [down_x, down_y], [up_x, up_y], padding, gain, not flip)
+    return grad_x, *[None] * 6
+
+
+if _upfirdn2d.loaded:
+    torch.library.register_fake("ganart::upfirdn2d", _like_output)
+    torch.library.register_autograd("ganart::upfirdn2d", _backward, setup_context=_setup)
