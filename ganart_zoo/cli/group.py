@@ -24,6 +24,7 @@ CORE_COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "stylize": "stylize:stylize",
         "reproduce": "reproduce:reproduce",
+        "train": "train:train",
         "list": "models:list_models",
         "info": "info:info",
         "weights": "weights:weights",

@@ -1,7 +1,7 @@
 """The critic of DCGAN: convolutions that halve the side down to 4, without batch norm, and one vote a picture.
 
-Radford et al. 2015, https://arxiv.org/abs/1511.06434. Batch norm is left out because a gradient penalty is of one picture
-alone (Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028); classes by projection (Miyato and Koyama 2018,
+Radford et al. 2015, https://arxiv.org/abs/1511.06434. Batch norm is left out because a gradient penalty is of one
+picture alone (Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028); classes by projection (Miyato and Koyama 2018,
 https://arxiv.org/abs/1802.05637).
 """
 
@@ -59,7 +59,7 @@ class Critic(contract.Critic):
         for halving in self.halvings:
             features = functional.leaky_relu(halving(features), _SLOPE)
         features = functional.leaky_relu(self.dense(features.flatten(1)), _SLOPE)
-        votes = self.vote(features)
+        votes: Tensor = self.vote(features)
         if self.classes is not None and labels is not None:
             meaning = self.classes(labels.to(images.device)) / math.sqrt(features.shape[1])
             votes = votes + (meaning * features).sum(dim=1, keepdim=True)
