@@ -8,6 +8,10 @@
 Importing this module imports torch; `import ganart_zoo` does not import this module.
 """
 
+from ganart_zoo.ops.activation import Activation
+from ganart_zoo.ops.adain import adain
+from ganart_zoo.ops.bias_act import bias_act
+from ganart_zoo.ops.conv2d_bias_act import conv2d_bias_act
 from ganart_zoo.ops.dispatch import (
     FallbackWarning,
     NativeOp,
@@ -16,15 +20,34 @@ from ganart_zoo.ops.dispatch import (
     status,
     use,
 )
+from ganart_zoo.ops.instance_norm_act import instance_norm_act
+from ganart_zoo.ops.minibatch_stddev import minibatch_stddev
+from ganart_zoo.ops.modulated_conv2d import modulated_conv2d
+from ganart_zoo.ops.pixel_norm import pixel_norm
+from ganart_zoo.ops.spectral_norm import spectral_norm
 from ganart_zoo.ops.style_loss import gram_matrix, style_loss
+from ganart_zoo.ops.upfirdn2d import blur, downsample2d, upfirdn2d, upsample2d
 
 __all__ = [
+    "Activation",
     "FallbackWarning",
     "NativeOp",
     "NativeUnavailableError",
     "OpStatus",
+    "adain",
+    "bias_act",
+    "blur",
+    "conv2d_bias_act",
+    "downsample2d",
     "gram_matrix",
+    "instance_norm_act",
+    "minibatch_stddev",
+    "modulated_conv2d",
+    "pixel_norm",
+    "spectral_norm",
     "status",
     "style_loss",
+    "upfirdn2d",
+    "upsample2d",
     "use",
 ]

@@ -72,9 +72,9 @@ def _array(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 def _bounds(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        return f" {low}..{high}"
+        return f" {low:g}..{high:g}"
     found = [
-        f"{sign} {schema[key]}"
+        f"{sign} {schema[key]:g}"
         for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
         if key in schema
     ]

@@ -31,9 +31,12 @@ from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.tasks.environment import op_implementations, reproducible, versions
 from ganart_zoo.tasks.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
 
-__all__ = ["DEFAULT_MODEL", "StyleInput", "Stylized", "Stylizer", "rerun", "stylize"]
+__all__ = ["DEFAULT_MODEL", "DEFAULT_SIZE", "StyleInput", "Stylized", "Stylizer", "rerun", "stylize"]
 
 DEFAULT_MODEL = "ganart-gatys/gatys"
+
+DEFAULT_SIZE = 512
+"""Pixels: what optimisation paints in about a minute on a laptop. Memory and time grow with the square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ class Stylizer:
         settings: Mapping[str, Any] | None = None,
         init: Picture | None = None,
         seed: int = 0,
-        size: int | None = None,
+        size: int | None = DEFAULT_SIZE,
         weights: str | Path | None = "default",
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
@@ -167,6 +170,7 @@ class Stylizer:
 
     def _make(self, content: Picture, output: Path | None, on_step: OnStep | None) -> Stylized:
         source = describe(content, "content")
+        self._check_not_the_style(source)
         image = shrink(read(content), self._size).to(self._device)
         check_side(image, source.name)
         styles = [
@@ -207,6 +211,12 @@ class Stylizer:
             broken = PluginFaultError(fault)
             self._zoo.report(fault, broken)
             raise broken from error
+
+    def _check_not_the_style(self, content: InputFile) -> None:
+        """Refuse a content that would be restyled with nothing but itself; among other styles it may be one."""
+        styles = [one.sha256 for one in self._inputs if one.role.startswith("style ")]
+        if len(styles) == len(self._styles) and set(styles) == {content.sha256}:
+            raise ImageError(f"{content.name}: is the style too, so there is nothing to restyle; give another style")
 
     def _load(self, picture: Picture, role: str) -> Tensor:
         self._inputs.append(describe(picture, role))
@@ -259,7 +269,7 @@ def stylize(
     settings: Mapping[str, Any] | None = None,
     init: Picture | None = None,
     seed: int = 0,
-    size: int | None = None,
+    size: int | None = DEFAULT_SIZE,
     weights: str | Path | None = "default",
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,

@@ -76,8 +76,8 @@ class SqueezeNet(TorchvisionBackbone):
     taps = MappingProxyType(
         {
             "style": ("relu1", "fire2", "fire3", "fire4", "fire5", "fire6"),
-            "content": ("fire4",),
-            "dream": ("fire7",),
+            "content": ("fire6",),
+            "dream": ("fire6",),
             "critic": ("fire3", "fire5", "fire9"),  # the last of each scale
         }
     )

@@ -1,0 +1,72 @@
+"""The command line `ganart`: parses, calls a task, shows. One file a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from ganart_zoo.cli.group import cli
+from ganart_zoo.cli.show import BROKEN, INTERRUPTED, MISUSED, note
+from ganart_zoo.contract.errors import GanartError
+
+if TYPE_CHECKING:
+    from ganart_zoo.registry import Zoo
+
+__all__ = ["cli", "main"]
+
+
+def main(arguments: Sequence[str] | None = None, *, zoo: Zoo | None = None) -> int:
+    """Run one command and return its exit code: 0; 1 something is broken, 2 the input is at fault, 130 Ctrl-C.
+
+    An error is one line on standard error; `GANART_DEBUG=1` adds the traceback.
+
+    Args:
+        arguments: What follows `ganart`; None for those of the process.
+        zoo: The registry to use; None for one of the installed plugins, made when a command first needs it.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return int(cli.main(arguments, prog_name="ganart", standalone_mode=False, obj=zoo) or 0)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            note("aborted; nothing was written by the work under way")
+            return INTERRUPTED
+        except GanartError as error:
+            return _fail(str(error), MISUSED)
+        except BrokenPipeError:  # `ganart list | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN
+        except Exception as error:
+            hint = "" if _debugging() else "; set GANART_DEBUG=1 to see where"
+            return _fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}", BROKEN)
+
+
+def _fail(message: str, code: int) -> int:
+    if _debugging():
+        traceback.print_exc()
+    note(message)
+    return code
+
+
+def _debugging() -> bool:
+    return os.environ.get("GANART_DEBUG", "0") not in ("", "0")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    note(f"warning: {' '.join(str(message).split())}")

@@ -1,0 +1,132 @@
+"""Settings from the command line: `--set name=value` and the flags of options that mean the same everywhere.
+
+A value is read as JSON where the setting accepts that, else as text, else as a comma-separated list. A model that the
+model is built on takes its own after a dot: `--set backbone=vgg19 --set backbone.weights=vgg19.pth`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.registry import Zoo
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["option_flags", "parse_settings", "set_option"]
+
+_FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "steps": "Steps of the model's work.",
+        "alpha": "How far to go: 0 the photo, 1 the style.",
+        "preserve_colour": "Whether, or how, the photo's colours stay.",
+        "strength": "How much the start may change: 0 nothing, 1 all.",
+    }
+)
+
+set_option = click.option(
+    "--set",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A setting of the model, as ganart info MODEL lists them. Repeatable.",
+)
+
+
+def option_flags(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a flag for each option of that name; the values stay text for `parse_settings`."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            flag = f"--{name.replace('_', '-')}"
+            command = click.option(flag, name, metavar="VALUE", help=f"{_FLAGS[name]} Where the model has it.")(command)
+        return command
+
+    return add
+
+
+def parse_settings(
+    zoo: Zoo, model: str, pairs: Sequence[str], flags: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    """Return the settings of `model` by name, in the types that its schema asks for; bounds are checked later.
+
+    Args:
+        zoo: Where the model is.
+        model: Its name.
+        pairs: `"name=value"`; a later one of the same name wins.
+        flags: Option -> text; None where it was not given.
+
+    Raises:
+        SettingsError: A pair is not of that form, or the model has no such setting.
+    """
+    given = {name: text for name, text in (flags or {}).items() if text is not None}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise SettingsError(f"--set {pair!r} is not of the form NAME=VALUE")
+        given[name.strip().replace("-", "_")] = text.strip()
+    return _typed(zoo, model, given)
+
+
+def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
+    settings = zoo.settings(model)
+    fields = {**settings.config_class.model_fields, **settings.options_class.model_fields}
+    uses = settings.entry.spec.uses
+    typed: dict[str, Any] = {}
+    below: dict[str, dict[str, str]] = {}
+    for name, text in given.items():
+        head, dot, rest = name.partition(".")
+        if head in uses:
+            below.setdefault(head, {})[rest if dot else "model"] = text
+        elif name in fields:
+            typed[name] = _value(fields[name], text)
+        else:
+            raise settings.unknown(name)
+    for key, texts in below.items():
+        typed[key] = _used_model(zoo, key, texts, uses[key].default)
+    return typed
+
+
+def _used_model(zoo: Zoo, key: str, texts: Mapping[str, str], default: str | None) -> dict[str, Any]:
+    model = texts.get("model", default)
+    if model is None:
+        raise SettingsError(f"settings of {key} were given, and no model: give {key}=NAME too")
+    rest = {name: text for name, text in texts.items() if name not in ("model", "weights")}
+    chosen = {"weights": texts["weights"]} if "weights" in texts else {}
+    return {"model": model, **chosen, **_typed(zoo, model, rest)}
+
+
+def _value(field: FieldInfo, text: str) -> Any:
+    """Return the first reading of `text` that the field accepts; where it accepts none, the first, for the error."""
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+    readings = list(_readings(text))
+    for reading in readings:
+        try:
+            adapter.validate_python(reading)
+        except ValidationError:
+            continue
+        return reading
+    return readings[0]
+
+
+def _readings(text: str) -> Iterator[Any]:
+    yield _json_or_text(text)
+    yield text
+    if text.lower() == "none":
+        yield None
+    yield [_json_or_text(part.strip()) for part in text.split(",")]
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

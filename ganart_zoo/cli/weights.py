@@ -1,0 +1,155 @@
+"""`ganart weights`: what there is, what is here, and fetching it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganart_zoo.cli.group import pass_zoo
+from ganart_zoo.cli.progress import progress
+from ganart_zoo.cli.show import BROKEN, emit_json, json_option, note, table
+from ganart_zoo.contract.errors import WeightsMissingError
+from ganart_zoo.contract.spec import Weights, WeightsFile
+from ganart_zoo.registry import Entry, Zoo
+
+__all__ = ["described_weights", "size_text", "state_of", "weights"]
+
+
+@click.group()
+def weights() -> None:
+    """See, fetch and verify the weights of models.
+
+    They are kept under their sha256 in GANART_HOME, or the user's cache folder. Nothing is downloaded unless asked.
+    """
+
+
+@weights.command("list")
+@click.argument("model", required=False)
+@json_option
+@pass_zoo
+def list_weights(zoo: Zoo, model: str | None, as_json: bool) -> None:
+    """List the weights of MODEL, or of all models, and whether they are on this machine."""
+    entries = _entries(zoo, model)
+    if as_json:
+        emit_json({entry.canonical: described_weights(zoo, entry) for entry in entries})
+        return
+    rows = [
+        (entry.canonical, variant.name, size_text(file), state_of(zoo, file), file.license)
+        for entry, variant, file in _files(entries)
+    ]
+    if rows:
+        table(("model", "variant", "size", "state", "licence"), rows)
+    else:
+        note("there are no published weights" + (f" for {model}" if model else ""))
+
+
+@weights.command()
+@click.argument("model")
+@click.option("--weights", "which", default="default", show_default=True, help="A variant, or hub:org/name@<commit>.")
+@click.option("-q", "--quiet", is_flag=True, help="Tell of nothing but errors.")
+@pass_zoo
+def fetch(zoo: Zoo, model: str, which: str, quiet: bool) -> None:
+    """Download the weights of MODEL and of the models it uses by default, unless they are here."""
+    with progress(quiet) as shown:
+        asked = zoo.entry(model)
+        paths: list[Path] = []
+        for entry in _with_used(zoo, asked, set()):
+            shown.begin(f"fetching {entry.canonical}")
+            wanted = which if entry is asked else "default"
+            found = zoo.store.resolve(wanted, entry.spec, owner=entry.canonical, fetch=True, progress=shown.bytes)
+            paths += found.files.values()
+    if not quiet:
+        for path in paths:
+            click.echo(path)
+
+
+@weights.command()
+@click.argument("model", required=False)
+@json_option
+@pass_zoo
+def verify(zoo: Zoo, model: str | None, as_json: bool) -> None:
+    """Hash the files that are here again, those of MODEL or all; exit code 1 if one is damaged."""
+    found = [
+        {"model": entry.canonical, "variant": variant.name, "file": file.name, "verdict": verdict, "path": str(where)}
+        for entry, variant, file in _files(_entries(zoo, model))
+        if (where := zoo.store.locate(file)) is not None and (verdict := zoo.store.verify(file)) != "missing"
+    ]
+    if as_json:
+        emit_json(found)
+    elif found:
+        columns = ("model", "variant", "verdict", "path")
+        table(columns, [[one[column] for column in columns] for one in found])
+    else:
+        note("no weights are on this machine")
+    if damaged := sum(one["verdict"] == "damaged" for one in found):
+        note(f"{damaged} damaged; ganart weights fetch MODEL replaces them")
+        click.get_current_context().exit(BROKEN)
+
+
+@weights.command("path")
+@click.argument("model")
+@click.option("--weights", "which", default="default", show_default=True, help="A variant.")
+@pass_zoo
+def path_of(zoo: Zoo, model: str, which: str) -> None:
+    """Print where the weights of MODEL are, one file a line."""
+    entry = zoo.entry(model)
+    resolved = zoo.store.resolve(which, entry.spec, owner=entry.canonical, fetch=False)
+    if not resolved.files:
+        raise WeightsMissingError(f"{entry.canonical} has no published weights")
+    for file in resolved.files.values():
+        click.echo(file)
+
+
+def described_weights(zoo: Zoo, entry: Entry) -> list[dict[str, Any]]:
+    """Return the weights of a model as plain JSON data, with their state on this machine."""
+    return [
+        {
+            "name": variant.name,
+            "summary": variant.summary,
+            "config": dict(variant.config),
+            "files": [
+                {**asdict(file), "state": state_of(zoo, file), "path": _text(zoo.store.locate(file))}
+                for file in variant.files
+            ],
+        }
+        for variant in entry.spec.weights
+    ]
+
+
+def state_of(zoo: Zoo, file: WeightsFile) -> str:
+    """Say where a file stands: `"here"`, `"missing"`, or `"your own"`: never downloaded, as its hash is not known."""
+    if zoo.store.locate(file) is not None:
+        return "here"
+    return "your own" if file.package is None and file.sha256 is None else "missing"
+
+
+def size_text(file: WeightsFile) -> str:
+    """Return a file's size for people."""
+    return "" if file.size is None else f"{file.size / 1e6:.1f} MB"
+
+
+def _entries(zoo: Zoo, model: str | None) -> list[Entry]:
+    return list(zoo.list()) if model is None else [zoo.entry(model)]
+
+
+def _files(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Weights, WeightsFile]]:
+    return ((entry, variant, file) for entry in entries for variant in entry.spec.weights for file in variant.files)
+
+
+def _with_used(zoo: Zoo, entry: Entry, seen: set[str]) -> Iterator[Entry]:
+    """Yield a model and those it uses by default, each once."""
+    if entry.canonical in seen:
+        return
+    seen.add(entry.canonical)
+    yield entry
+    for use in entry.spec.uses.values():
+        if use.default is not None:
+            yield from _with_used(zoo, zoo.entry(use.default), seen)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,60 @@
+"""A convolution layer: filter, convolution, bias, activation, gain and clamp.
+
+Formula     y = clamp(act(conv(x, weight) + bias) * gain); the convolution is a correlation, as torch's. With `taps`, x
+            is low-pass filtered first, as in StyleGAN2's downsampling layers.
+Shapes      x [N, I, H, W], weight [O, I, KH, KW], bias [O], taps [K] or [KH, KW]; y [N, O, OH, OW].
+Layouts     as the convolution gives it: channels_last where x or the weight is.
+Types       float32, bfloat16, float64; x and weight of one type.
+Gradient    any order for x, weight and bias.
+Native      the vendor's convolution, then one `bias_act` pass; the pass before the activation is not kept.
+Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganart_zoo.ops.activation import Activation, check_activation, check_features
+from ganart_zoo.ops.bias_act import bias_act
+from ganart_zoo.ops.resampled_conv2d import check_convolution, resampled_conv2d
+from ganart_zoo.ops.upfirdn2d import Padding
+
+__all__ = ["conv2d_bias_act"]
+
+
+def conv2d_bias_act(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    taps: Tensor | None = None,
+    padding: Padding = 0,
+    act: Activation = "linear",
+    negative_slope: float = 0.2,
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """Convolve, add a bias and activate; a critic's layer.
+
+    Args:
+        x: `[N, I, H, W]`, floating point.
+        weight: `[O, I, KH, KW]`, of x's dtype.
+        bias: `[O]`, or None for none.
+        stride: of the convolution, 1 or more.
+        taps: a low-pass filter `[K]` or `[KH, KW]` to apply before, centred so that `padding` alone decides the size;
+            None for none.
+        padding: zeros around x: an int, `(x, y)` or `(x0, x1, y0, y1)`.
+        act: as for `bias_act`, and so are `negative_slope`, `gain` and `clamp`.
+
+    Returns:
+        `[N, O, OH, OW]`.
+
+    Raises:
+        SettingsError: An argument is out of its range, or shapes, dtypes or devices do not fit together.
+    """
+    check_features("conv2d_bias_act", x)
+    check_convolution("conv2d_bias_act", x, weight, 1, stride, taps)
+    check_activation("conv2d_bias_act", act, negative_slope)
+    z = resampled_conv2d(x, weight, down=stride, taps=taps, padding=padding)
+    return bias_act(z, bias, act=act, negative_slope=negative_slope, gain=gain, clamp=clamp)

@@ -1,0 +1,113 @@
+"""StyleGAN2's modulated convolution, without a weight for each sample.
+
+Formula     y = act((sum_i,k weight[o,i,k] * styles[n,i] * x[n,i]) * d[n,o] + noise + bias[o]) * gain, clamped, with
+            d[n,o] = 1 / sqrt(sum_i,k (weight[o,i,k] * styles[n,i])^2 + 1e-8), or 1 without `demodulate`.
+Shapes      x [N, I, H, W], weight [O, I, KH, KW], styles [N, I], noise [N or 1, 1, OH, OW], bias [O]; y [N, O, OH, OW].
+Types       float32, bfloat16, float64; x and weight of one type. d is float32 (float64 for float64).
+Gradient    any order for x, weight, styles, noise and bias.
+Native      x is scaled by the styles, convolved once with the shared weight by the vendor's library, scaled by d; d
+            takes one product [N, I] x [I, O]. Memory does not depend on N*O*I*KH*KW.
+Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Weights are correlated
+            at every resolution; NVIDIA's published upsampling layers convolve, so flip theirs when loading.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.activation import Activation, check_activation, check_features, sum_type
+from ganart_zoo.ops.bias_act import bias_act
+from ganart_zoo.ops.resampled_conv2d import check_convolution, resampled_conv2d
+from ganart_zoo.ops.upfirdn2d import Padding
+
+__all__ = ["modulated_conv2d"]
+
+EPSILON = 1e-8
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    demodulate: bool = True,
+    up: int = 1,
+    down: int = 1,
+    taps: Tensor | None = None,
+    padding: Padding = 0,
+    noise: Tensor | None = None,
+    bias: Tensor | None = None,
+    act: Activation = "linear",
+    negative_slope: float = 0.2,
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """Convolve each sample with the weight scaled by its own style, resample, add noise and bias, and activate.
+
+    Args:
+        x: `[N, I, H, W]`, floating point.
+        weight: `[O, I, KH, KW]`, of x's dtype.
+        styles: `[N, I]`, what each sample multiplies its input channels by.
+        demodulate: Whether to scale each output channel back to unit variance.
+        up: Upsampling factor; needs `taps`.
+        down: Downsampling factor; filtered where there are `taps`.
+        taps: low-pass filter `[K]` or `[KH, KW]` for resampling; None for none.
+        padding: zeros around the (upsampled) input: an int, `(x, y)` or `(x0, x1, y0, y1)`.
+        noise: `[N, 1, OH, OW]` or `[1, 1, OH, OW]`, added to all channels before the bias; None for none.
+        bias: `[O]`, or None for none.
+        act: as for `bias_act`, and so are `negative_slope`, `gain` and `clamp`.
+
+    Returns:
+        `[N, O, OH, OW]`.
+
+    Raises:
+        SettingsError: An argument is out of its range, or shapes, dtypes or devices do not fit together.
+    """
+    check_features("modulated_conv2d", x)
+    check_convolution("modulated_conv2d", x, weight, up, down, taps)
+    check_activation("modulated_conv2d", act, negative_slope)
+    if list(styles.shape) != list(x.shape[:2]):
+        raise SettingsError(
+            f"modulated_conv2d: styles have shape {list(styles.shape)}; expected {list(x.shape[:2])} "
+            f"for x {list(x.shape)}"
+        )
+    y = x * styles.to(x.dtype)[:, :, None, None]
+    y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)
+    if demodulate:
+        y = y * demodulation(weight, styles).to(y.dtype)[:, :, None, None]
+    if noise is not None:
+        _check_noise(noise, y)
+        y = y + noise.to(y.dtype)
+    if bias is None and act == "linear" and gain is None and clamp is None:
+        return y
+    return bias_act(y, bias, act=act, negative_slope=negative_slope, gain=gain, clamp=clamp)
+
+
+def modulated_conv2d_reference(
+    x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, padding: int = 0
+) -> Tensor:
+    """Define the modulated convolution itself in plain PyTorch: a weight a sample, convolved as groups."""
+    samples, channels, height, width = x.shape
+    weights = weight[None] * styles.to(weight.dtype)[:, None, :, None, None]
+    if demodulate:
+        weights = weights * (weights.square().sum([2, 3, 4], keepdim=True) + EPSILON).rsqrt()
+    grouped = x.reshape(1, samples * channels, height, width)
+    y = torch.nn.functional.conv2d(grouped, weights.flatten(0, 1), padding=padding, groups=samples)
+    return y.reshape(samples, -1, *y.shape[2:])
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """Return d `[N, O]`: one over the norm of each sample's weights, which are never formed."""
+    dtype = sum_type(weight.dtype)
+    power = weight.to(dtype).square().sum([2, 3])
+    return torch.rsqrt(styles.to(dtype).square() @ power.t() + EPSILON)
+
+
+def _check_noise(noise: Tensor, y: Tensor) -> None:
+    samples, _, height, width = y.shape
+    if list(noise.shape) not in ([samples, 1, height, width], [1, 1, height, width]):
+        raise SettingsError(
+            f"modulated_conv2d: noise has shape {list(noise.shape)}; expected [{samples} or 1, 1, {height}, {width}]"
+        )

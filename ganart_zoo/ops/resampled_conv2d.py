@@ -1,0 +1,57 @@
+"""Convolution with StyleGAN2's filtered up- or downsampling around it, in the order that costs least."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
+from torch import Tensor
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.upfirdn2d import Padding, factor_pair, padding_sides, resampling_padding, upfirdn2d
+
+__all__ = ["check_convolution", "resampled_conv2d"]
+
+
+def resampled_conv2d(
+    x: Tensor, weight: Tensor, *, up: int = 1, down: int = 1, taps: Tensor | None = None, padding: Padding = 0
+) -> Tensor:
+    """Upsample x, pad it, correlate with `weight` [O, I, KH, KW] and downsample; `padding` is the upsampled picture's.
+
+    Filtering, zero insertion and convolution commute, so the convolution always runs at the lower of its resolutions.
+    """
+    sides = padding_sides("conv2d", padding)
+    if taps is None:
+        if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
+            return F.conv2d(x, weight, stride=down, padding=(sides[2], sides[0]))
+        return F.conv2d(F.pad(x, list(sides)), weight, stride=down)
+    sides = resampling_padding("conv2d", taps, sides, up=up, down=down)
+    pointwise = weight.shape[2] == weight.shape[3] == 1
+    if up > 1:
+        if pointwise:
+            x = upfirdn2d(F.conv2d(x, weight), taps, up=up, padding=sides, gain=up**2)
+        else:
+            # The transposed convolution gives the full overlap, KH - 1 and KW - 1 more than asked for, and lacks the
+            # up - 1 zeros after the last pixel.
+            rows, columns = weight.shape[2] - 1, weight.shape[3] - 1
+            x = F.conv_transpose2d(x, weight.transpose(0, 1).flip(2, 3), stride=up)
+            crop = (sides[0] - columns, sides[1] - columns + up - 1, sides[2] - rows, sides[3] - rows + up - 1)
+            x = upfirdn2d(x, taps, padding=crop, gain=up**2)
+        return upfirdn2d(x, taps, down=down) if down > 1 else x
+    if pointwise:
+        return F.conv2d(upfirdn2d(x, taps, down=down, padding=sides), weight)
+    return F.conv2d(upfirdn2d(x, taps, padding=sides), weight, stride=down)
+
+
+def check_convolution(op: str, x: Tensor, weight: Tensor, up: int, down: int, taps: Tensor | None) -> None:
+    """Refuse a weight that does not fit x, and resampling without taps."""
+    if weight.dim() != 4 or weight.shape[1] != x.shape[1]:
+        raise SettingsError(
+            f"{op}: weight has shape {list(weight.shape)}; expected [O, {x.shape[1]}, KH, KW] for x {list(x.shape)}"
+        )
+    if weight.dtype != x.dtype or weight.device != x.device:
+        raise SettingsError(
+            f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
+        )
+    factor_pair(op, "up", up)
+    factor_pair(op, "down", down)
+    if taps is None and up > 1:
+        raise SettingsError(f"{op}: up is {up} without taps; give the low-pass filter, such as [1, 3, 3, 1] / 8")

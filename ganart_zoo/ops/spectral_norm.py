@@ -1,0 +1,120 @@
+"""Spectral normalisation of a network's weights, with one batch of power iterations for all its layers.
+
+Formula     each weight W, as a matrix [O, rest], is used as W / s, s = u^T W v, with u and v its leading singular
+            vectors; in training each forward of the network first sets v = W^T u / |W^T u| and u = W v / |W v|.
+Types       those of the weights.
+Gradient    any order through W / s; u and v are constants, as in the paper.
+Native      plain PyTorch: two matrix-vector products a layer, and one normalisation for all layers together.
+Source      T. Miyato et al., "Spectral normalization for generative adversarial networks", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ganart_zoo.contract.errors import SettingsError
+
+__all__ = ["spectral_norm"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+_STARTING_ITERATIONS = 15  # so that the first step already divides by nearly the norm
+
+
+def spectral_norm(network: Network, *, eps: float = 1e-12) -> Network:
+    """Divide the weight of every linear and convolution layer of a network by its largest singular value.
+
+    The vectors are buffers, so checkpoints carry them. They move on once for each forward of `network` itself while it
+    is training, never in eval. Parametrizations are torch's: `parametrize.remove_parametrizations` bakes a weight.
+
+    Args:
+        network: Changed in place; a layer that is normalised already is left as it is.
+        eps: The least norm that a vector is divided by, above 0.
+
+    Returns:
+        `network`.
+
+    Raises:
+        SettingsError: `eps` is out of its range, or there is no layer to normalise.
+    """
+    if not eps > 0:
+        raise SettingsError(f"spectral_norm: eps is {eps}; expected a number above 0")
+    added = []
+    for layer in [module for module in network.modules() if isinstance(module, _LAYERS)]:
+        if not _is_normalised(layer):
+            norm = _SpectralNorm(layer.weight, 1 if isinstance(layer, _TRANSPOSED) else 0)
+            _iterate([norm.matrix(layer.weight)], [norm], eps, _STARTING_ITERATIONS)
+            parametrize.register_parametrization(layer, "weight", norm)
+            added.append(layer)
+    if not added:
+        raise SettingsError(
+            f"spectral_norm: {type(network).__name__} has no linear or convolution layer left to normalise"
+        )
+    network.register_forward_pre_hook(_PowerIteration(added, eps))
+    return network
+
+
+class _SpectralNorm(nn.Module):
+    """Divides a weight by its spectral norm, as its vectors know it."""
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, weight: Tensor, output_dim: int) -> None:
+        super().__init__()
+        self.output_dim = output_dim
+        rows, columns = self.matrix(weight).shape
+        self.register_buffer("left", torch.randn(rows, dtype=weight.dtype, device=weight.device))
+        self.register_buffer("right", torch.empty(columns, dtype=weight.dtype, device=weight.device))
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """Return the weight as `[O, rest]`."""
+        return weight.detach().transpose(0, self.output_dim).flatten(1)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        matrix = weight.transpose(0, self.output_dim).flatten(1)
+        return weight / torch.dot(self.left, matrix @ self.right)
+
+
+class _PowerIteration:
+    """Moves the vectors of all layers one step on before a forward of their network in training."""
+
+    def __init__(self, layers: Sequence[nn.Module], eps: float) -> None:
+        self.layers = layers  # so that a deep copy of the network gets a hook on the copied layers
+        self.eps = eps
+
+    def __call__(self, network: nn.Module, inputs: object) -> None:
+        if not network.training:
+            return
+        lists = [cast(Any, layer).parametrizations.weight for layer in self.layers if _is_normalised(layer)]
+        norms = [next(norm for norm in each if isinstance(norm, _SpectralNorm)) for each in lists]
+        matrices = [norm.matrix(each.original) for norm, each in zip(norms, lists, strict=True)]
+        _iterate(matrices, norms, self.eps, 1)
+
+
+def _is_normalised(layer: nn.Module) -> bool:
+    return parametrize.is_parametrized(layer, "weight") and any(
+        isinstance(norm, _SpectralNorm) for norm in cast(Any, layer).parametrizations.weight
+    )
+
+
+@torch.no_grad()
+def _iterate(matrices: list[Tensor], norms: list[_SpectralNorm], eps: float, iterations: int) -> None:
+    for _ in range(iterations):
+        right = _normalized([matrix.t() @ norm.left for matrix, norm in zip(matrices, norms, strict=True)], eps)
+        left = _normalized([matrix @ vector for matrix, vector in zip(matrices, right, strict=True)], eps)
+        for norm, u, v in zip(norms, left, right, strict=True):
+            norm.left, norm.right = u, v  # new tensors: an earlier forward's graph may hold the old ones
+
+
+def _normalized(vectors: list[Tensor], eps: float) -> list[Tensor]:
+    lengths = torch._foreach_norm(vectors)
+    torch._foreach_clamp_min_(lengths, eps)
+    return list(torch._foreach_div(vectors, lengths))

@@ -1,0 +1,165 @@
+"""Upsampling, FIR filtering and downsampling of pictures and features.
+
+Formula     1. insert up - 1 zeros after each pixel; 2. pad with zeros, or crop where padding is negative;
+            3. convolve with the taps, keeping whole overlaps only (`flip=True`: correlate); 4. keep every down-th
+            pixel; each axis on its own, and everything times gain.
+Shapes      x [N, C, H, W]; taps [K], used along both axes, or [KH, KW];
+            y [N, C, (H*up + y0 + y1 - KH) // down + 1, (W*up + x0 + x1 - KW) // down + 1].
+Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Types       float32, bfloat16, float64. Taps and sums are float32 (float64 for float64), rounded once at the end.
+Gradient    any order for x: the gradient is again an upfirdn2d. None for taps, which are constants.
+Repeats     bit for bit, from run to run and for any number of threads.
+Source      T. Karras et al., StyleGAN2 (CVPR 2020) and StyleGAN3 (NeurIPS 2021), whose conventions these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
+from torch import Tensor
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.activation import check_features
+from ganart_zoo.ops.dispatch import NativeOp
+
+__all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
+
+Factor = int | tuple[int, int]
+Padding = int | tuple[int, int] | tuple[int, int, int, int]
+
+
+def upfirdn2d(
+    x: Tensor,
+    taps: Tensor,
+    *,
+    up: Factor = 1,
+    down: Factor = 1,
+    padding: Padding = 0,
+    gain: float = 1.0,
+    flip: bool = False,
+) -> Tensor:
+    """Upsample by zero insertion, pad or crop, filter, and downsample; one pass, and no zero is ever multiplied.
+
+    Args:
+        x: `[N, C, H, W]`, floating point.
+        taps: `[K]`, applied along both axes, or `[KH, KW]`; used as they are: taps that sum to 1 keep the brightness.
+        up: Upsampling factor, or `(x, y)`.
+        down: Downsampling factor, or `(x, y)`.
+        padding: Pixels of the upsampled picture to add at each side, negative to remove: one number, `(x, y)` or
+            `(x0, x1, y0, y1)`.
+        gain: What the result is multiplied by.
+        flip: False convolves, True correlates (no flip of the taps).
+
+    Returns:
+        `[N, C, OH, OW]` with x's dtype and layout.
+
+    Raises:
+        SettingsError: An argument is out of its range, or the padded picture is smaller than the taps.
+    """
+    up, down = factor_pair("upfirdn2d", "up", up), factor_pair("upfirdn2d", "down", down)
+    padding = padding_sides("upfirdn2d", padding)
+    check_features("upfirdn2d", x)
+    _check_taps("upfirdn2d", taps, x)
+    sizes = output_size(x.shape[-2:], taps.shape, up, down, padding)
+    if min(sizes) < 1:
+        raise SettingsError(
+            f"upfirdn2d: padding {list(padding)} and up {list(up)} leave x {list(x.shape)} smaller than "
+            f"taps {list(taps.shape)}; pad more"
+        )
+    y: Tensor = _upfirdn2d(x, taps.detach(), list(up), list(down), list(padding), float(gain), flip)
+    return y
+
+
+def blur(x: Tensor, taps: Tensor, *, padding: Padding = 0, gain: float = 1.0, flip: bool = False) -> Tensor:
+    """Filter x and keep its size but for `padding`, which is added on top; arguments as for `upfirdn2d`."""
+    sides = resampling_padding("blur", taps, padding, up=1, down=1)
+    return upfirdn2d(x, taps, padding=sides, gain=gain, flip=flip)
+
+
+def upsample2d(
+    x: Tensor, taps: Tensor, *, up: int = 2, padding: Padding = 0, gain: float = 1.0, flip: bool = False
+) -> Tensor:
+    """Enlarge x exactly `up` times, but for `padding`, keeping its brightness; arguments as for `upfirdn2d`."""
+    sides = resampling_padding("upsample2d", taps, padding, up=up, down=1)
+    return upfirdn2d(x, taps, up=up, padding=sides, gain=gain * up**2, flip=flip)
+
+
+def downsample2d(
+    x: Tensor, taps: Tensor, *, down: int = 2, padding: Padding = 0, gain: float = 1.0, flip: bool = False
+) -> Tensor:
+    """Shrink x to 1/`down` of its size, but for `padding`; arguments as for `upfirdn2d`."""
+    sides = resampling_padding("downsample2d", taps, padding, up=1, down=down)
+    return upfirdn2d(x, taps, down=down, padding=sides, gain=gain, flip=flip)
+
+
+def upfirdn2d_reference(
+    x: Tensor, taps: Tensor, up: Sequence[int], down: Sequence[int], padding: Sequence[int], gain: float, flip: bool
+) -> Tensor:
+    """Define `upfirdn2d` in plain PyTorch, step by step."""
+    samples, channels, height, width = x.shape
+    (up_x, up_y), (down_x, down_y), (x0, x1, y0, y1) = up, down, padding
+    y = x.reshape(samples, channels, height, 1, width, 1)
+    y = F.pad(y, [0, up_x - 1, 0, 0, 0, up_y - 1]).reshape(samples, channels, height * up_y, width * up_x)
+    y = F.pad(y, [x0, x1, y0, y1])
+    taps = taps.to(x.dtype) if flip else taps.to(x.dtype).flip(list(range(taps.dim())))
+    rows, columns = (taps[:, None], taps[None, :]) if taps.dim() == 1 else (taps, None)
+    for kernel in (rows, columns):
+        if kernel is not None:
+            y = F.conv2d(y, kernel.expand(channels, 1, *kernel.shape), groups=channels)
+    y = y[:, :, ::down_y, ::down_x]
+    return y if gain == 1 else y * gain
+
+
+def factor_pair(op: str, name: str, factor: Factor) -> tuple[int, int]:
+    """Return a factor as `(x, y)`."""
+    pair = (factor, factor) if isinstance(factor, int) else tuple(factor)
+    if len(pair) != 2 or not all(isinstance(value, int) and value >= 1 for value in pair):
+        raise SettingsError(f"{op}: {name} is {factor!r}; expected an int of 1 or more, or two as (x, y)")
+    return pair
+
+
+def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
+    """Return a padding as `(x0, x1, y0, y1)`."""
+    sides = (padding,) if isinstance(padding, int) else tuple(padding)
+    if len(sides) not in (1, 2, 4) or not all(isinstance(side, int) for side in sides):
+        raise SettingsError(f"{op}: padding is {padding!r}; expected an int, (x, y) or (x0, x1, y0, y1)")
+    if len(sides) == 4:
+        return sides
+    return sides[0], sides[0], sides[-1], sides[-1]
+
+
+def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down: int) -> tuple[int, int, int, int]:
+    """Return the sides that make resampling keep the picture centred and exactly scaled, `padding` added."""
+    factor_pair(op, "up", up)
+    factor_pair(op, "down", down)
+    x0, x1, y0, y1 = padding_sides(op, padding)
+    before = [(taps.shape[axis] + (up - 1) - (down - 1)) // 2 for axis in (-1, 0)]
+    after = [(taps.shape[axis] - up - (down - 1)) // 2 for axis in (-1, 0)]
+    return x0 + before[0], x1 + after[0], y0 + before[1], y1 + after[1]
+
+
+def output_size(
+    size: Sequence[int],
+    taps: Sequence[int],
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+) -> tuple[int, int]:
+    """Return the output's `(height, width)` for an input's; 0 or less where the taps do not fit."""
+    x0, x1, y0, y1 = padding
+    height = (size[0] * up[1] + y0 + y1 - taps[0]) // down[1] + 1
+    width = (size[1] * up[0] + x0 + x1 - taps[-1]) // down[0] + 1
+    return height, width
+
+
+def _check_taps(op: str, taps: Tensor, x: Tensor) -> None:
+    if taps.dim() not in (1, 2) or taps.numel() == 0 or not taps.is_floating_point():
+        raise SettingsError(
+            f"{op}: taps are {taps.dtype} of shape {list(taps.shape)}; expected floating [K] or [KH, KW]"
+        )
+    if taps.device != x.device:
+        raise SettingsError(f"{op}: taps are on {taps.device} and x on {x.device}; move one")
+
+
+_upfirdn2d = NativeOp("ganart::upfirdn2d", reference=upfirdn2d_reference, library=None, missing="not written yet")

@@ -1,0 +1,75 @@
+"""What every backbone must do."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganart_zoo.contract import Backbone, SettingsError
+from ganart_zoo.testing.subject import Check, Subject
+
+__all__ = ["CHECKS"]
+
+_ROLES = frozenset({"style", "content", "dream", "critic"})
+
+
+def layers_are_as_declared(subject: Subject) -> None:
+    """Each layer gives the channels it declares, at a side within a pixel of `side / stride`."""
+    model = cast(Backbone, subject.create())
+    features = model(subject.images(2), tuple(model.layers))
+    assert tuple(features) == tuple(model.layers)
+    for name, info in model.layers.items():
+        shape = tuple(features[name].shape)
+        assert shape[:2] == (2, info.channels), f"layer {name} is {shape}, expected {info.channels} channels"
+        for side, given in zip(shape[2:], subject.size, strict=False):
+            assert abs(side - given / info.stride) <= 1, f"layer {name} has a side of {side} for {given}, {info}"
+        assert len(shape) == (2 if name == "logits" else 4), f"layer {name} is {shape}"
+
+
+def layers_come_as_asked(subject: Subject) -> None:
+    """Any choice of layers comes in the order asked, with the same values as alone."""
+    model = cast(Backbone, subject.create())
+    images = subject.images(1)
+    names = tuple(model.layers)[::-1]
+    features = model(images, names)
+    assert tuple(features) == names
+    for name in names:
+        alone = model(images, [name])
+        assert tuple(alone) == (name,)
+        assert torch.equal(alone[name], features[name]), f"layer {name} alone is not what it is beside the others"
+
+
+def stops_at_the_deepest_layer(subject: Subject) -> None:
+    """Asking for a shallower layer costs fewer operations."""
+    model = cast(Backbone, subject.create())
+    costs = []
+    for name in model.layers:
+        with FlopCounterMode(display=False) as counter:
+            model(subject.images(1), [name])
+        costs.append(counter.get_total_flops())
+    assert costs == sorted(costs), f"layers are not in the order they are computed: {costs} operations"
+    assert len(costs) == 1 or costs[0] < costs[-1], f"the first layer costs as much as the last, {costs[0]} operations"
+
+
+def taps_are_layers(subject: Subject) -> None:
+    """Taps belong to known roles and name layers; an unknown layer or role is refused."""
+    model = cast(Backbone, subject.create())
+    for role, names in model.taps.items():
+        assert role in _ROLES, f"role {role!r} is none of {', '.join(sorted(_ROLES))}"
+        assert model.role_layers(role) == tuple(names)
+    for call in (lambda: model(subject.images(1), ["no such layer"]), lambda: model.role_layers("no such role")):
+        try:
+            call()
+        except SettingsError:
+            continue
+        raise AssertionError("an unknown layer or role was taken, expected a SettingsError")
+
+
+CHECKS: tuple[Check, ...] = (
+    layers_are_as_declared,
+    layers_come_as_asked,
+    stops_at_the_deepest_layer,
+    taps_are_layers,
+)

@@ -1,0 +1,41 @@
+"""Chooses the checks that go with a model's kind and capabilities."""
+
+from __future__ import annotations
+
+from ganart_zoo.contract import StyleGenerator
+from ganart_zoo.testing import any_kind, backbones, critics, generators, steps, style_transfer
+from ganart_zoo.testing.subject import Check, Subject
+
+__all__ = ["checks_for"]
+
+_KINDS: dict[str, tuple[Check, ...]] = {
+    "generator": generators.CHECKS,
+    "critic": critics.CHECKS,
+    "style_transfer": style_transfer.CHECKS,
+    "backbone": backbones.CHECKS,
+}
+_CAPABILITIES: dict[tuple[str, str], tuple[Check, ...]] = {
+    ("generator", "unconditional"): (generators.works_without_condition,),
+    ("generator", "labels"): (generators.one_label_serves_all_rows,),
+    ("critic", "prompt"): (critics.prompts_embed_once,),
+    ("style_transfer", "image_styles"): (style_transfer.only_shares_of_styles_count,),
+    ("style_transfer", "named_styles"): (style_transfer.names_are_known_and_checked,),
+    ("style_transfer", "no_style"): (style_transfer.works_without_style,),
+}
+
+
+def checks_for(subject: Subject) -> tuple[Check, ...]:
+    """Return every check that applies to the subject's model, by its kind, capabilities and settings."""
+    spec = subject.spec
+    checks = [*any_kind.CHECKS, *_KINDS[spec.kind]]
+    for capability in sorted(spec.capabilities):
+        checks += _CAPABILITIES.get((spec.kind, capability), ())
+    if "differentiable" in spec.capabilities:
+        checks.append(any_kind.gradients_reach_inputs_even_outside_0_to_1)
+    if "trainable" in spec.capabilities:
+        checks.append(any_kind.training_touches_only_own_parts)
+    if spec.kind in ("generator", "style_transfer") and "steps" in subject.zoo.settings(subject.name).option_names:
+        checks += steps.CHECKS
+    if spec.kind == "generator" and isinstance(subject.create(), StyleGenerator):
+        checks += generators.STYLE_CHECKS
+    return tuple(checks)

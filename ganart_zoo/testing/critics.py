@@ -1,0 +1,48 @@
+"""What every critic must do."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from ganart_zoo.contract import Condition, Critic, CriticOutput
+from ganart_zoo.testing.subject import Check, Subject
+
+__all__ = ["CHECKS"]
+
+
+def votes_in_rows(subject: Subject) -> None:
+    """Votes are `[n, k]`, losses beside them are scalars, and a score is the mean vote."""
+    model = cast(Critic, subject.create())
+    images = subject.images(3)
+    output = model(images, subject.condition)
+    votes = output.votes if isinstance(output, CriticOutput) else output
+    assert votes.ndim == 2, f"votes are {list(votes.shape)}, expected [n, k]"
+    assert len(votes) == 3, f"votes are {list(votes.shape)} for 3 pictures"
+    if isinstance(output, CriticOutput):
+        for name, loss in output.losses.items():
+            assert loss.ndim == 0, f"loss {name!r} is {list(loss.shape)}, expected a scalar"
+    score = model.score(images, subject.condition)
+    assert tuple(score.shape) == (3,)
+    assert torch.allclose(score, votes.mean(dim=1), atol=subject.tolerance)
+
+
+def prompts_embed_once(subject: Subject) -> None:
+    """For `prompt`: `embed` fills the embedding, does so once, and changes no score."""
+    model = cast(Critic, subject.create())
+    images = subject.images(2)
+    condition = Condition(prompts=("a red square", "a green circle"))
+    embedded = model.embed(condition)
+    assert embedded.embedding is not None, "embed left the embedding empty"
+    assert len(embedded.embedding) == 2, f"{len(embedded.embedding)} rows for 2 prompts"
+    again = model.embed(embedded)
+    assert again.embedding is embedded.embedding, "embed computed an embedding that was there"
+    plain = model.score(images, condition)
+    for other in (embedded, Condition(embedding=embedded.embedding)):
+        assert torch.allclose(plain, model.score(images, other), atol=subject.tolerance)
+    one = model.score(images, Condition(prompts=condition.prompts[:1]))  # type: ignore[index]  # set above
+    assert torch.allclose(one[0], plain[0], atol=subject.tolerance), "one prompt for all pictures scores otherwise"
+
+
+CHECKS: tuple[Check, ...] = (votes_in_rows,)

@@ -1,0 +1,77 @@
+"""What every style transfer must do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from torch import Tensor
+
+from ganart_zoo.contract import SettingsError, Style, StyleTransfer, generator
+from ganart_zoo.testing.subject import Check, Subject
+
+__all__ = ["CHECKS"]
+
+
+def keeps_the_size(subject: Subject) -> None:
+    """Pictures have the size of the content, odd or not, one for each content."""
+    model = cast(StyleTransfer, subject.create())
+    height, width = subject.size
+    for size in ((height, width), (width + 1, height)):
+        resized = replace(subject, size=size)
+        (pictures,) = resized.call(model, 2)
+        assert tuple(pictures.shape) == (2, 3, *size), f"content 2x3x{size} gave {list(pictures.shape)}"
+
+
+def only_shares_of_styles_count(subject: Subject) -> None:
+    """For `image_styles`: weights 1 and 3 blend as 2 and 6 do, a weight of 0 adds nothing, and negative is refused."""
+    model = cast(StyleTransfer, subject.create())
+    one, other = (Style(image=subject.images(1, seed=seed)) for seed in (100, 200))
+    blend, scaled = (
+        _stylized(subject, model, [replace(one, weight=left), replace(other, weight=right)])
+        for left, right in ((1.0, 3.0), (2.0, 6.0))
+    )
+    _assert_near(scaled, blend, subject.tolerance, "scaling all weights")
+    alone = _stylized(subject, model, [one])
+    _assert_near(
+        _stylized(subject, model, [one, replace(other, weight=0.0)]), alone, subject.tolerance, "a weight of 0"
+    )
+    _assert_refused(subject, model, [replace(one, weight=-1.0)])
+
+
+def names_are_known_and_checked(subject: Subject) -> None:
+    """For `named_styles`: each of `style_names` works, and another is refused."""
+    model = cast(StyleTransfer, subject.create())
+    assert model.style_names, "style_names is empty"
+    for name in model.style_names:
+        _stylized(subject, model, [Style(name=name)])
+    _assert_refused(subject, model, [Style(name="no such style")])
+
+
+def works_without_style(subject: Subject) -> None:
+    """For `no_style`: an empty list of styles."""
+    model = cast(StyleTransfer, subject.create())
+    assert tuple(_stylized(subject, model, []).shape) == (1, 3, *subject.size)
+
+
+def _stylized(subject: Subject, model: StyleTransfer, styles: list[Style]) -> Tensor:
+    options = subject.zoo.options(subject.name, **subject.options)
+    return model.stylize(subject.images(1), styles, rng=generator(1), options=options)
+
+
+def _assert_near(one: Tensor, other: Tensor, tolerance: float, what: str) -> None:
+    difference = float((one - other).abs().max())
+    assert difference <= tolerance * max(1.0, float(other.abs().max())), (
+        f"{what} changed the picture by {difference:.3g}"
+    )
+
+
+def _assert_refused(subject: Subject, model: StyleTransfer, styles: list[Style]) -> None:
+    try:
+        _stylized(subject, model, styles)
+    except SettingsError:
+        return
+    raise AssertionError(f"{styles} were taken, expected a SettingsError")
+
+
+CHECKS: tuple[Check, ...] = (keeps_the_size,)

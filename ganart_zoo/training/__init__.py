@@ -1,0 +1,64 @@
+"""Training of generators against critics: the loop, and everything it is made of.
+
+    from pathlib import Path
+    from ganart_zoo.training import ArrayData, Penalty, TrainConfig, Trainer
+
+    data = ArrayData(Path("pictures.npz"), size=32)
+    config = TrainConfig(steps=5000, batch=64, loss="rpgan", r1=Penalty(weight=1, interval=4, final=0.1))
+    trained = Trainer(generator, critic, data, config, Path("runs/first")).fit()
+
+What a network must know of it: training calls `forward` alone (and `map` and `synthesize` of a style generator, for
+path-length regularization), in train mode, with pictures in 0..1 and a `Condition` with the parts in
+`Trainer(conditions=...)`, or None. A critic's `CriticOutput.losses` count as given, from real pictures only. On the
+CPU, a generator is given one `rng` a row for its noise, so that a row does not depend on the batch around it; elsewhere
+None.
+
+Names load when first touched; settings (`TrainConfig`, `Penalty`, `Augmentation`) cost no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganart_zoo.training.augment import AdaptiveProbability, Augment
+    from ganart_zoo.training.config import Augmentation, Penalty, TrainConfig
+    from ganart_zoo.training.data import ArrayData, Data
+    from ganart_zoo.training.ema import MovingAverage
+    from ganart_zoo.training.loop import Trained, Trainer
+    from ganart_zoo.training.losses import LOSSES, AdversarialLoss
+
+_LAZY = {
+    **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
+    **dict.fromkeys(("Augmentation", "Penalty", "TrainConfig"), "config"),
+    **dict.fromkeys(("ArrayData", "Data"), "data"),
+    "MovingAverage": "ema",
+    **dict.fromkeys(("Trained", "Trainer"), "loop"),
+    **dict.fromkeys(("LOSSES", "AdversarialLoss"), "losses"),
+}
+
+__all__ = [
+    "LOSSES",
+    "AdaptiveProbability",
+    "AdversarialLoss",
+    "ArrayData",
+    "Augment",
+    "Augmentation",
+    "Data",
+    "MovingAverage",
+    "Penalty",
+    "TrainConfig",
+    "Trained",
+    "Trainer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

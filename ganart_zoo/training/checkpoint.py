@@ -1,0 +1,168 @@
+"""Checkpoints that are whole or not there at all: one safetensors file a step, moved into place once written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ganart_zoo.contract.errors import ModelError
+
+__all__ = ["Checkpoints", "load_optimizer", "optimizer_tensors", "prefixed", "under", "write_tensors", "write_text"]
+
+_NAME = re.compile(r"step-(\d+)\.safetensors")
+_FACTS = "ganart"
+
+
+class Checkpoints:
+    """The checkpoints of a run: the newest few, and the best.
+
+    Args:
+        folder: Where they lie; made when the first is saved.
+        keep: How many of the newest to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    @property
+    def best(self) -> Path:
+        """Where the best one is kept."""
+        return self._folder / "best.safetensors"
+
+    def steps(self) -> dict[int, Path]:
+        """Return the checkpoints by step, oldest first."""
+        found = {int(name[1]): path for path in self._folder.glob("step-*") if (name := _NAME.fullmatch(path.name))}
+        return dict(sorted(found.items()))
+
+    def latest(self) -> Path | None:
+        """Return the newest, or None."""
+        return next(reversed(self.steps().values()), None)
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, best: bool = False) -> Path:
+        """Write a checkpoint, and only then drop the oldest.
+
+        Args:
+            step: Steps done.
+            tensors: All state that is tensors.
+            facts: All other state, JSON-ready.
+            best: Keep it as the best, too.
+
+        Raises:
+            ModelError: It cannot be written; those there are remain.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"step-{step:08d}.safetensors"
+        try:
+            write_tensors(path, tensors, {_FACTS: json.dumps(facts)})
+            if best:
+                _copy(path, self.best)
+        except OSError as error:
+            kept = self.latest()
+            raise ModelError(
+                f"{path}: not written: {error.strerror or error}; the last good checkpoint is {kept or 'none'}"
+            ) from error
+        for old in list(self.steps().values())[: -self._keep]:
+            old.unlink()
+        return path
+
+    @staticmethod
+    def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors and the facts of a checkpoint.
+
+        Raises:
+            ModelError: It is damaged.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = json.loads((file.metadata() or {})[_FACTS])
+                return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 no mapping
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise ModelError(f"{path} is no checkpoint, or damaged ({error}); remove it to resume before it") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file that appears whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    # copied, because safetensors refuses tensors that share memory, as tied weights do
+    owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+
+    def write(part: Path) -> None:
+        try:
+            save_file(owned, part, dict(metadata or {}))
+        except SafetensorError as error:
+            raise OSError(f"{error}") from error
+
+    _write_whole(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that appears whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under `prefix.name`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those that `prefixed` put there, under their own names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's moments as `number.name`; rates are no part of it, for they follow from the step."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
+
+
+def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        with part.open("rb") as file:  # a name that outlives a power cut must not name missing blocks
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # gone already where all went well
+            part.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    def write(part: Path) -> None:
+        part.unlink(missing_ok=True)
+        try:
+            os.link(source, part)  # no second gigabyte on the disk
+        except OSError:
+            shutil.copyfile(source, part)
+
+    _write_whole(target, write)

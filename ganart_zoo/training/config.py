@@ -1,0 +1,89 @@
+"""The settings of a training, as one checked object. Imports pydantic, never torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ganart_zoo.contract.settings import Field, Settings, model_validator
+from ganart_zoo.training.schedules import Curve
+
+__all__ = ["Augmentation", "Penalty", "TrainConfig"]
+
+Policy = Literal["flip", "colour", "translation", "cutout", "affine"]
+
+
+class Penalty(Settings):
+    """How much one penalty counts, and when."""
+
+    weight: float = Field(default=0.0, ge=0, description="What the penalty is multiplied by; 0 switches it off.")
+    interval: int = Field(default=1, ge=1, description="Take it every so many steps, as many times heavier (lazy).")
+    final: float = Field(
+        default=1.0, gt=0, description="Share of the weight left at the last step; it falls geometrically."
+    )
+
+
+class Augmentation(Settings):
+    """What is done to real and generated pictures alike before the critic sees them."""
+
+    policy: tuple[Policy, ...] = Field(default=(), description="Kinds of change, in the order they are applied.")
+    probability: float = Field(
+        default=1.0, ge=0, le=1, description="Of each kind, for each picture; where it starts if adaptive."
+    )
+    target: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Adapt the probability until the critic's mean sign on real pictures is this.",
+    )
+    speed: float = Field(default=500_000, gt=0, description="Adaptive: pictures it takes at least to go from 0 to 1.")
+    interval: int = Field(default=4, ge=1, description="Adaptive: steps between corrections.")
+
+
+class TrainConfig(Settings):
+    """How to train; which networks on which data is said elsewhere."""
+
+    steps: int = Field(default=10_000, ge=1, description="Steps of the generator.")
+    batch: int = Field(default=64, ge=1, description="Pictures a step over all processes together (the global batch).")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Of everything random.")
+    loss: Literal["rpgan", "non_saturating", "hinge", "wasserstein", "least_squares"] = Field(
+        default="rpgan", description="The adversarial loss."
+    )
+    r1: Penalty = Field(Penalty(weight=1.0, interval=4, final=0.1), description="Slope of the critic on real pictures.")
+    r2: Penalty = Field(Penalty(weight=1.0, interval=4, final=0.1), description="Its slope on generated pictures.")
+    gradient_penalty: Penalty = Field(default=Penalty(), description="WGAN-GP: its slope in between, held at 1.")
+    path_length: Penalty = Field(default=Penalty(), description="Evenness of a style generator.")
+    augment: Augmentation = Field(default=Augmentation(), description="Augmentation of what the critic sees.")
+    critic_steps: int = Field(default=1, ge=1, description="Steps of the critic for one of the generator.")
+    accumulate: int = Field(default=1, ge=1, description="Parts the batch is computed in, to save memory.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Of the networks' arithmetic (autocast)."
+    )
+    generator_rate: float = Field(default=4e-4, gt=0, description="Learning rate of the generator (Adam).")
+    critic_rate: float = Field(default=4e-4, gt=0, description="Learning rate of the critic (Adam).")
+    betas: tuple[float, float] = Field(
+        default=(0.0, 0.99), description="Adam's decay of gradients and of their squares."
+    )
+    curve: Curve = Field(default="cosine", description="How learning rates fall.")
+    warmup: int = Field(default=0, ge=0, description="Steps over which they rise first.")
+    final_rate: float = Field(default=0.1, ge=0, le=1, description="Share of the learning rate at the last step.")
+    ema_decay: float = Field(default=0.998, ge=0, lt=1, description="Share the averaged weights keep at each step.")
+    ema_ramp: float = Field(
+        default=0.05, ge=0, description="Their half-life is at most this share of the steps done; 0: no limit."
+    )
+    log_every: int = Field(default=20, ge=1, description="Steps between lines of metrics.jsonl.")
+    sample_every: int = Field(default=500, ge=1, description="Steps between sample grids.")
+    samples: int = Field(default=36, ge=1, description="Pictures in a grid, of fixed latents.")
+    checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    keep: int = Field(default=2, ge=1, description="Checkpoints to keep, the newest; the best is kept beside them.")
+    evaluate_every: int = Field(default=1000, ge=1, description="Steps between measurements, where a metric is given.")
+    workers: int = Field(default=1, ge=0, description="Processes that load pictures; 0 loads in the training process.")
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch is {self.batch}, which {self.accumulate} parts (accumulate) do not divide")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}, expected each from 0 to below 1")
+        if self.augment.target is not None and not self.augment.policy:
+            raise ValueError("augment.target is set and augment.policy is empty, so there is nothing to adapt")
+        return self

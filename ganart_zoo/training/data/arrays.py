@@ -1,0 +1,110 @@
+"""Pictures in one `.npz` file: small sets that fit in memory.
+
+`images` is uint8 `[n, H, W, 3]`, `[n, H, W, 1]` or `[n, H, W]` (grey); `labels` (whole numbers `[n]`), `class_names`
+and `captions` (text `[n]`) are optional.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ganart_zoo.contract.digest import file_sha256
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.training.data.indexed import IndexedData
+from ganart_zoo.training.data.pictures import Crop, Sample, fit_square
+
+__all__ = ["ArrayData"]
+
+
+class ArrayData(IndexedData):
+    """The pictures of an `.npz` file.
+
+    Args:
+        path: The file.
+        size: Side of the pictures to give; None: as they are, where they are square.
+        crop: See `fit_square`.
+        flip: Mirror every other picture.
+
+    Raises:
+        ImageError: The file is damaged, or holds no pictures.
+        SettingsError: The pictures are not square and no size is given.
+    """
+
+    def __init__(self, path: Path, size: int | None = None, *, crop: Crop = "centre", flip: bool = False) -> None:
+        self._path = path
+        arrays = _read(path)
+        images = arrays["images"]
+        self._images = torch.from_numpy(images.reshape(*images.shape[:3], -1)).permute(0, 3, 1, 2)
+        height, width = images.shape[1:3]
+        if size is None and height != width:
+            raise SettingsError(f"{path} holds pictures of {width}×{height}, which are not square; give a size")
+        self.size = size or height
+        self._crop, self._flip = crop, flip
+        self._labels = _column(path, arrays, "labels")
+        if self._labels is not None:
+            self._labels = self._labels.astype(np.int64)
+            names = arrays.get("class_names")
+            count = int(self._labels.max()) + 1
+            if self._labels.min() < 0 or (names is not None and len(names) < count):
+                raise ImageError(
+                    f"{path}: labels reach from {self._labels.min()} to {count - 1}, expected 0 to classes - 1"
+                )
+            self.class_names = tuple(str(each) for each in (range(count) if names is None else names))
+        captions = _column(path, arrays, "captions")
+        self.prompts = None if captions is None else [str(caption) for caption in captions]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def fetch(self, index: int, seed: int) -> Sample:
+        """Return picture `index`; see `IndexedData.fetch`."""
+        image = self._images[index].expand(3, -1, -1)
+        label = None if self._labels is None else int(self._labels[index])
+        prompt = None if self.prompts is None else self.prompts[index]
+        if image.shape[1:] == (self.size, self.size) and not self._flip:
+            return Sample(image.contiguous(), label, prompt)
+        whole = image.unsqueeze(0).to(torch.float32).div(255)
+        return Sample(fit_square(whole, self.size, crop=self._crop, flip=self._flip, seed=seed), label, prompt)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts of the file; see `Data.describe`."""
+        return {
+            "path": str(self._path),
+            "pictures": len(self),
+            "sha256": file_sha256(self._path),
+            "crop": self._crop,
+            "flip": self._flip,
+        }
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            wanted = ("images", "labels", "class_names", "captions")
+            arrays = {name: file[name] for name in wanted if name in file}
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such file; check the path") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ImageError(f"{path}: cannot be read as npz: {' '.join(str(error).split())}") from None
+    images = arrays.get("images")
+    if images is None:
+        raise ImageError(f"{path} holds no array 'images'; expected uint8 [n, H, W, 3] or [n, H, W]")
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise ImageError(
+            f"{path}: images are {images.dtype} {list(images.shape)}, expected uint8 [n, H, W, 3] or [n, H, W]"
+        )
+    if not images.size:
+        raise ImageError(f"{path}: images are {list(images.shape)}, expected at least one")
+    return arrays
+
+
+def _column(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray | None:
+    column = arrays.get(name)
+    if column is not None and column.shape != (len(arrays["images"]),):
+        raise ImageError(f"{path}: {name} are {list(column.shape)}, expected one for each of {len(arrays['images'])}")
+    return column

@@ -1,0 +1,131 @@
+"""Data whose pictures are fetched by number: permutation after permutation, laid end to end.
+
+Which picture stands at a position of that endless sequence depends on the seed alone, so neither processes, workers nor
+interruptions change what is learned from.
+"""
+
+from __future__ import annotations
+
+import signal
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.training.data.pictures import Batch, Batches, Data, Sample, Share
+from ganart_zoo.training.draws import key_generator, key_seed
+
+__all__ = ["IndexedData", "collate", "ignore_interrupts"]
+
+_MOST_FAILURES = 100  # in a row, before the data as a whole is taken to be unreadable
+
+
+class IndexedData(Data):
+    """Pictures that can be fetched by number."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def fetch(self, index: int, seed: int) -> Sample:
+        """Return picture `index`; `seed` decides its crop and flip.
+
+        Raises:
+            ImageError: It cannot be read; the message names it.
+        """
+
+    def loader(self, share: Share, seed: int, workers: int) -> Batches:
+        """Return the batches of one process; see `Data.loader`."""
+        return _IndexedBatches(self, share, seed, workers)
+
+
+class _IndexedBatches:
+    def __init__(self, data: IndexedData, share: Share, seed: int, workers: int) -> None:
+        self._positions = _Positions(data, seed)
+        self._share = share
+        self._workers = workers
+
+    def __call__(self, position: int | None = None) -> Iterator[Batch]:
+        start = position or 0
+        loader: DataLoader[Any] = DataLoader(
+            self._positions,
+            batch_sampler=_Shares(self._share, start),
+            num_workers=self._workers,
+            collate_fn=collate,
+            worker_init_fn=ignore_interrupts,
+            # else the loader would draw its workers' seeds from the global generator, once a start
+            generator=torch.Generator(),
+        )
+        for number, batch in enumerate(loader, start=1):
+            if isinstance(batch, str):
+                raise ImageError(batch)
+            yield batch._replace(position=start + number // self._share.parts * self._share.batch)
+
+
+class _Positions(Dataset[tuple["Sample | None", tuple[str, ...]]]):
+    """The endless sequence, by position, with what had to be passed over."""
+
+    def __init__(self, data: IndexedData, seed: int) -> None:
+        self._data = data
+        self._seed = seed
+        self._epoch = -1
+        self._permutation = torch.empty(0)
+
+    def __getitem__(self, position: int) -> tuple[Sample | None, tuple[str, ...]]:
+        skipped = []
+        index = self._index(position)
+        for further in range(min(len(self._data), _MOST_FAILURES)):
+            try:
+                found = self._data.fetch((index + further) % len(self._data), key_seed("fetch", self._seed, position))
+            except ImageError as error:
+                skipped.append(str(error))
+            else:
+                return found, tuple(skipped)
+        return None, tuple(skipped)
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, len(self._data))
+        if epoch != self._epoch:
+            rng = key_generator("order", self._seed, epoch)
+            self._epoch, self._permutation = epoch, torch.randperm(len(self._data), generator=rng)
+        return int(self._permutation[place])
+
+
+class _Shares(Sampler[list[int]]):
+    """The positions of each batch of one process, without end."""
+
+    def __init__(self, share: Share, start: int) -> None:
+        self._share = share
+        self._start = start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start = self._start
+        while True:
+            for part in range(self._share.parts):
+                yield [start + row for row in self._share.part(part)]
+            start += self._share.batch
+
+
+def collate(fetched: list[tuple[Sample | None, tuple[str, ...]]]) -> Batch | str:
+    """Join samples to a batch without a position; or say why not, for an exception out of a worker is many lines."""
+    skipped = tuple(line for _, lines in fetched for line in lines)
+    samples = [sample for sample, _ in fetched if sample is not None]
+    if len(samples) < len(fetched):
+        return f"no picture among {len(skipped)} in a row can be read; the first: {skipped[0]}"
+    labels = [sample.label for sample in samples if sample.label is not None]
+    prompts = [sample.prompt for sample in samples if sample.prompt is not None]
+    return Batch(
+        torch.stack([sample.image for sample in samples]),
+        torch.tensor(labels) if labels else None,
+        tuple(prompts) or None,
+        skipped,
+        None,
+    )
+
+
+def ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the training process, which still needs its workers to end in good order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

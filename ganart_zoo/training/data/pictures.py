@@ -1,0 +1,132 @@
+"""What every kind of picture data gives, and how a picture of any size becomes one of the training size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ganart_zoo.imaging.images import resize
+from ganart_zoo.training.draws import key_generator
+
+__all__ = ["Batch", "Batches", "Crop", "Data", "Sample", "Share", "fit_square"]
+
+Crop = Literal["centre", "random", "stretch", "pad"]
+
+
+class Sample(NamedTuple):
+    """One picture with what is known of it."""
+
+    image: Tensor
+    """`[3, size, size]`, uint8."""
+    label: int | None = None
+    prompt: str | None = None
+
+
+class Batch(NamedTuple):
+    """The rows of one process."""
+
+    images: Tensor
+    """`[n, 3, size, size]`, uint8."""
+    labels: Tensor | None
+    """`[n]`, int64."""
+    prompts: tuple[str, ...] | None
+    skipped: tuple[str, ...]
+    """A line on each picture that could not be read and was passed over: its name and why."""
+    position: Any
+    """JSON-ready: where the next batch of this process starts."""
+
+
+class Share(NamedTuple):
+    """Which pictures of every global batch a process computes, and in how many parts."""
+
+    batch: int
+    """Pictures in the global batch."""
+    process: int = 0
+    processes: int = 1
+    parts: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Pictures this process computes at once."""
+        return self.batch // (self.parts * self.processes)
+
+    def part(self, number: int) -> range:
+        """Return the rows of the global batch that are this process' in one part."""
+        start = (number * self.processes + self.process) * self.rows
+        return range(start, start + self.rows)
+
+
+class Batches(Protocol):
+    """An endless supply of batches, the same for the same seed."""
+
+    def __call__(self, position: Any = None) -> Iterator[Batch]:
+        """Yield batches from a `Batch.position` on; None: from the start.
+
+        Raises:
+            ImageError: No picture can be read.
+        """
+        ...
+
+
+class Data(ABC):
+    """Pictures to learn from."""
+
+    size: int
+    """Side of the pictures it gives, in pixels."""
+    class_names: tuple[str, ...] = ()
+    """Empty where pictures have no labels."""
+    prompts: Sequence[str] | None = None
+    """Some of the texts, for sample grids; None where pictures have none."""
+
+    @abstractmethod
+    def loader(self, share: Share, seed: int, workers: int) -> Batches:
+        """Return the batches of one process.
+
+        Args:
+            share: Which rows are its own.
+            seed: Of the order, the crops and the flips.
+            workers: Processes that load; 0 loads in this one.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return JSON-ready facts for the run's config: where it lies, how much it is, and a hash of it."""
+
+
+def fit_square(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -> Tensor:
+    """Return a picture `[1, 3, H, W]` in 0..1 as `[3, size, size]` of uint8.
+
+    Args:
+        image: Of any size; a smaller one is enlarged.
+        size: Side wanted.
+        crop: `"centre"` and `"random"` scale the short side to `size` and cut the long one; `"stretch"` scales both;
+            `"pad"` scales the long side and fills up with white.
+        flip: Mirror every other picture, left to right.
+        seed: Of the random cut and the mirroring.
+    """
+    where, mirror = torch.rand(2, generator=key_generator("fit", seed)).tolist()
+    image = _square(image, size, crop, where)
+    if flip and mirror < 0.5:
+        image = image.flip(3)
+    return image[0].clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def _square(image: Tensor, size: int, crop: Crop, where: float) -> Tensor:
+    height, width = image.shape[-2:]
+    if crop == "stretch":
+        return resize(image, (size, size))
+    scale = size / (max(height, width) if crop == "pad" else min(height, width))
+    image = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+    height, width = image.shape[-2:]
+    if crop == "pad":
+        square = image.new_ones(1, 3, size, size)
+        top, left = (size - height) // 2, (size - width) // 2
+        square[..., top : top + height, left : left + width] = image
+        return square
+    share = where if crop == "random" else 0.5
+    top, left = int((height - size + 1) * share), int((width - size + 1) * share)
+    return image[..., top : top + size, left : left + size]

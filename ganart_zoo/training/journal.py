@@ -1,0 +1,132 @@
+"""What a run leaves to look at: lines of metrics, TensorBoard events, grids of samples, names of skipped pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from ganart_zoo.contract.condition import Condition
+from ganart_zoo.contract.models import Generator
+from ganart_zoo.imaging.grid import to_grid
+from ganart_zoo.imaging.images import save
+from ganart_zoo.training.checkpoint import write_text
+
+__all__ = ["Journal", "SampleGrid"]
+
+_log = logging.getLogger("ganart_zoo")
+
+
+class Journal:
+    """The journal of one run, written by one process.
+
+    Args:
+        folder: The run's.
+        step: Steps done; lines of later ones, left by a killed run, are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._metrics = folder / "metrics.jsonl"
+        self._skipped = folder / "skipped.txt"
+        self._samples = folder / "samples"
+        self._events = SummaryWriter(str(folder / "events"), purge_step=step + 1)
+        kept = [line for line in _lines(self._metrics) if _step(line) <= step]
+        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
+        self.skipped = dict.fromkeys(_lines(self._skipped))
+        """What could not be read so far: its name and why."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Write a line of metrics."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def show(self, step: int, grid: Tensor) -> Path:
+        """Save a grid of samples, `[1, 3, H, W]`."""
+        self._samples.mkdir(exist_ok=True)
+        path = self._samples / f"step-{step:08d}.png"
+        save(grid, path)
+        self._events.add_image("samples", grid[0].clamp(0, 1), step)
+        return path
+
+    def skip(self, lines: Iterable[str]) -> None:
+        """Note pictures that could not be read, each once."""
+        new = [line for line in dict.fromkeys(lines) if line not in self.skipped]
+        if not new:
+            return
+        self.skipped.update(dict.fromkeys(new))
+        with self._skipped.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in new)
+        for line in new:
+            _log.warning("skipped %s", line)
+
+    def flush(self) -> None:
+        """Bring events to the disk."""
+        self._events.flush()
+
+    def close(self) -> None:
+        """End it."""
+        self._events.close()
+
+
+class SampleGrid:
+    """Pictures of the same latents and conditions time after time.
+
+    Args:
+        generator: Draws the latents.
+        rng: One generator a picture.
+        condition: What they are asked to be, a row a picture.
+        columns: Pictures in a row; None for a square.
+        chunk: Pictures made at once.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        rng: list[torch.Generator],
+        condition: Condition | None,
+        columns: int | None,
+        chunk: int,
+    ) -> None:
+        self._latents = generator.sample_latents(len(rng), rng=rng)
+        self._condition = condition
+        self._columns = columns or math.ceil(math.sqrt(len(rng)))
+        self._chunk = chunk
+
+    @torch.no_grad()
+    def __call__(self, generator: Generator) -> Tensor:
+        """Return the grid, `[1, 3, H, W]` on the CPU, of a generator in eval mode."""
+        made = []
+        for start in range(0, len(self._latents), self._chunk):
+            stop = start + self._chunk
+            condition = None
+            if self._condition is not None:
+                labels, prompts = self._condition.labels, self._condition.prompts
+                condition = Condition(
+                    labels=None if labels is None else labels[start:stop],
+                    prompts=None if prompts is None else prompts[start:stop],
+                )
+            made.append(generator(self._latents[start:stop].to(generator.device), condition).cpu())
+        return to_grid(torch.cat(made), columns=self._columns, padding=2)
+
+
+def _lines(path: Path) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text(encoding="utf-8").splitlines()
+    return []
+
+
+def _step(line: str) -> float:
+    """Return the step of a line of metrics; infinity for one that a kill cut short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

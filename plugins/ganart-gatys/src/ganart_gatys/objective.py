@@ -1,0 +1,174 @@
+"""The loss of a picture at one scale, with its targets computed once.
+
+    total = content_weight * sum_l u_l * mean (F_l - P_l)^2 / mean P_l^2
+          + style_weight * sum_g s_g sum_l v_l * mean (G_lg - A_lg)^2 / mean A_lg^2
+          + tv_weight * (mean of squared differences, down + across)
+          + 10 * mean (distance from 0..1)^2
+
+F and G are features and Gram matrices of the picture, P and A those of the content and the styles; u and v the layers'
+weights, each divided by their sum; g the groups of styles and s their shares (`regions.group_styles`).
+
+The network sees the picture with a margin of its own reflection, for zero padding makes a band along the edges that
+styles itself differently. And it sees it shifted by another few pixels at each step, content and all: a network with
+strides weighs some pixels more than others, on a grid, and a picture optimised on one grid shows it as specks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ganart_gatys.config import Options
+from ganart_gatys.losses import ContentTarget, StyleTarget, range_penalty, total_variation
+from ganart_gatys.regions import Group, guidance, guided_gram
+from ganart_zoo.contract import Backbone
+
+__all__ = ["SHIFTS", "LayerWeights", "Losses", "Objective", "Painting"]
+
+SHIFTS = ((0, 0), (1, 2), (2, 1), (3, 3))
+"""Offsets down and across, in pixels; modulo 4 they meet each row and each column once."""
+
+_MARGIN = 12
+_RANGE_WEIGHT = 10.0
+
+
+class LayerWeights(NamedTuple):
+    """Layer names and their weights, which sum to 1 for each role."""
+
+    style: Mapping[str, float]
+    content: Mapping[str, float]
+
+
+class Painting(NamedTuple):
+    """A style picture at the size it is taken at, `[1, 3, h, w]`, and the region of it that counts, `[1, 1, h, w]`."""
+
+    picture: Tensor
+    region: Tensor | None
+
+
+class Losses(NamedTuple):
+    """Scalars; `total` carries the gradient."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    variation: Tensor
+
+
+class _Shifted(NamedTuple):
+    """What a shift changes: the content's features, and each group's guidance by layer."""
+
+    content: dict[str, ContentTarget]
+    guidance: list[dict[str, Tensor]]
+
+
+class Objective:
+    """The loss of a picture of one size.
+
+    Args:
+        backbone: Frozen or not: no gradient of its weights is computed.
+        layers: The layers that count.
+        content: `[1, 3, H, W]`.
+        paintings: One for each style.
+        groups: Which go where; regions of the size H, W.
+        options: The weights and alpha.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        layers: LayerWeights,
+        content: Tensor,
+        paintings: Sequence[Painting],
+        groups: Sequence[Group],
+        options: Options,
+    ) -> None:
+        self._backbone = backbone
+        self._content = content
+        self._options = options
+        self._style_layers = layers.style if options.style_weight else {}
+        self._content_layers = layers.content if options.content_weight else {}
+        self._asked = tuple(dict.fromkeys([*self._style_layers, *self._content_layers]))
+        self._groups = groups if options.style_weight else ()
+        self._style_targets = self._targets_of(paintings)
+        self._shifted: dict[tuple[int, int], _Shifted] = {}
+
+    def __call__(self, picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Losses:
+        """Return the losses of `picture` `[1, 3, H, W]`, with `shift` more pixels of margin above and left."""
+        seen = self._features(picture, shift, self._asked)
+        targets = self._targets_at(shift, seen)
+        nothing = picture.new_zeros(())
+        content = sum((w * targets.content[name].loss(seen[name]) for name, w in self._content_layers.items()), nothing)
+        style = nothing
+        for group, wanted, guides in zip(self._groups, self._style_targets, targets.guidance, strict=True):
+            for name, weight in self._style_layers.items():
+                features = seen[name] * guides[name] if guides else seen[name]
+                style = style + group.share * weight * wanted[name].loss(features)
+        options = self._options
+        variation = total_variation(picture)
+        total = (
+            options.content_weight * content
+            + options.style_weight * style
+            + options.tv_weight * variation
+            + _RANGE_WEIGHT * range_penalty(picture)
+        )
+        return Losses(total, content, style, variation)
+
+    def _features(self, picture: Tensor, shift: tuple[int, int], layers: Sequence[str]) -> dict[str, Tensor]:
+        seen = with_margin(picture, shift)
+        return self._backbone(seen.contiguous(memory_format=torch.channels_last), layers)
+
+    @torch.no_grad()
+    def _targets_of(self, paintings: Sequence[Painting]) -> list[dict[str, StyleTarget]]:
+        """The style targets of each group: its paintings' Gram matrices blended, for alpha < 1 with the content's."""
+        if not self._groups:
+            return []
+        names, alpha = tuple(self._style_layers), self._options.alpha
+        grams = [self._grams(painting.picture, painting.region) for painting in paintings]
+        targets = []
+        for group in self._groups:
+            blend = {name: sum(weight * grams[index][name] for index, weight in group.members) for name in names}
+            if alpha < 1:
+                own = self._grams(self._content, group.region)
+                blend = {name: torch.lerp(own[name], blend[name], alpha) for name in names}
+            targets.append({name: StyleTarget(gram) for name, gram in blend.items()})
+        return targets
+
+    def _grams(self, picture: Tensor, region: Tensor | None) -> dict[str, Tensor]:
+        if region is not None:
+            region = with_margin(region)
+        features = self._features(picture, (0, 0), tuple(self._style_layers))
+        return {name: guided_gram(features[name], region) for name in features}
+
+    @torch.no_grad()
+    def _targets_at(self, shift: tuple[int, int], seen: Mapping[str, Tensor]) -> _Shifted:
+        if shift not in self._shifted:
+            names = tuple(self._content_layers)
+            features = self._features(self._content, shift, names) if names else {}
+            content = {name: ContentTarget(found.clone()) for name, found in features.items()}
+            guides = [self._guides(group.region, shift, seen) for group in self._groups]
+            self._shifted[shift] = _Shifted(content, guides)
+        return self._shifted[shift]
+
+    def _guides(self, region: Tensor | None, shift: tuple[int, int], seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if region is None:
+            return {}
+        region = with_margin(region, shift)
+        return {name: guidance(region, seen[name].shape[-2:]).to(seen[name].dtype) for name in self._style_layers}
+
+
+def with_margin(picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+    """Return `[n, c, H, W]` with a reflected margin of 12 pixels all round, and 3 more in each direction.
+
+    `shift` is how many of those 3 lie above and to the left. Where the picture is too small to reflect that much, the
+    margin is less.
+    """
+    most = max(max(offset) for offset in SHIFTS)
+    down, across = shift
+    margin = min(_MARGIN, min(picture.shape[-2:]) - 1 - most)
+    sides = (margin + across, margin + most - across, margin + down, margin + most - down)
+    return functional.pad(picture, sides, mode="reflect")

@@ -1,0 +1,46 @@
+"""A picture as a Laplacian pyramid: the parameters that are optimised.
+
+Adam gives every parameter a step of about the same length. On pixels that favours noise, for a picture's energy lies in
+its low frequencies; on the levels of a pyramid, coarse structure moves as fast as fine detail. Burt and Adelson, "The
+Laplacian Pyramid as a Compact Image Code", 1983.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["from_pyramid", "to_pyramid"]
+
+_MOST_LEVELS = 5
+_SMALLEST_SIDE = 8
+
+
+def to_pyramid(picture: Tensor) -> list[Tensor]:
+    """Return levels, finest first, of `[n, c, H, W]`: details at each size, then a small picture, at most 5 in all.
+
+    Halving stops before a side falls under 8 pixels. `from_pyramid` gives the picture back, to rounding.
+    """
+    levels = []
+    while len(levels) < _MOST_LEVELS - 1 and min(picture.shape[-2:]) >= 2 * _SMALLEST_SIDE:
+        height, width = picture.shape[-2:]
+        smaller = functional.interpolate(
+            picture, ((height + 1) // 2, (width + 1) // 2), mode="bilinear", antialias=True
+        )
+        levels.append(picture - _enlarge(smaller, picture))
+        picture = smaller
+    return [*levels, picture.clone()]
+
+
+def from_pyramid(levels: Sequence[Tensor]) -> Tensor:
+    """Return the picture of these levels, differentiably."""
+    *details, picture = levels
+    for detail in reversed(details):
+        picture = detail + _enlarge(picture, detail)
+    return picture
+
+
+def _enlarge(picture: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(picture, like.shape[-2:], mode="bilinear")

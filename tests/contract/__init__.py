@@ -1,0 +1,1 @@
+"""The contract, proved by small plugins that use every part of it."""

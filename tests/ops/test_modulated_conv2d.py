@@ -1,0 +1,131 @@
+"""modulated_conv2d and conv2d_bias_act against a loop over samples and against their steps done one by one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from ganart_zoo import ops
+from ganart_zoo.contract.errors import SettingsError
+
+NATIVE_OPS = ["ganart::bias_act", "ganart::upfirdn2d"]
+TAPS = torch.tensor([1.0, 3, 3, 1], dtype=torch.float64) / 8
+pytestmark = pytest.mark.usefixtures("implementation")
+
+
+def draw(generator, *shapes):
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+@pytest.mark.parametrize("demodulate", [False, True])
+@pytest.mark.parametrize("size", [1, 3])
+def test_equals_the_loop_over_samples(demodulate, size, generator):
+    x, weight, styles, noise, bias = draw(generator, (3, 5, 6, 7), (4, 5, size, size), (3, 5), (3, 1, 6, 7), (4,))
+    y = ops.modulated_conv2d(
+        x, weight, styles, demodulate=demodulate, padding=size // 2, noise=noise, bias=bias, act="lrelu"
+    )
+    for n in range(3):
+        own = weight * styles[n][None, :, None, None]
+        if demodulate:
+            own = own / (own.square().sum([1, 2, 3], keepdim=True) + 1e-8).sqrt()
+        z = F.conv2d(x[n : n + 1], own, padding=size // 2) + noise[n] + bias[:, None, None]
+        torch.testing.assert_close(y[n : n + 1], F.leaky_relu(z, 0.2) * 2**0.5)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(("up", "down"), [(2, 1), (1, 2), (2, 2), (4, 1)])
+@pytest.mark.parametrize("taps", [TAPS, TAPS[:3], torch.outer(TAPS, TAPS[:2])])
+@pytest.mark.parametrize("extra", [0, 1])
+def test_resampling_is_filtered_around_the_convolution(size, up, down, taps, extra, generator):
+    x, weight, styles = draw(generator, (2, 3, 6, 8), (4, 3, size, size), (2, 3))
+    padding = size // 2 + extra if size > 1 else 0
+    y = ops.modulated_conv2d(x, weight, styles, demodulate=False, up=up, down=down, taps=taps, padding=padding)
+    # In the order of the definition: upsample, pad, convolve at the high resolution, filter, decimate.
+    rows, columns = taps.shape[0], taps.shape[-1]
+    shares = (up - 1 - (down - 1), -up - (down - 1))  # of the taps before and after a pixel
+    around = [padding + (count + share) // 2 for count in (columns, rows) for share in shares]
+    z = x * styles[:, :, None, None]
+    if up > 1:
+        z = F.conv2d(ops.upfirdn2d(z, taps, up=up, padding=around, gain=up**2), weight)
+        z = ops.upfirdn2d(z, taps, down=down) if down > 1 else z
+    else:
+        z = ops.upfirdn2d(F.conv2d(F.pad(z, around), weight), taps, down=down)
+    torch.testing.assert_close(y, z)
+
+
+def test_the_same_style_for_all_is_plain_convolution(generator):
+    x, weight = draw(generator, (2, 3, 6, 8), (4, 3, 3, 3))
+    y = ops.modulated_conv2d(x, weight, torch.ones(2, 3, dtype=torch.float64), demodulate=False, padding=1)
+    torch.testing.assert_close(y, F.conv2d(x, weight, padding=1))
+
+
+@pytest.mark.parametrize("up", [1, 2])
+def test_gradients_of_first_and_second_order(up, generator):
+    tensors = draw(generator, (2, 2, 3, 3), (2, 2, 3, 3), (2, 2), (1, 1, 3 * up, 3 * up), (2,))
+    tensors = [tensor.requires_grad_() for tensor in tensors]
+
+    def function(x, weight, styles, noise, bias):
+        taps = TAPS if up > 1 else None
+        return ops.modulated_conv2d(
+            x, weight, styles, up=up, taps=taps, padding=1, noise=noise, bias=bias, act="lrelu", clamp=5.0
+        )
+
+    assert torch.autograd.gradcheck(function, tensors)
+    assert torch.autograd.gradgradcheck(function, tensors)
+
+
+def test_no_tensor_is_as_large_as_a_weight_for_each_sample():
+    samples, channels = 16, 64
+    x, weight, styles = (
+        torch.randn(samples, channels, 4, 4),
+        torch.randn(channels, channels, 3, 3),
+        torch.randn(samples, channels),
+    )
+
+    class Sizes(torch.utils._python_dispatch.TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            for tensor in result if isinstance(result, (tuple, list)) else [result]:
+                if isinstance(tensor, torch.Tensor):
+                    Sizes.largest = max(Sizes.largest, tensor.numel())
+            return result
+
+    weight.requires_grad_()
+    with Sizes():
+        ops.modulated_conv2d(x, weight, styles, padding=1, act="lrelu").sum().backward()
+    assert Sizes.largest <= weight.numel()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("stride", "taps"), [(1, None), (2, None), (1, TAPS), (2, TAPS)])
+def test_conv2d_bias_act_is_its_steps(stride, taps, layout, generator):
+    x, weight, bias = draw(generator, (2, 3, 8, 10), (4, 3, 3, 3), (4,))
+    x = x.to(memory_format=layout)
+    y = ops.conv2d_bias_act(x, weight, bias, stride=stride, taps=taps, padding=1, act="swish", gain=1.0)
+    if taps is None:
+        z = F.conv2d(x, weight, bias, stride=stride, padding=1)
+    else:
+        before, after = {1: (2, 1), 2: (1, 1)}[stride]  # 4 taps, centred for this stride
+        filtered = ops.upfirdn2d(x, taps, padding=(1 + before, 1 + after) * 2)
+        z = F.conv2d(filtered, weight, bias, stride=stride)
+    torch.testing.assert_close(y, F.silu(z))
+    assert y.shape[2:] == (8 // stride, 10 // stride)
+
+
+def test_errors_name_the_argument():
+    x, weight, styles = torch.zeros(2, 3, 4, 4), torch.zeros(5, 3, 3, 3), torch.zeros(2, 3)
+    for arguments, message in [
+        ((x, torch.zeros(5, 4, 3, 3), styles, {}), r"weight has shape \[5, 4, 3, 3\]; expected \[O, 3, KH, KW\]"),
+        ((x, weight.double(), styles, {}), "weight is torch.float64 on cpu and x torch.float32"),
+        ((x, weight, styles[:1], {}), r"styles have shape \[1, 3\]; expected \[2, 3\]"),
+        ((x, weight, styles, {"up": 2}), "up is 2 without taps"),
+        ((x, weight, styles, {"down": 0}), "down is 0"),
+        ((x, weight, styles, {"padding": 1, "noise": torch.zeros(2, 1, 3, 3)}), r"noise has shape \[2, 1, 3, 3\]"),
+    ]:
+        with pytest.raises(SettingsError, match=message):
+            ops.modulated_conv2d(*arguments[:3], **arguments[3])
+    with pytest.raises(SettingsError, match="conv2d_bias_act: weight has shape"):
+        ops.conv2d_bias_act(x, weight[:, :2])

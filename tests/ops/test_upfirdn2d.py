@@ -1,0 +1,136 @@
+"""upfirdn2d against scipy.signal.upfirdn along each axis."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+from ganart_zoo import ops
+from ganart_zoo.contract.errors import SettingsError
+
+NATIVE_OPS = ["ganart::upfirdn2d"]
+pytestmark = pytest.mark.usefixtures("implementation")
+
+
+def along_axis(x, taps, up, down, before, after, axis):
+    """The definition by SciPy: its full convolution, cut where padding and whole overlaps say."""
+    full = np.moveaxis(scipy.signal.upfirdn(taps, x, up=up, axis=axis), axis, 0)
+    length = x.shape[axis] * up + before + after - len(taps) + 1
+    at = np.arange(0, length, down) + len(taps) - 1 - before
+    inside = (at >= 0) & (at < len(full))
+    out = np.where(inside.reshape(-1, *[1] * (full.ndim - 1)), full[np.clip(at, 0, len(full) - 1)], 0)
+    return np.moveaxis(out, 0, axis)
+
+
+def by_scipy(x, taps, up, down, padding):
+    x0, x1, y0, y1 = padding
+    return along_axis(along_axis(x, taps, up[1], down[1], y0, y1, 2), taps, up[0], down[0], x0, x1, 3)
+
+
+CASES = [  # up, down, padding
+    ((1, 1), (1, 1), (0, 0, 0, 0)),
+    ((1, 1), (1, 1), (2, 1, 2, 1)),
+    ((2, 2), (1, 1), (2, 1, 2, 1)),
+    ((1, 1), (2, 2), (1, 1, 1, 1)),
+    ((2, 1), (1, 2), (3, 0, -1, 4)),
+    ((3, 2), (2, 3), (5, 4, 3, 6)),
+    ((2, 2), (2, 2), (7, -2, -3, 6)),
+    ((1, 1), (1, 1), (-2, -1, -1, -3)),
+    ((4, 4), (1, 1), (9, 9, 0, 11)),
+]
+
+
+@pytest.mark.parametrize(("up", "down", "padding"), CASES)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 12])
+@pytest.mark.parametrize(
+    ("channels", "layout"), [(3, torch.contiguous_format), (1, torch.channels_last), (5, torch.channels_last)]
+)
+def test_equals_scipy(up, down, padding, count, channels, layout, implementation, generator):
+    x = torch.randn(2, channels, 17, 37, generator=generator, dtype=torch.float64).to(memory_format=layout)
+    taps = torch.randn(count, generator=generator, dtype=torch.float64)
+    expected = by_scipy(x.numpy(), taps.numpy(), up, down, padding)
+    arguments = {"up": up, "down": down, "padding": padding}
+    y = ops.upfirdn2d(x, taps, **arguments)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
+    assert implementation == "reference" or y.is_contiguous(memory_format=layout)
+    outer = torch.outer(taps, taps)
+    np.testing.assert_allclose(ops.upfirdn2d(x, outer, gain=3.0, **arguments).numpy(), 3 * expected, atol=1e-11)
+    flipped = ops.upfirdn2d(x, taps.flip(0), flip=True, **arguments)
+    torch.testing.assert_close(flipped, y)
+
+
+def test_rectangular_taps_are_rows_by_columns(generator):
+    x = torch.randn(1, 2, 9, 11, generator=generator, dtype=torch.float64)
+    taps = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+    expected = np.stack([scipy.signal.convolve2d(plane, taps.numpy(), "valid") for plane in x[0].numpy()])[None]
+    np.testing.assert_allclose(ops.upfirdn2d(x, taps).numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("up", "down", "padding"), CASES[:7])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(4,), (3, 5)])
+def test_gradients_of_first_and_second_order(up, down, padding, layout, shape, generator):
+    x = torch.randn(1, 2, 5, 6, generator=generator, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    taps = torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    def function(x):
+        return ops.upfirdn2d(x, taps, up=up, down=down, padding=padding, gain=1.5)
+
+    assert torch.autograd.gradcheck(function, (x,))
+    assert torch.autograd.gradgradcheck(function, (x,))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_helpers_keep_the_picture_in_place(count):
+    taps = torch.from_numpy(scipy.special.binom(count - 1, np.arange(count))).float()
+    taps /= taps.sum()
+    x = torch.ones(1, 3, 12, 14)
+    inner = (..., slice(4, -4), slice(4, -4))
+    assert ops.blur(x, taps).shape == x.shape
+    assert ops.upsample2d(x, taps).shape == (1, 3, 24, 28)
+    assert ops.downsample2d(x, taps).shape == (1, 3, 6, 7)
+    torch.testing.assert_close(ops.blur(x, taps)[inner], x[inner])
+    if count > 1:  # with one tap, upsampling leaves its zeros
+        up = ops.upsample2d(x, taps)[inner]
+        torch.testing.assert_close(up.mean(), torch.tensor(1.0), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 31, 64, 65, 131])
+@pytest.mark.parametrize("case", [(1, 1), (2, 1), (1, 2)])
+def test_types_and_widths(dtype, width, case, generator):
+    x = torch.randn(2, 3, 5, width, generator=generator).to(dtype)
+    taps = torch.tensor([1.0, 3, 3, 1]) / 8
+    up, down = case
+    expected = by_scipy(x.double().numpy(), taps.double().numpy(), (up, up), (down, down), (2, 2, 2, 2))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        y = ops.upfirdn2d(x.to(memory_format=layout), taps, up=up, down=down, padding=2)
+        tolerance = 1e-6 if dtype == torch.float32 else 1e-2
+        np.testing.assert_allclose(y.double().numpy(), expected, rtol=tolerance, atol=tolerance)
+        assert y.dtype == dtype
+
+
+def test_empty_batch():
+    x = torch.zeros(0, 3, 4, 4, requires_grad=True)
+    y = ops.upfirdn2d(x, torch.ones(2), up=2)
+    y.sum().backward()
+    assert y.shape == (0, 3, 7, 7)
+    assert x.grad.shape == x.shape
+
+
+def test_errors_name_the_argument():
+    x, taps = torch.zeros(1, 1, 4, 4), torch.ones(4)
+    for arguments, message in [
+        ({"up": 0}, "up is 0"),
+        ({"down": (1, 2, 3)}, r"down is \(1, 2, 3\)"),
+        ({"padding": (1, 2, 3)}, r"padding is \(1, 2, 3\)"),
+        ({"padding": -1}, r"padding \[-1, -1, -1, -1\].*smaller than taps \[4\]"),
+    ]:
+        with pytest.raises(SettingsError, match=message):
+            ops.upfirdn2d(x, taps, **arguments)
+    with pytest.raises(SettingsError, match=r"taps are torch\.int64"):
+        ops.upfirdn2d(x, torch.ones(4, dtype=torch.int64))
+    with pytest.raises(SettingsError, match=r"x is .* \[1, 4, 4\]"):
+        ops.upfirdn2d(x[0], taps)
