@@ -10,7 +10,7 @@ import ganart_zoo
 
 project = "ganart-zoo"
 author = "The ganart-zoo authors"
-copyright = "2026, the ganart-zoo authors"  # noqa: A001
+copyright = "2026, the ganart-zoo authors"
 release = version = ganart_zoo.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_click"]

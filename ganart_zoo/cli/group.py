@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from functools import update_wrapper
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +24,7 @@ CORE_COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "stylize": "stylize:stylize",
         "reproduce": "reproduce:reproduce",
+        "train": "train:train",
         "list": "models:list_models",
         "info": "info:info",
         "weights": "weights:weights",
@@ -67,7 +70,8 @@ def zoo_of(ctx: click.Context) -> Zoo:
     """Return the registry of this invocation, made when first asked for."""
     root = ctx.find_root()
     if root.obj is None:
-        root.obj = Zoo()
+        with redirect_stdout(sys.stderr):  # a plugin that prints must not spoil the data on standard output
+            root.obj = Zoo()
     found: Zoo = root.obj
     return found
 

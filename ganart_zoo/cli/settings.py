@@ -19,7 +19,7 @@ from ganart_zoo.registry import Zoo
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["option_flags", "parse_settings", "set_option"]
+__all__ = ["option_flags", "parse_settings", "set_option", "typed_value"]
 
 _FLAGS: Mapping[str, str] = MappingProxyType(
     {
@@ -85,7 +85,7 @@ def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
         if head in uses:
             below.setdefault(head, {})[rest if dot else "model"] = text
         elif name in fields:
-            typed[name] = _value(fields[name], text)
+            typed[name] = typed_value(fields[name], text)
         else:
             raise settings.unknown(name)
     for key, texts in below.items():
@@ -102,7 +102,7 @@ def _used_model(zoo: Zoo, key: str, texts: Mapping[str, str], default: str | Non
     return {"model": model, **chosen, **_typed(zoo, model, rest)}
 
 
-def _value(field: FieldInfo, text: str) -> Any:
+def typed_value(field: FieldInfo, text: str) -> Any:
     """Return the first reading of `text` that the field accepts; where it accepts none, the first, for the error."""
     from pydantic import TypeAdapter, ValidationError
 

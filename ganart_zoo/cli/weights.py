@@ -53,7 +53,7 @@ def list_weights(zoo: Zoo, model: str | None, as_json: bool) -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Tell of nothing but errors.")
 @pass_zoo
 def fetch(zoo: Zoo, model: str, which: str, quiet: bool) -> None:
-    """Download the weights of MODEL and of the models it uses by default, unless they are here."""
+    """Download the weights of MODEL and of the models it uses by default, unless they are here and whole."""
     with progress(quiet) as shown:
         asked = zoo.entry(model)
         paths: list[Path] = []
@@ -61,6 +61,10 @@ def fetch(zoo: Zoo, model: str, which: str, quiet: bool) -> None:
             shown.begin(f"fetching {entry.canonical}")
             wanted = which if entry is asked else "default"
             found = zoo.store.resolve(wanted, entry.spec, owner=entry.canonical, fetch=True, progress=shown.bytes)
+            for variant in entry.spec.weights:
+                if variant.name == found.variant:
+                    for file in variant.files:  # what was here already is hashed, and replaced where damaged
+                        zoo.store.fetch(file, progress=shown.bytes)
             paths += found.files.values()
     if not quiet:
         for path in paths:

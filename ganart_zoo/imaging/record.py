@@ -94,7 +94,7 @@ class Record:
             values = json.loads(text)
             version = values["record_version"]
             if version == RECORD_VERSION:
-                values["model"] = _provenance(values["model"])
+                values["model"] = Provenance.from_json(values["model"])
                 values["inputs"] = tuple(InputFile(**value) for value in values["inputs"])
                 return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -102,11 +102,6 @@ class Record:
         raise ImageError(
             f"the record has version {version}, this ganart-zoo reads {RECORD_VERSION}; use the release that wrote it"
         )
-
-
-def _provenance(values: Mapping[str, Any]) -> Provenance:
-    uses = {key: None if used is None else _provenance(used) for key, used in values["uses"].items()}
-    return Provenance(**{**values, "uses": uses})
 
 
 def to_user_comment(record: Record) -> bytes:

@@ -26,7 +26,7 @@ def check_entry(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
     The factory's module is found and read, not imported, since it may import torch; settings modules are imported.
     """
 
-    def fault(stage: str, cause: str) -> Fault:
+    def fault(stage: str, cause: str | Exception) -> Fault:
         return entry.plugin.candidate.fault(stage, cause, entry.spec.name)
 
     if missing := _missing(entry.spec.factory):
@@ -35,6 +35,8 @@ def check_entry(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
         ModelSettings(entry)
     except PluginFaultError as error:
         yield error.fault
+    except Exception as error:  # pydantic itself does not import, beside damaged metadata for one
+        yield fault("settings", error)
     for key in entry.spec.uses:
         if problem := use_problem(zoo, entry, key):
             yield fault("uses", problem)

@@ -159,12 +159,12 @@ def _check_ours(output: Path) -> None:
 
 
 def _check_folder(folder: Path) -> None:
+    if not folder.exists():
+        raise ImageError(f"{folder}: there is no such folder; create it first")
     probe = folder / f".ganart-{secrets.token_hex(4)}.probe"
     try:
         # Asking for permission bits is not enough: they say yes to root even where the file system says no.
         probe.touch(exist_ok=False)
         probe.unlink()
-    except FileNotFoundError:
-        raise ImageError(f"{folder}: there is no such folder; create it first") from None
     except OSError as error:
         raise ImageError(f"{folder}: cannot be written to ({error.strerror or error})") from None

@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract.condition import Style
-from ganart_zoo.contract.errors import GanartError, ImageError, ModelError, PluginFaultError, SettingsError
+from ganart_zoo.contract.errors import GanartError, ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent, StepEvent
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.tasks.calls import Steps, broken_call
 from ganart_zoo.tasks.environment import op_implementations, reproducible, versions
 from ganart_zoo.tasks.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
 
@@ -169,14 +170,14 @@ class Stylizer:
         return _request(found) == _request(self._record([describe(content, "content"), *self._inputs], None))
 
     def _make(self, content: Picture, output: Path | None, on_step: OnStep | None) -> Stylized:
+        image = shrink(read(content), self._size).to(self._device)
         source = describe(content, "content")
         self._check_not_the_style(source)
-        image = shrink(read(content), self._size).to(self._device)
         check_side(image, source.name)
         styles = [
             style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
         ]
-        steps = _Steps(on_step)
+        steps = Steps(on_step)
         start = time.perf_counter()
         with reproducible():
             images = self._call(image, styles, steps)
@@ -186,7 +187,7 @@ class Stylizer:
             save(images, output, record=record)
         return Stylized(images, output, seconds, steps.stopped_at is not None, record)
 
-    def _call(self, content: Tensor, styles: Sequence[Style], steps: _Steps) -> Tensor:
+    def _call(self, content: Tensor, styles: Sequence[Style], steps: Steps) -> Tensor:
         init = None if self._init is None else fit(self._init, content)
         try:
             return self._model.stylize(
@@ -202,15 +203,8 @@ class Stylizer:
         except Exception as error:
             if error is steps.raised:  # the caller's own
                 raise
-            if _ran_out_of_memory(error):
-                height, width = content.shape[-2:]
-                raise ModelError(
-                    f"{self._entry.canonical} ran out of memory at {width}×{height}; try a smaller size"
-                ) from error
-            fault = self._entry.plugin.candidate.fault("stylize", error, self._entry.spec.name)
-            broken = PluginFaultError(fault)
-            self._zoo.report(fault, broken)
-            raise broken from error
+            height, width = content.shape[-2:]
+            raise broken_call(self._zoo, self._entry, "stylize", error, width, height) from error
 
     def _check_not_the_style(self, content: InputFile) -> None:
         """Refuse a content that would be restyled with nothing but itself; among other styles it may be one."""
@@ -219,8 +213,9 @@ class Stylizer:
             raise ImageError(f"{content.name}: is the style too, so there is nothing to restyle; give another style")
 
     def _load(self, picture: Picture, role: str) -> Tensor:
+        image = read(picture)
         self._inputs.append(describe(picture, role))
-        return read(picture).to(self._device)
+        return image.to(self._device)
 
     def _load_style(self, given: StyleInput, number: int) -> Style:
         image = region = source_region = None
@@ -350,28 +345,6 @@ def rerun(
     return stylizer(files["content"], output, on_step=until_stopped)
 
 
-class _Steps:
-    """Passes steps on to the caller, and remembers where the caller said stop, and what the caller raised."""
-
-    def __init__(self, on_step: OnStep | None) -> None:
-        self._on_step = on_step
-        self.stopped_at: int | None = None
-        self.raised: Exception | None = None
-
-    def __call__(self, event: StepEvent) -> bool | None:
-        if self._on_step is None:
-            return None
-        try:
-            answer = self._on_step(event)
-        except Exception as error:
-            self.raised = error
-            raise
-        # At the last step there is nothing left to stop.
-        if answer is False and event.step != event.total:
-            self.stopped_at = event.step
-        return answer
-
-
 def _build(
     zoo: Zoo,
     entry: Entry,
@@ -400,12 +373,6 @@ def _check_abilities(entry: Entry, styles: Sequence[StyleInput]) -> None:
         raise SettingsError(f"{name} has no named styles; give a picture")
     if any(style.region is not None or style.source_region is not None for style in styles) and "regions" not in can:
         raise SettingsError(f"{name} cannot confine styles to regions")
-
-
-def _ran_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def _request(record: Record) -> tuple[Any, ...]:

@@ -58,6 +58,8 @@ def taps_are_layers(subject: Subject) -> None:
     model = cast(Backbone, subject.create())
     for role, names in model.taps.items():
         assert role in _ROLES, f"role {role!r} is none of {', '.join(sorted(_ROLES))}"
+        unknown = set(names) - set(model.layers)
+        assert not unknown, f"taps for {role} name {', '.join(sorted(unknown))}, which are no layers"
         assert model.role_layers(role) == tuple(names)
     for call in (lambda: model(subject.images(1), ["no such layer"]), lambda: model.role_layers("no such role")):
         try:

@@ -1,9 +1,9 @@
 """Training of generators against critics: the loop, and everything it is made of.
 
     from pathlib import Path
-    from ganart_zoo.training import ArrayData, Penalty, TrainConfig, Trainer
+    from ganart_zoo.training import Penalty, TrainConfig, Trainer, open_data
 
-    data = ArrayData(Path("pictures.npz"), size=32)
+    data = open_data(Path("pictures.npz"), size=32)
     config = TrainConfig(steps=5000, batch=64, loss="rpgan", r1=Penalty(weight=1, interval=4, final=0.1))
     trained = Trainer(generator, critic, data, config, Path("runs/first")).fit()
 
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganart_zoo.training.augment import AdaptiveProbability, Augment
     from ganart_zoo.training.config import Augmentation, Penalty, TrainConfig
-    from ganart_zoo.training.data import ArrayData, Data
+    from ganart_zoo.training.data import ArrayData, Data, open_data
     from ganart_zoo.training.ema import MovingAverage
     from ganart_zoo.training.loop import Trained, Trainer
     from ganart_zoo.training.losses import LOSSES, AdversarialLoss
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LAZY = {
     **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
     **dict.fromkeys(("Augmentation", "Penalty", "TrainConfig"), "config"),
-    **dict.fromkeys(("ArrayData", "Data"), "data"),
+    **dict.fromkeys(("ArrayData", "Data", "open_data"), "data"),
     "MovingAverage": "ema",
     **dict.fromkeys(("Trained", "Trainer"), "loop"),
     **dict.fromkeys(("LOSSES", "AdversarialLoss"), "losses"),
@@ -51,6 +51,7 @@ __all__ = [
     "TrainConfig",
     "Trained",
     "Trainer",
+    "open_data",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 __all__ = ["model_card"]
@@ -31,7 +32,7 @@ def model_card(
     rows = [
         ("Generator", _part(parts, "generator")),
         ("Critic", _part(parts, "critic")),
-        ("Data", f"`{data['path']}`, {data['pictures']} pictures, {skipped} of them unreadable"),
+        ("Data", f"`{Path(data['path']).name}`, {data['holds']}, {skipped} pictures unreadable"),
         ("Told", ", ".join(record["conditions"]) or "nothing"),
         ("Steps", f"{training['steps']} of {training['batch']} pictures; the weights are those of step {step}"),
         ("Time", f"{seconds / 60:.1f} minutes"),

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
+from ganart_zoo.contract.errors import SettingsError, did_you_mean
 from ganart_zoo.contract.settings import Field, Settings, model_validator
 from ganart_zoo.training.schedules import Curve
 
-__all__ = ["Augmentation", "Penalty", "TrainConfig"]
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+__all__ = ["Augmentation", "Penalty", "TrainConfig", "parse_config"]
 
 Policy = Literal["flip", "colour", "translation", "cutout", "affine"]
 
@@ -48,8 +55,12 @@ class TrainConfig(Settings):
     loss: Literal["rpgan", "non_saturating", "hinge", "wasserstein", "least_squares"] = Field(
         default="rpgan", description="The adversarial loss."
     )
-    r1: Penalty = Field(Penalty(weight=1.0, interval=4, final=0.1), description="Slope of the critic on real pictures.")
-    r2: Penalty = Field(Penalty(weight=1.0, interval=4, final=0.1), description="Its slope on generated pictures.")
+    r1: Penalty = Field(
+        default=Penalty(weight=1.0, interval=4, final=0.1), description="Slope of the critic on real pictures."
+    )
+    r2: Penalty = Field(
+        default=Penalty(weight=1.0, interval=4, final=0.1), description="Its slope on generated pictures."
+    )
     gradient_penalty: Penalty = Field(default=Penalty(), description="WGAN-GP: its slope in between, held at 1.")
     path_length: Penalty = Field(default=Penalty(), description="Evenness of a style generator.")
     augment: Augmentation = Field(default=Augmentation(), description="Augmentation of what the critic sees.")
@@ -87,3 +98,25 @@ class TrainConfig(Settings):
         if self.augment.target is not None and not self.augment.policy:
             raise ValueError("augment.target is set and augment.policy is empty, so there is nothing to adapt")
         return self
+
+
+def parse_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Return checked settings.
+
+    Raises:
+        SettingsError: One line that names each setting at fault, its value and what was expected.
+    """
+    try:
+        return TrainConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problem(detail) for detail in error.errors(include_url=False))) from None
+
+
+def _problem(detail: ErrorDetails) -> str:
+    name = ".".join(("training", *map(str, detail["loc"])))
+    if detail["type"] == "extra_forbidden":
+        return f"{name} is unknown{did_you_mean(str(detail['loc'][-1]), TrainConfig.model_fields)}"
+    expected = " ".join(detail["msg"].split())
+    if expected.startswith("Value error, "):
+        return expected.removeprefix("Value error, ")
+    return f"{name} is {detail['input']!r:.80}, expected {expected.removeprefix('Input should be ')}"

@@ -43,6 +43,9 @@ Metric = Callable[[Generator], Mapping[str, float]]
 OnEvent = Callable[[str, "Path | None", Mapping[str, Any]], None]
 """Hears of stages as `RunEvent` has them: stage, what was saved, details."""
 
+_MAY_DIFFER = ("made_with", "data.path", "training.workers", "training.log_every")
+"""What `config.json` records and a resumed run may have otherwise: nothing learned depends on it."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -184,7 +187,7 @@ class Trainer:
         config, last = self._config, self._step == self._config.steps
         stop = False
         if self._on_step is not None:
-            event = StepEvent(self._step, config.steps, "train", self._losses, lambda: self._grid(self.generator))
+            event = StepEvent(self._step, config.steps, self._pace(), self._losses, lambda: self._grid(self.generator))
             stop = self._on_step(event) is False and not last
         saving = self._step % config.checkpoint_every == 0 or last
         alone = self._share.processes == 1
@@ -195,6 +198,10 @@ class Trainer:
         best = (self._step % config.evaluate_every == 0 or last) and self._measure(journal)
         if saving or best or self._stop:
             self._save(journal, best)
+
+    def _pace(self) -> str:
+        done = self._step * self._config.batch * self._config.critic_steps
+        return f"{done / max(self._seconds, 1e-9):.0f} pictures/s"
 
     def _drain(self, journal: Journal | None, stop: bool) -> bool:
         """Log the steps since the last time; return whether any process wants to stop.
@@ -220,7 +227,9 @@ class Trainer:
         self._losses = {name: sum(each) / len(each) for name, each in means.items()}
         if journal:
             journal.skip(unread)
-            extras = {"probability": self._adversaries.adaptive.probability, "seconds": round(self._seconds, 3)}
+            extras = {"seconds": round(self._seconds, 3)}
+            if self._config.augment.policy:
+                extras["augment_probability"] = self._adversaries.adaptive.probability
             journal.log(self._step, self._losses | extras)
         return bool(wishes > 0)
 
@@ -274,7 +283,10 @@ class Trainer:
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
             if (changed := _differences(before, record)) and not allow_changes:
-                raise SettingsError(f"{self._folder} was begun with other settings: {'; '.join(changed)}")
+                raise SettingsError(
+                    f"{self._folder} was begun with other settings: {'; '.join(changed)}; "
+                    "allow changes to resume all the same"
+                )
         self._accelerator.wait_for_everyone()
         if self._main:
             try:
@@ -368,6 +380,8 @@ class Trainer:
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
     """Return what differs between two JSON values, as `name was x, now y`."""
+    if name in _MAY_DIFFER:
+        return []
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
         return [

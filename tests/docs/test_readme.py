@@ -58,7 +58,7 @@ def ganart(path: Path, *arguments: str) -> str:
 
 def test_readme_plugin_is_listed(halftone: Path) -> None:
     listed = json.loads(ganart(halftone, "list", "--plugin", "ganart-halftone", "--json"))
-    assert [model["name"] for model in listed] == ["ganart-halftone/halftone"]
+    assert [model["canonical"] for model in listed] == ["ganart-halftone/halftone"]
 
 
 def test_readme_plugin_makes_its_dots(halftone: Path, tmp_path: Path) -> None:

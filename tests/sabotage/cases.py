@@ -447,3 +447,25 @@ CASES = [
     *USES_CASES,
     *FACTORY_CASES,
 ]
+
+CLI_CASES = [
+    Case(
+        "command-hook-raises",
+        f"{IMPORTS}@hookimpl\ndef ganart_cli(group):\n    raise LookupError('no easel')\n",
+        "ganart_cli",
+        "^LookupError: no easel$",
+    ),
+    Case(
+        "command-hook-exits",
+        f"{IMPORTS}@hookimpl\ndef ganart_cli(group):\n    raise SystemExit(5)\n",
+        "ganart_cli",
+        "^SystemExit: 5$",
+    ),
+    Case(
+        "command-shadows-list",
+        f"{IMPORTS}import click\n@hookimpl\ndef ganart_cli(group):\n    group.add_command(click.Command('list'))\n",
+        "ganart_cli",
+        "command 'list' is one of ganart itself; rename it",
+    ),
+]
+"""Found when the command line asks plugins for their commands."""

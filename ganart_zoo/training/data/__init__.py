@@ -1,6 +1,37 @@
 """Pictures to learn from: folders, arrays and shards, in an order that depends on the seed alone."""
 
-from ganart_zoo.training.data.arrays import ArrayData
-from ganart_zoo.training.data.pictures import Batch, Crop, Data, Share
+from __future__ import annotations
 
-__all__ = ["ArrayData", "Batch", "Crop", "Data", "Share"]
+from pathlib import Path
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.training.data.arrays import ArrayData
+from ganart_zoo.training.data.folder import FolderData
+from ganart_zoo.training.data.pictures import Batch, Crop, Data, Sample, Share
+
+__all__ = ["ArrayData", "Batch", "Crop", "Data", "FolderData", "Sample", "Share", "open_data"]
+
+
+def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", flip: bool = False) -> Data:
+    """Return the data at `path`, of the kind that lies there.
+
+    Args:
+        path: An `.npz` file; a folder of pictures; a folder of `*.tar` shards, one shard, or a pattern of them,
+            `train-{000..099}.tar`.
+        size: Side of the pictures to give; None only for an `.npz` of square ones.
+        crop: `"centre"` or `"random"` cut what is not square, `"stretch"`, `"pad"`.
+        flip: Mirror every other picture, left to right.
+
+    Raises:
+        ImageError: There is nothing to be read.
+        SettingsError: A size is needed.
+    """
+    if path.suffix == ".npz":
+        return ArrayData(path, size, crop=crop, flip=flip)
+    if size is None:
+        raise SettingsError(f"{path}: give the size of the pictures, for those in folders and shards have many")
+    if ".tar" in path.suffixes or (path.is_dir() and any(path.glob("*.tar"))):
+        from ganart_zoo.training.data.shards import ShardData  # webdataset is slow to import
+
+        return ShardData(path, size, crop=crop, flip=flip)
+    return FolderData(path, size, crop=crop, flip=flip)

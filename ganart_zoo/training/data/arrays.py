@@ -75,8 +75,9 @@ class ArrayData(IndexedData):
         """Return the facts of the file; see `Data.describe`."""
         return {
             "path": str(self._path),
-            "pictures": len(self),
+            "holds": f"{len(self)} pictures",
             "sha256": file_sha256(self._path),
+            "size": self.size,
             "crop": self._crop,
             "flip": self._flip,
         }

@@ -18,9 +18,9 @@ from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.training.data.pictures import Batch, Batches, Data, Sample, Share
 from ganart_zoo.training.draws import key_generator, key_seed
 
-__all__ = ["IndexedData", "collate", "ignore_interrupts"]
+__all__ = ["MOST_FAILURES", "IndexedData", "collate", "ignore_interrupts"]
 
-_MOST_FAILURES = 100  # in a row, before the data as a whole is taken to be unreadable
+MOST_FAILURES = 100  # in a row, before the data as a whole is taken to be unreadable
 
 
 class IndexedData(Data):
@@ -77,7 +77,7 @@ class _Positions(Dataset[tuple["Sample | None", tuple[str, ...]]]):
     def __getitem__(self, position: int) -> tuple[Sample | None, tuple[str, ...]]:
         skipped = []
         index = self._index(position)
-        for further in range(min(len(self._data), _MOST_FAILURES)):
+        for further in range(min(len(self._data), MOST_FAILURES)):
             try:
                 found = self._data.fetch((index + further) % len(self._data), key_seed("fetch", self._seed, position))
             except ImageError as error:

@@ -1,0 +1,65 @@
+"""The style loss: forward, and forward with the gradient of the features, on the taps of two backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganart_zoo import ops
+from ganart_zoo.bench import baselines
+
+from .shapes import EFFICIENTNET_LITE0, TINY, VGG19, Shape
+
+if TYPE_CHECKING:
+    from .conftest import Race
+
+SHAPES = [*VGG19, *EFFICIENTNET_LITE0, *TINY]
+DTYPES = ("float32", "bfloat16")
+CUDA_BATCH = 8
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("direction", ["forward", "forward+backward"])
+def test_style_loss(race: Race, compiled: Any, direction: str, dtype: str, shape: Shape, device: str) -> None:
+    samples = CUDA_BATCH if device == "cuda" else 1
+    pixels = shape.side**2
+    features = torch.randn(samples, shape.channels, shape.side, shape.side, device=device).to(getattr(torch, dtype))
+    target = ops.gram_matrix(torch.randn(1, shape.channels, 32, 32, device=device))
+
+    def step(loss: Loss, features: Tensor, target: Tensor) -> Callable[[], object]:
+        if direction == "forward":
+            return lambda: loss(features, target)
+        features = features.clone().requires_grad_()
+        return lambda: torch.autograd.grad(loss(features, target), features)
+
+    of_samples = target.expand(samples, -1, -1)  # mse_loss would warn of a broadcast
+    own_type = of_samples.to(features.dtype)
+    candidates = {
+        "ganart": step(ops.style_loss, features, target),
+        "eager": step(baselines.style_loss, features, own_type),
+    }
+    if (fused := compiled(baselines.style_loss)) is not None:
+        candidates["compile"] = step(fused, features, own_type)
+    if dtype != "float32":
+        candidates["eager float32"] = step(baselines.style_loss, features.float(), of_samples)
+
+    passes = 1 if direction == "forward" else 3  # products of C x C x pixels, half a one forward; and maps moved
+    with ops.use("native"):
+        race(
+            candidates,
+            op="style_loss",
+            group=shape.group,
+            shape=f"{samples}x{shape}" if samples > 1 else str(shape),
+            dtype=dtype,
+            device=device,
+            direction=direction,
+            flops=passes * samples * shape.channels**2 * pixels,
+            moved=passes * features.numel() * features.element_size(),
+        )

@@ -1,0 +1,10 @@
+"""How near an op is to what the machine can do: roofs, interleaved timing, ratio tables and a picture.
+
+Used by the files under `benchmarks/` in the repository and by `ganart bench`, which runs them.
+"""
+
+from ganart_zoo.bench.report import Drop, Report, Row, drops
+from ganart_zoo.bench.roofs import Roofs, probe_roofs
+from ganart_zoo.bench.timing import Rivals
+
+__all__ = ["Drop", "Report", "Rivals", "Roofs", "Row", "drops", "probe_roofs"]

@@ -1,0 +1,78 @@
+"""Times candidates by turns in one process, so that what slows the machine for a moment slows all of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+__all__ = ["Rivals", "best_seconds"]
+
+_SHORTEST = 2e-4
+"""Seconds of one timing: calls are repeated up to this, far above the clock's resolution and the cost of reading it."""
+_MOST_ROUNDS = 1000
+
+
+def _nothing() -> None:
+    """Wait for nothing: what a CPU candidate needs in place of a GPU's synchronisation."""
+
+
+class Rivals:
+    """Candidates that take turns.
+
+    Args:
+        candidates: Calls by name; the first is the subject, for whose speed the number of repeats is chosen.
+        synchronize: Waits until the device has finished what a call began.
+    """
+
+    def __init__(
+        self, candidates: Mapping[str, Callable[[], object]], synchronize: Callable[[], object] = _nothing
+    ) -> None:
+        self._candidates = dict(candidates)
+        self._synchronize = synchronize
+        self.best = dict.fromkeys(self._candidates, math.inf)
+        """Seconds of the fastest call so far, by name."""
+        for call in self._candidates.values():  # compiles, allocates, fills caches
+            call()
+        synchronize()
+        self._subject = next(iter(self._candidates))
+        self.repeats = 1
+        """Calls in one timing."""
+        self.repeats = max(1, math.ceil(_SHORTEST / self._time(self._subject)))
+
+    def take_turns(self, seconds: float, least_rounds: int = 5) -> Mapping[str, float]:
+        """Time every candidate once a round, until `seconds` are over; return `best`."""
+        end = time.perf_counter() + seconds
+        rounds = 0
+        while rounds < least_rounds or (time.perf_counter() < end and rounds < _MOST_ROUNDS):
+            for name in self._candidates:
+                self._time(name)
+            rounds += 1
+        return self.best
+
+    def challenge(self) -> None:
+        """Time every candidate but the subject once: for a harness that times `run_subject` itself."""
+        for name in self._candidates:
+            if name != self._subject:
+                self._time(name)
+
+    def run_subject(self) -> None:
+        """Make one timing's calls of the subject, keeping its best time too."""
+        self._time(self._subject)
+
+    def _time(self, name: str) -> float:
+        call = self._candidates[name]
+        start = time.perf_counter()
+        for _ in range(self.repeats):
+            call()
+        self._synchronize()
+        took = (time.perf_counter() - start) / self.repeats
+        self.best[name] = min(self.best[name], took)
+        return took
+
+
+def best_seconds(
+    candidates: Mapping[str, Callable[[], object]], *, seconds: float, synchronize: Callable[[], object] = _nothing
+) -> Mapping[str, float]:
+    """Return each candidate's fastest time, in seconds a call, of interleaved rounds that last about `seconds`."""
+    return Rivals(candidates, synchronize).take_turns(seconds)

@@ -1,0 +1,60 @@
+"""`ganart bench`: times ops and tasks against the machine's roofs, and against the last committed results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ganart_zoo.cli.show import BROKEN, note
+
+__all__ = ["bench"]
+
+_FOLDER = Path("benchmarks")
+_RESULTS = "results.json"
+
+
+@click.command()
+@click.argument("op", required=False)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=_FOLDER / "latest",
+    show_default=True,
+    help="Folder for results.json and bars.png.",
+)
+@click.option(
+    "--compare",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Run nothing: hold the results in DIR against the last committed ones.",
+)
+@click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which takes minutes to prepare.")
+def bench(op: str | None, out: Path, compare: Path | None, no_compile: bool) -> None:
+    """Time the benchmarks of a checkout, all or those of OP, on an otherwise idle machine.
+
+    Each figure is the best of interleaved rounds in one process, as milliseconds, GFLOP/s, GB/s, percent of the
+    machine's roof, and times faster than plain PyTorch and torch.compile.
+
+    With --compare, exit code 1 if a share of the roof or a ratio to PyTorch fell by more than 10 %.
+    """
+    from rich.console import Console
+
+    from ganart_zoo.bench import Report, drops
+    from ganart_zoo.bench.run import latest_results, run_benchmarks
+    from ganart_zoo.bench.show import draw_bars, print_report
+
+    if compare is not None:
+        committed = latest_results(_FOLDER / "results")
+        fallen = drops(Report.load(committed), Report.load(compare / _RESULTS))
+        for drop in fallen:
+            click.echo(str(drop))
+        note(f"{len(fallen)} of the ratios fell by more than 10 % since {committed}")
+        if fallen:
+            raise click.exceptions.Exit(BROKEN)
+        return
+    report = run_benchmarks(_FOLDER, op, compiled=not no_compile)
+    report.save(out / _RESULTS)
+    print_report(report, Console(stderr=False))
+    draw_bars(report, out / "bars.png")
+    note(f"wrote {out / _RESULTS} and {out / 'bars.png'}")

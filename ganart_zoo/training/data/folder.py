@@ -1,0 +1,111 @@
+"""Pictures in a folder and the folders below it, of any size and format.
+
+As in Hugging Face's imagefolder: where pictures lie in several folders, the folder's name is the class; captions are in
+`metadata.jsonl` files, a line `{"file_name": ..., "text": ...}` each, with names relative to the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.imaging.images import load
+from ganart_zoo.training.data.indexed import IndexedData
+from ganart_zoo.training.data.pictures import Crop, Sample, fit_square
+
+__all__ = ["PICTURE_SUFFIXES", "FolderData"]
+
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif"}
+)
+_METADATA = "metadata.jsonl"
+
+
+class FolderData(IndexedData):
+    """The pictures below a folder, by name. Those that cannot be read are passed over when their turn comes.
+
+    Args:
+        path: The folder.
+        size: Side of the pictures to give.
+        crop: See `fit_square`.
+        flip: Mirror every other picture.
+
+    Raises:
+        ImageError: There is no such folder, it holds no pictures, or a `metadata.jsonl` is damaged.
+    """
+
+    def __init__(self, path: Path, size: int, *, crop: Crop = "centre", flip: bool = False) -> None:
+        if not path.is_dir():
+            raise ImageError(f"{path}: there is no such folder; check the path")
+        self._path, self.size, self._crop, self._flip = path, size, crop, flip
+        self._files = sorted(
+            (each for each in path.rglob("*") if each.suffix.lower() in PICTURE_SUFFIXES and _visible(each, path)),
+            key=lambda each: each.relative_to(path).as_posix(),
+        )
+        if not self._files:
+            raise ImageError(f"{path} holds no pictures; expected files such as .png, .jpg or .webp in it or below it")
+        folders = sorted({file.parent for file in self._files})
+        self._classes = {folder: number for number, folder in enumerate(folders)} if len(folders) > 1 else {}
+        names = [folder.name for folder in self._classes]
+        if len(set(names)) < len(names):  # two folders of one name below different ones
+            names = [folder.relative_to(path).as_posix() for folder in self._classes]
+        self.class_names = tuple(names)
+        captions = _captions(path)
+        self.prompts = [captions.get(file, "") for file in self._files] if captions else None
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def fetch(self, index: int, seed: int) -> Sample:
+        """Return picture `index`; see `IndexedData.fetch`."""
+        file = self._files[index]
+        return Sample(
+            fit_square(load(file), self.size, crop=self._crop, flip=self._flip, seed=seed),
+            self._classes.get(file.parent),
+            None if self.prompts is None else self.prompts[index],
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts of the folder; its hash is over names and lengths of files, and captions."""
+        digest = hashlib.sha256()
+        for file in self._files:
+            digest.update(f"{file.relative_to(self._path).as_posix()}\0{file.stat().st_size}\n".encode())
+        for prompt in self.prompts or ():
+            digest.update(f"{prompt}\n".encode())
+        return {
+            "path": str(self._path),
+            "holds": f"{len(self)} pictures",
+            "sha256": digest.hexdigest(),
+            "size": self.size,
+            "crop": self._crop,
+            "flip": self._flip,
+        }
+
+
+def _visible(file: Path, root: Path) -> bool:
+    return not any(part.startswith(".") for part in file.relative_to(root).parts) and file.is_file()
+
+
+def _captions(root: Path) -> dict[Path, str]:
+    found = {}
+    for metadata in sorted(root.rglob(_METADATA)):
+        try:
+            lines = metadata.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImageError(f"{metadata}: cannot be read ({error})") from None
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+                name, text = entry["file_name"], entry.get("text")
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise ImageError(
+                    f'{metadata}, line {number}: expected {{"file_name": ..., "text": ...}}, found {line:.80}'
+                ) from None
+            if text is not None:
+                found[metadata.parent / name] = str(text)
+    return found

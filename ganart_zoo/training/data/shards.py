@@ -1,0 +1,256 @@
+"""Pictures in WebDataset shards: tar files read from end to end, for sets larger than memory or a disk.
+
+A sample is the files of one name: a picture, and optionally `.txt` (caption), `.cls` (class number) or `.json` with
+`text` and `label`. Class names are a JSON list in `class_names.json` beside the shards. Only files are read; a remote
+store has to be mounted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from braceexpand import braceexpand
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ignore[import-untyped]
+
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.imaging.images import load
+from ganart_zoo.training.data.folder import PICTURE_SUFFIXES
+from ganart_zoo.training.data.indexed import MOST_FAILURES, collate, ignore_interrupts
+from ganart_zoo.training.data.pictures import Batch, Batches, Crop, Data, Sample, Share, fit_square
+from ganart_zoo.training.draws import key_generator, key_seed
+
+__all__ = ["ShardData"]
+
+_WINDOW = 1000
+"""Samples that are mixed with each other. They are of one shard, so that resuming reads no other again."""
+_PEEK = 64  # samples looked at for captions
+
+Place = list[int]
+"""Epoch, shard of this reader's in that epoch, samples of it handed out."""
+
+
+class ShardData(Data):
+    """The samples of tar files.
+
+    Every epoch has an order of shards of its own; processes and their workers take turns in it, so that no shard is
+    read by two. Within a shard, samples are mixed in a window.
+
+    Args:
+        path: A folder that holds `*.tar`, one such file, or a pattern: `train-{000..099}.tar`.
+        size: Side of the pictures to give.
+        crop: See `fit_square`.
+        flip: Mirror every other picture.
+
+    Raises:
+        ImageError: There are no such files, or `class_names.json` is damaged.
+    """
+
+    def __init__(self, path: Path, size: int, *, crop: Crop = "centre", flip: bool = False) -> None:
+        self._path, self.size, self._crop, self._flip = path, size, crop, flip
+        self.shards = _shards(path)
+        self.class_names = _class_names(self.shards[0].parent / "class_names.json")
+        texts = [_text(raw) for raw, _ in zip(_read(self.shards[0], []), range(_PEEK), strict=False)]
+        self._captioned = any(text is not None for text in texts)
+        self.prompts = [text or "" for text in texts] if self._captioned else None
+
+    def loader(self, share: Share, seed: int, workers: int) -> Batches:
+        """Return the batches of one process; see `Data.loader`. At most as many workers as shards are used.
+
+        Raises:
+            SettingsError: There are fewer shards than processes.
+        """
+        if len(self.shards) < share.processes:
+            raise SettingsError(f"{self._path} holds {len(self.shards)} shards, expected one a process at least")
+        return _ShardBatches(self, share, seed, workers)
+
+    def decode(self, raw: dict[str, Any], seed: int) -> Sample:
+        """Return the sample in the files of one name.
+
+        Raises:
+            ImageError: The picture cannot be read, or has no label where there are classes; the message names it.
+        """
+        name = f"{raw['__url__']}/{raw['__key__']}"
+        data = next((data for suffix, data in raw.items() if f".{suffix}" in PICTURE_SUFFIXES), None)
+        if data is None:
+            raise ImageError(f"{name}: no picture among {', '.join(key for key in raw if not key.startswith('__'))}")
+        label = _label(raw)
+        if self.class_names and (label is None or not 0 <= label < len(self.class_names)):
+            raise ImageError(f"{name}: label is {label}, expected 0 to {len(self.class_names) - 1}")
+        try:
+            image = fit_square(load(data), self.size, crop=self._crop, flip=self._flip, seed=seed)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from None
+        return Sample(image, label if self.class_names else None, (_text(raw) or "") if self._captioned else None)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts of the shards; the hash is over their names and lengths."""
+        listing = "".join(f"{shard.name}\0{shard.stat().st_size}\n" for shard in self.shards)
+        return {
+            "path": str(self._path),
+            "holds": f"{len(self.shards)} shards",
+            "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+            "size": self.size,
+            "crop": self._crop,
+            "flip": self._flip,
+        }
+
+
+class _ShardBatches:
+    """The batches of one process, from readers in turn."""
+
+    def __init__(self, data: ShardData, share: Share, seed: int, workers: int) -> None:
+        self._data, self._share, self._seed = data, share, seed
+        self._workers = min(workers, len(data.shards) // share.processes)
+        self._readers = max(1, self._workers)
+
+    def __call__(self, position: dict[str, Any] | None = None) -> Iterator[Batch]:
+        turn: int = position["turn"] if position else 0
+        places: list[Place] = [list(place) for place in position["places"]] if position else []
+        places = places or [[0, 0, 0] for _ in range(self._readers)]
+        if len(places) != self._readers:
+            raise SettingsError(
+                f"{len(places)} workers read the shards before, and these are {self._readers}; use as many"
+            )
+        loader: DataLoader[Any] = DataLoader(
+            _Reader(self._data, self._share, self._seed, turn, places),
+            batch_size=None,
+            num_workers=self._workers,
+            worker_init_fn=ignore_interrupts,
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            if isinstance(batch, str):
+                raise ImageError(batch)
+            places[turn] = batch.position
+            turn = (turn + 1) % self._readers
+            yield batch._replace(position={"turn": turn, "places": [list(place) for place in places]})
+
+
+class _Reader(IterableDataset["Batch | str"]):
+    """What one worker reads: every so-manieth shard of each epoch's order."""
+
+    def __init__(self, data: ShardData, share: Share, seed: int, turn: int, places: Sequence[Place]) -> None:
+        self._data, self._share, self._seed, self._turn, self._places = data, share, seed, turn, places
+
+    def __iter__(self) -> Iterator[Batch | str]:
+        info = get_worker_info()
+        readers = len(self._places)
+        # the loader asks worker 0 first, so after a resume worker 0 is the reader whose turn it is
+        reader = (self._turn + (info.id if info else 0)) % readers
+        role, roles = self._share.process * readers + reader, self._share.processes * readers
+        fetched: list[tuple[Sample | None, tuple[str, ...]]] = []
+        for sample, skipped, place in self._samples(role, roles, *self._places[reader]):
+            fetched.append((sample, skipped))
+            if sample is None or len(fetched) == self._share.rows:
+                batch = collate(fetched)
+                yield batch if isinstance(batch, str) else batch._replace(position=place)
+                fetched = []
+
+    def _samples(
+        self, role: int, roles: int, epoch: int, first: int, done: int
+    ) -> Iterator[tuple[Sample | None, tuple[str, ...], Place]]:
+        """Yield samples without end, with what was passed over before them and the place after them."""
+        skipped: list[str] = []
+        while True:
+            rng = key_generator("shards", self._seed, epoch)
+            order = torch.randperm(len(self._data.shards), generator=rng)[role::roles].tolist()
+            for number in range(first, len(order)):
+                shard = self._data.shards[order[number]]
+                for count, raw in enumerate(self._mixed(shard, epoch, skipped), start=1):
+                    if count <= done:
+                        continue
+                    seed = key_seed("decode", self._seed, epoch, shard.name, count)
+                    try:
+                        sample = self._data.decode(raw, seed)
+                    except ImageError as error:
+                        skipped.append(str(error))
+                        if len(skipped) == MOST_FAILURES:
+                            yield None, tuple(skipped), [epoch, number, count]
+                        continue
+                    yield sample, tuple(skipped), [epoch, number, count]
+                    skipped.clear()
+                done = 0
+            if len(skipped) >= len(order) > 0 and first == 0:
+                yield None, tuple(skipped), [epoch, 0, 0]
+            epoch, first = epoch + 1, 0
+
+    def _mixed(self, shard: Path, epoch: int, skipped: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the samples of a shard, each drawn from a window that moves along it."""
+        rng = key_generator("mix", self._seed, epoch, shard.name)
+        window: list[dict[str, Any]] = []
+        for raw in _read(shard, skipped):
+            window.append(raw)
+            if len(window) == _WINDOW:
+                yield _take(window, rng)
+        while window:
+            yield _take(window, rng)
+
+
+def _take(window: list[dict[str, Any]], rng: torch.Generator) -> dict[str, Any]:
+    place = int(torch.randint(len(window), (), generator=rng))
+    window[place], window[-1] = window[-1], window[place]
+    return window.pop()
+
+
+def _read(shard: Path, skipped: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the samples of a shard, undecoded; where it is damaged, note that and stop there."""
+
+    def note(error: Exception) -> bool:
+        skipped.append(f"{shard}: damaged: {' '.join(str(error.args[0] if error.args else error).split())}")
+        return True
+
+    try:
+        with shard.open("rb") as stream:
+            files = tar_file_expander([{"url": str(shard), "stream": stream}], handler=note)
+            yield from group_by_keys(files, handler=note)
+    except OSError as error:
+        note(error)
+
+
+def _shards(path: Path) -> list[Path]:
+    found = sorted(path.glob("*.tar")) if path.is_dir() else [Path(each) for each in braceexpand(str(path))]
+    if not found:
+        raise ImageError(f"{path} holds no .tar files")
+    if missing := [shard for shard in found if not shard.is_file()]:
+        raise ImageError(f"{missing[0]}: there is no such shard; {len(missing)} of {len(found)} are missing")
+    return found
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    if not path.exists():
+        return ()
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ImageError(f"{path}: expected a JSON list of names")
+    return tuple(names)
+
+
+def _described(raw: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = json.loads(raw.get("json", b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(raw: dict[str, Any]) -> str | None:
+    if "txt" in raw:
+        return str(raw["txt"].decode("utf-8", "replace").strip())
+    text = _described(raw).get("text")
+    return None if text is None else str(text)
+
+
+def _label(raw: dict[str, Any]) -> int | None:
+    try:
+        return int(raw["cls"]) if "cls" in raw else int(_described(raw)["label"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,18 @@
+"""Refuses what these networks cannot be told."""
+
+from __future__ import annotations
+
+from ganart_zoo.contract import Condition, SettingsError
+
+__all__ = ["refuse_condition"]
+
+
+def refuse_condition(network: str, condition: Condition | None) -> None:
+    """Refuse a condition that says anything.
+
+    Raises:
+        SettingsError: A part of it is given.
+    """
+    for name, part in (condition or Condition())._asdict().items():
+        if part is not None:
+            raise SettingsError(f"{network} takes no condition and got {name}; leave them out, or take another network")

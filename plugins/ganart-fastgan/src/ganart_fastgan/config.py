@@ -1,0 +1,44 @@
+"""What can be configured of the generator and of the projected critic. Torch-free."""
+
+from __future__ import annotations
+
+from ganart_zoo.contract import Field, Settings, field_validator
+
+__all__ = ["CriticConfig", "GeneratorConfig"]
+
+
+class GeneratorConfig(Settings):
+    """Settings of FastGAN."""
+
+    resolution: int = Field(64, ge=8, le=1024, description="Side of the pictures, in pixels: a power of two.")
+    width: int = Field(
+        32,
+        ge=8,
+        multiple_of=8,
+        description="Channels of the map of 128 pixels; the paper's is 64, small ones have more.",
+    )
+    latent_size: int = Field(128, ge=1, description="Numbers a picture is made of; the paper's is 256.")
+
+    @field_validator("resolution")
+    @classmethod
+    def _doubles_from_4(cls, resolution: int) -> int:
+        if resolution & (resolution - 1):
+            raise ValueError(f"resolution is {resolution}, expected a power of two from 8 to 1024")
+        return resolution
+
+
+class CriticConfig(Settings):
+    """Settings of the projected critic."""
+
+    resolution: int = Field(64, ge=8, le=1024, description="Side of the pictures, in pixels.")
+    view: int = Field(
+        128, ge=32, le=1024, description="Smaller pictures are enlarged to this side before the backbone sees them."
+    )
+    layers: tuple[str, ...] | None = Field(
+        None, description="Layers of the backbone, shallow to deep; none means its taps for critics."
+    )
+    width: int = Field(
+        32, ge=1, description="Channels that the first layer is mixed into; each further layer has twice as many."
+    )
+    max_width: int = Field(256, ge=1, description="The most channels anywhere in mixing and heads.")
+    pixel_head: bool = Field(False, description="Let one more head vote on the picture itself, unprojected.")

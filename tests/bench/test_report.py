@@ -1,0 +1,75 @@
+"""Ratios, their file, and what counts as a drop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ganart_zoo.bench import Report, Row, drops
+from ganart_zoo.contract.errors import SettingsError
+
+ROW = Row(
+    op="style_loss",
+    group="VGG-19",
+    shape="64x8x8",
+    dtype="float32",
+    device="cpu",
+    direction="forward",
+    flops=6e9,
+    moved=3e8,
+    floor=0.03,
+    seconds={"ganart": 0.04, "eager": 0.2, "compile": 0.1},
+)
+
+
+def report(*rows: Row) -> Report:
+    return Report({"processor": "test", "threads": 2}, [{"device": "cpu", "bandwidth": 1.0}], list(rows))
+
+
+def test_a_row_gives_ratios() -> None:
+    assert ROW.of_roof == pytest.approx(0.75)
+    assert ROW.rate == pytest.approx(150e9)
+    assert ROW.throughput == pytest.approx(7.5e9)
+    assert ROW.times("eager") == pytest.approx(5)
+    assert ROW.times("nobody") is None
+    assert replace(ROW, floor=0.0).of_roof is None
+
+
+def test_reports_survive_the_file(tmp_path: Path) -> None:
+    written = report(ROW, replace(ROW, shape="3x8x8"))
+    written.save(tmp_path / "new" / "results.json")
+    assert Report.load(tmp_path / "new" / "results.json") == written
+
+
+def test_files_that_hold_no_results_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no results at .*missing\.json.*make bench"):
+        Report.load(tmp_path / "missing.json")
+    (tmp_path / "other.json").write_text('{"rows": [{"op": 1}]}')
+    with pytest.raises(SettingsError, match=r"other\.json holds no benchmark results"):
+        Report.load(tmp_path / "other.json")
+
+
+def test_a_slower_machine_is_no_drop() -> None:
+    slower = replace(ROW, floor=0.3, seconds={name: 10 * seconds for name, seconds in ROW.seconds.items()})
+    assert drops(report(ROW), report(slower)) == []
+
+
+@pytest.mark.parametrize(("factor", "count"), [(1.09, 0), (1.15, 2)])
+def test_ratios_may_fall_by_a_tenth(factor: float, count: int) -> None:
+    now = replace(ROW, seconds={**ROW.seconds, "ganart": 0.04 * factor})
+    found = drops(report(ROW), report(now))
+    assert len(found) == count
+    if found:
+        assert {drop.ratio for drop in found} == {"share of roof", "times eager"}
+        assert "style_loss forward VGG-19 64x8x8 float32 cpu: share of roof fell by 13%" in str(found[0])
+
+
+def test_only_rows_of_both_runs_are_held_against_each_other() -> None:
+    slow = replace(ROW, shape="other", seconds={"ganart": 9.0, "eager": 0.1})
+    assert drops(report(ROW), report(slow)) == []
+    without_counts = replace(ROW, floor=0.0, seconds={"ganart": 0.08, "eager float32": 0.2})
+    assert drops(report(ROW), report(without_counts)) == []
+    faster = replace(without_counts, seconds={"ganart": 0.04, "eager float32": 0.2})
+    assert [drop.ratio for drop in drops(report(faster), report(without_counts))] == ["times eager float32"]

@@ -1,0 +1,181 @@
+"""Builds the CUDA kernels for the CPU emulator and calls them on NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).parent
+TYPES = {"float32": 0, "bfloat16": 1, "float16": 2}  # ganart::cuda::Type
+FULL_MANTISSA_BITS = 16  # that bfloat16 lacks of float32
+
+
+class _Features(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("type", ctypes.c_int),
+        *((name, ctypes.c_int64) for name in ("samples", "channels", "pixels")),
+        *((name, ctypes.c_int64) for name in ("sample_stride", "channel_stride", "pixel_stride")),
+    )
+
+
+class Plan(ctypes.Structure):
+    """`ganart::cuda::GramPlan`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("samples", "positions")),
+        *((name, ctypes.c_int) for name in ("channels", "tile", "side", "tiles", "pieces", "sums_per_piece")),
+        ("piece_length", ctypes.c_int64),
+    )
+
+
+class Features(NamedTuple):
+    """`values` `[N, C, P]` as float64 after rounding to `type`, and the same laid out in memory for the kernels."""
+
+    values: np.ndarray
+    type: str
+    channels_last: bool
+    view: _Features
+
+
+def build(folder: Path, compiler: str) -> Path:
+    """Compile csrc/cuda/style_loss.cu and the emulator into a shared library in `folder`; return its path."""
+    library = folder / "emulated_style_loss.so"
+    source = HERE / "emulator" / "style_loss.cpp"
+    options = ["-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}"]
+    subprocess.run([compiler, *options, "-o", library, source], check=True, capture_output=True, text=True)
+    return library
+
+
+class EmulatedStyleLoss:
+    """The launchers of csrc/cuda/style_loss.h. Arrays end where memory ends, so that reading past one is a crash."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._library.guarded.restype = ctypes.c_void_p
+        self._library.guarded.argtypes = [ctypes.c_size_t]
+        self._library.workspace_bytes.restype = ctypes.c_size_t
+
+    def run_as(self, *, last_thread_first: bool, copies_land_at_once: bool) -> None:
+        """Choose the order of threads and the moment of copies for the calls that follow."""
+        self._library.emulate(ctypes.c_bool(last_thread_first), ctypes.c_bool(copies_land_at_once))
+
+    def plan(self, samples: int, channels: int, positions: int, depth: int) -> Plan:
+        plan = Plan()
+        sizes = (ctypes.c_int64(samples), channels, ctypes.c_int64(positions), depth)
+        self._library.plan(*sizes, ctypes.byref(plan))
+        return plan
+
+    def upper_tiles(self, side: int) -> list[tuple[int, int]]:
+        """Return the tiles that blocks 0, 1, ... take, checking that `upper_index` leads back."""
+        count = side * (side + 1) // 2
+        tiles = np.empty((count, 2), np.int32)
+        assert self._library.upper_tiles(side, count, ctypes.c_void_p(tiles.ctypes.data)), "upper_index disagrees"
+        return [(int(row), int(column)) for row, column in tiles]
+
+    def features(
+        self, values: np.ndarray, type_: str, *, channels_last: bool = False, offset: int = 0, padding: int = 0
+    ) -> Features:
+        """Lay out `[N, C, P]` values, `offset` elements after 16-byte alignment, lines `padding` elements apart."""
+        samples, channels, pixels = values.shape
+        lines, length = (pixels, channels) if channels_last else (channels, pixels)
+        stride = length + padding
+        size = {"float32": 4}.get(type_, 2)
+        used = samples * lines * stride
+        # The end is at a page's end; what is left to the next multiple of 16 bytes would hide a misalignment.
+        memory = self._array(-(-(offset + used) * size // 16) * 16 // size, _storage(type_))[offset:]
+        rounded = _round(values, type_)
+        lined = rounded.transpose(0, 2, 1) if channels_last else rounded
+        memory[:used].reshape(samples, lines, stride)[:, :, :length] = lined
+        strides = (lines * stride, 1, stride) if channels_last else (lines * stride, stride, 1)
+        view = _Features(memory.ctypes.data, TYPES[type_], samples, channels, pixels, *strides)
+        return Features(_widen(rounded, type_), type_, channels_last, view)
+
+    def gram_matrix(self, features: Features, *, allow_tf32: bool = False) -> np.ndarray:
+        samples, channels, _ = features.values.shape
+        gram = self._array((samples, channels, channels), np.float32)
+        self._call("gram_matrix", features.view, gram, self._workspace(features, allow_tf32), allow_tf32)
+        return gram
+
+    def style_loss(
+        self, features: Features, target: np.ndarray, *, allow_tf32: bool = False
+    ) -> tuple[float, np.ndarray]:
+        samples, channels, _ = features.values.shape
+        difference = self._array((samples, channels, channels), np.float32)
+        loss = self._array(1, np.float32)
+        held = self._array(target.shape, np.float32)
+        held[...] = target
+        stride = 0 if len(target) == 1 else channels * channels
+        workspace = self._workspace(features, allow_tf32)
+        self._call("style_loss", features.view, held, stride, difference, loss, workspace, allow_tf32)
+        return float(loss[0]), difference
+
+    def gram_matrix_backward(
+        self, matrix: np.ndarray, scale: float | None, factor: float, features: Features, *, allow_tf32: bool = False
+    ) -> np.ndarray:
+        """Return the gradient as float64 `[N, C, P]`."""
+        samples, channels, pixels = features.values.shape
+        held = self._array(matrix.shape, np.float32)
+        held[...] = matrix
+        held_scale = None if scale is None else np.array([scale], np.float32)
+        shape = (samples, pixels, channels) if features.channels_last else (samples, channels, pixels)
+        gradient = self._array(shape, _storage(features.type))
+        self._call(
+            "gram_matrix_backward",
+            held,
+            held_scale,
+            ctypes.c_float(factor),
+            features.view,
+            gradient,
+            self._workspace(features, allow_tf32),
+            allow_tf32,
+        )
+        return _widen(gradient.transpose(0, 2, 1) if features.channels_last else gradient, features.type)
+
+    def _workspace(self, features: Features, allow_tf32: bool) -> np.ndarray:
+        size = self._library.workspace_bytes(ctypes.byref(features.view), ctypes.c_bool(allow_tf32))
+        return self._array(-(-size // 16) * 16, np.uint8)
+
+    def _array(self, shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+        """Allocate guarded memory full of NaN: no kernel may rely on what it holds, nor leave any of it."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        address = self._library.guarded(size)
+        array = np.frombuffer((ctypes.c_char * size).from_address(address), dtype=np.uint8)
+        array[:] = 0xFF
+        return array.view(dtype).reshape(shape)
+
+    def _call(self, name: str, *arguments: object) -> None:
+        status = getattr(self._library, name)(*(_as_c(argument) for argument in arguments))
+        assert status == 0, f"{name} returned CUDA error {status}"
+
+
+def _as_c(argument: object) -> object:
+    if isinstance(argument, np.ndarray):
+        return ctypes.c_void_p(argument.ctypes.data)
+    if isinstance(argument, _Features):
+        return ctypes.byref(argument)
+    if isinstance(argument, bool):
+        return ctypes.c_bool(argument)
+    return ctypes.c_int64(argument) if isinstance(argument, int) else argument
+
+
+def _storage(type_: str) -> np.dtype:
+    return np.dtype({"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}[type_])
+
+
+def _round(values: np.ndarray, type_: str) -> np.ndarray:
+    if type_ != "bfloat16":
+        return values.astype(_storage(type_))
+    bits = values.astype(np.float32).view(np.uint32)
+    nearest_even = bits + 0x7FFF + (bits >> FULL_MANTISSA_BITS & 1)
+    return (nearest_even >> FULL_MANTISSA_BITS).astype(np.uint16)
+
+
+def _widen(stored: np.ndarray, type_: str) -> np.ndarray:
+    if type_ != "bfloat16":
+        return stored.astype(np.float64)
+    return (stored.astype(np.uint32) << FULL_MANTISSA_BITS).view(np.float32).astype(np.float64)

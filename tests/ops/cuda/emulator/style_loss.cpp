@@ -1,0 +1,61 @@
+// The CUDA style loss, launchers and kernels, compiled for the CPU emulator and given to Python through ctypes.
+#include "emulator.h"
+// The emulator comes first.
+#include "../../../../csrc/cuda/style_loss.cu"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+using ganart::cuda::Features;
+
+extern "C" {
+
+void emulate(bool last_thread_first, bool copies_land_at_once) {
+  emulator::last_thread_first = last_thread_first;
+  emulator::copies_land_at_once = copies_land_at_once;
+}
+
+// Memory that ends where a page begins that may not be touched. Never freed.
+void* guarded(size_t bytes) {
+  const size_t page = sysconf(_SC_PAGESIZE);
+  const size_t whole = (bytes + page - 1) / page * page;
+  auto* const start = static_cast<char*>(mmap(nullptr, whole + page, PROT_READ | PROT_WRITE,
+                                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  mprotect(start + whole, page, PROT_NONE);
+  return start + whole - bytes;
+}
+
+void plan(int64_t samples, int channels, int64_t positions, int depth, ganart::cuda::GramPlan* plan) {
+  *plan = ganart::cuda::plan_gram(samples, channels, positions, ganart::cuda::choose_tile(channels), depth, 1);
+}
+
+bool upper_tiles(int side, int count, int (*tiles)[2]) {
+  for (int index = 0; index < count; ++index) {
+    const ganart::cuda::TileIndex tile = ganart::cuda::upper_tile(index, side);
+    if (ganart::cuda::upper_index(tile, side) != index) return false;
+    tiles[index][0] = tile.row, tiles[index][1] = tile.column;
+  }
+  return true;
+}
+
+size_t workspace_bytes(const Features* features, bool allow_tf32) {
+  return ganart::cuda::workspace_bytes(*features, allow_tf32);
+}
+
+int gram_matrix(const Features* features, float* gram, void* workspace, bool allow_tf32) {
+  return ganart::cuda::gram_matrix(*features, gram, workspace, allow_tf32, nullptr);
+}
+
+int style_loss(const Features* features, const float* target, int64_t target_sample_stride, float* difference,
+               float* loss, void* workspace, bool allow_tf32) {
+  return ganart::cuda::style_loss(*features, target, target_sample_stride, difference, loss, workspace, allow_tf32,
+                                  nullptr);
+}
+
+int gram_matrix_backward(const float* matrix, const float* scale, float factor, const Features* features,
+                         void* grad_features, void* workspace, bool allow_tf32) {
+  return ganart::cuda::gram_matrix_backward(matrix, scale, factor, *features, grad_features, workspace, allow_tf32,
+                                            nullptr);
+}
+
+}  // extern "C"
