@@ -93,7 +93,9 @@ class StyleGan2Critic(Critic):
             spread = self.typical_spread.to(features.dtype).expand(n, 1, *features.shape[2:])
             return torch.cat([features, spread], dim=1)
         group = next(size for size in range(_GROUP, 0, -1) if n % size == 0)
-        wider = ops.minibatch_stddev(features, group)
+        # the op's groups are spread over the batch; of neighbours they are the same however processes share a batch
+        spread_out = features.unflatten(0, (-1, group)).transpose(0, 1).flatten(0, 1)
+        wider = ops.minibatch_stddev(spread_out, group).unflatten(0, (group, -1)).transpose(0, 1).flatten(0, 1)
         with torch.no_grad():
             self.typical_spread.lerp_(wider[:, -1].mean().to(self.typical_spread.dtype), _SPREAD_RATE)
         return wider
