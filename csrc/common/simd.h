@@ -38,6 +38,52 @@ GANART_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 GANART_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 GANART_INLINE int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
+// ---- memory ahead of the arithmetic ----
+
+// Rows that will be read next, fetched into the second-level cache a line at a time from within arithmetic loops.
+struct Ahead {
+  const char* at = nullptr;
+  int64_t rows = 0, row_lines = 0, row_gap = 0, lines_left = 0;
+
+  Ahead() = default;
+  Ahead(const void* from, int64_t row_count, int64_t row_bytes, int64_t stride_bytes)
+      : at(static_cast<const char*>(from)), rows(row_count), row_lines((row_bytes + 63) / 64),
+        row_gap(stride_bytes - row_lines * 64), lines_left(row_lines) {}
+
+  GANART_INLINE void fetch_line() {
+    if (rows == 0) return;
+    __builtin_prefetch(at, 0, 2);
+    at += 64;
+    if (--lines_left == 0) {
+      at += row_gap;
+      lines_left = row_lines;
+      --rows;
+    }
+  }
+};
+
+// Stores a vector, or its lower half, past the caches; `to` is aligned to its size. end_streaming() orders such stores
+// before whatever tells another thread of them.
+template <class V, class Lane>
+GANART_INLINE void stream(Lane* to, V vector) {
+#if defined(__x86_64__) && GANART_VECTOR_BYTES >= 64
+  if constexpr (sizeof(V) == 64) return _mm512_stream_si512((__m512i*)to, (__m512i)vector);
+#endif
+#if defined(__x86_64__) && GANART_VECTOR_BYTES >= 32
+  if constexpr (sizeof(V) == 32) return _mm256_stream_si256((__m256i*)to, (__m256i)vector);
+#endif
+#if defined(__x86_64__)
+  if constexpr (sizeof(V) == 16) return _mm_stream_si128((__m128i*)to, (__m128i)vector);
+#endif
+  __builtin_memcpy(to, &vector, sizeof vector);
+}
+
+GANART_INLINE void end_streaming() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
 // ---- bfloat16, held as its bits ----
 
 struct Bfloat16 {

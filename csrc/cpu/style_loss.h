@@ -29,9 +29,10 @@ RunTasks runner_for(const Features& f, RunTasks parallel) {
 // ---- forward: the upper triangle of F F^T, as tiles of PANEL x PANEL sums ----
 
 constexpr int64_t PACKED_BYTES = 384 << 10;   // of one depth block: well inside a core's second-level cache
-constexpr int64_t PARTIAL_BYTES = 4 << 20;    // of all pieces' sums of one sample
-constexpr int64_t PIECE_DEPTH = 512;          // pixels below which a piece would cost more to add than to multiply
-constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 8, BLOCK_ITEMS = 256;
+constexpr int64_t PARTIAL_BYTES = 8 << 20;    // of all pieces' sums of one sample
+constexpr int64_t PIECE_DEPTH = 256;          // pixels of a piece, at least, and its
+constexpr double PIECE_PRODUCTS = 1 << 18;    // products: below these its sums would cost more to add than to make
+constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 4, BLOCK_ITEMS = 256;
 
 // How one sample's work is cut; by sizes alone, so that neither threads nor batch change a sum.
 template <class P>
@@ -43,7 +44,9 @@ struct Cut {
     panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
     tiles = panels * (panels + 1) / 2;
     const int64_t tile_bytes = PANEL<P> * PANEL<P> * sizeof(typename P::Sum);
-    const int64_t most = smaller(MAX_PIECES, smaller(f.pixels / PIECE_DEPTH, PARTIAL_BYTES / (tiles * tile_bytes)));
+    const double products = double(f.channels) * double(f.channels) * double(f.pixels);
+    const int64_t worth = smaller(f.pixels / PIECE_DEPTH, int64_t(products / PIECE_PRODUCTS));
+    const int64_t most = smaller(MAX_PIECES, smaller(worth, PARTIAL_BYTES / (tiles * tile_bytes)));
     for (pieces = 1; pieces * 2 <= most;) pieces *= 2;
     groups = larger(1, smaller(ENOUGH_TASKS / pieces, panels / 2));
     const int64_t items = PACKED_BYTES / (panels * panel_bytes) / 16 * 16;
@@ -63,7 +66,7 @@ constexpr int64_t tile_index(int64_t row, int64_t column) { return column * (col
 
 template <class P, int VECTORS, int COUNT>
 [[gnu::noinline]] void forward_tile(int64_t items, const typename P::Item* broadcast, const typename P::Item* panel,
-                                    typename P::Sum* tile, bool add) {
+                                    typename P::Sum* tile, bool add, Ahead& ahead) {
   constexpr int L = LANES<typename P::Sum>;
   Vector<typename P::Sum> sums[COUNT][VECTORS];
 #pragma GCC unroll 16
@@ -71,7 +74,7 @@ template <class P, int VECTORS, int COUNT>
 #pragma GCC unroll 2
     for (int v = 0; v < VECTORS; ++v)
       sums[c][v] = add ? load(tile + c * PANEL<P> + v * L) : Vector<typename P::Sum>{};
-  multiply_tile<P, VECTORS, COUNT>(items, broadcast, PANEL<P>, 1, panel, sums);
+  multiply_tile<P, VECTORS, COUNT>(items, broadcast, PANEL<P>, 1, panel, sums, ahead);
 #pragma GCC unroll 16
   for (int c = 0; c < COUNT; ++c)
 #pragma GCC unroll 2
@@ -81,7 +84,7 @@ template <class P, int VECTORS, int COUNT>
 // Adds the products of one packed block to the tiles of panel columns [from, to).
 template <class P>
 void forward_block(int64_t items, const typename P::Item* packed, int64_t packed_panel, int64_t channels, int64_t from,
-                   int64_t to, typename P::Sum* tiles, bool add) {
+                   int64_t to, typename P::Sum* tiles, bool add, Ahead ahead) {
   constexpr int L = LANES<typename P::Sum>, STEP = COLUMNS<P>;
   for (int64_t column = from; column < to; ++column) {
     const typename P::Item* panel = packed + column * packed_panel;
@@ -94,11 +97,11 @@ void forward_block(int64_t items, const typename P::Item* packed, int64_t packed
       const int64_t full = row == column ? smaller(rows, L) : rows;
       for (int64_t c = 0; c < full; c += STEP) {
         if (narrow_panel)
-          forward_tile<P, 1, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add);
+          forward_tile<P, 1, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add, ahead);
         else
-          forward_tile<P, 2, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add);
+          forward_tile<P, 2, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add, ahead);
       }
-      if (full < rows) forward_tile<P, 1, L>(items, broadcast + L, panel + L, tile + L * PANEL<P> + L, add);
+      if (full < rows) forward_tile<P, 1, L>(items, broadcast + L, panel + L, tile + L * PANEL<P> + L, add, ahead);
     }
   }
 }
@@ -126,7 +129,14 @@ void forward_sums(const Features& f, const Cut<P>& cut, typename P::Sum* partial
         else
           pack_rows<P>(corner, f.pixel_stride, lanes, depth, packed + panel * packed_panel);
       }
-      forward_block<P>(items_in<P>(depth), packed, packed_panel, f.channels, from, to, tiles, pixel > begin);
+      const int64_t after = pixel + depth, next_depth = smaller(cut.block_depth, end - after);
+      const int64_t channels = smaller(f.channels, to * PANEL<P>), size = sizeof(Element);
+      Ahead ahead;
+      if (next_depth > 0 && f.pixel_stride == 1)
+        ahead = Ahead(data + after, channels, next_depth * size, f.channel_stride * size);
+      else if (next_depth > 0)
+        ahead = Ahead(data + after * f.pixel_stride, next_depth, channels * size, f.pixel_stride * size);
+      forward_block<P>(items_in<P>(depth), packed, packed_panel, f.channels, from, to, tiles, pixel > begin, ahead);
     }
   });
 }
@@ -189,13 +199,39 @@ void gram_matrix(const Features& f, typename P::Sum* gram, RunTasks parallel) {
   give_back_large_scratch(ScratchSlot::shared);
 }
 
-typedef double Squares __attribute__((vector_size(32)));
+template <class Sum>
+struct SquaresOf {
+  typedef double type __attribute__((vector_size(LANES<Sum> * sizeof(double))));
+};
+
+// Writes a row of differences and adds their squares, in double, to `squares`.
+template <class Sum, int WIDTH>
+GANART_INLINE void difference_row(const Sum* values, const Sum* wanted, int64_t count, Sum* to,
+                                  typename SquaresOf<Sum>::type& squares) {
+  Sum padded[3][WIDTH];
+  if (count < WIDTH) {
+    __builtin_memset(padded, 0, sizeof padded);
+    __builtin_memcpy(padded[0], values, count * sizeof(Sum));
+    __builtin_memcpy(padded[1], wanted, count * sizeof(Sum));
+    values = padded[0];
+    wanted = padded[1];
+  }
+  Sum* const whole = count < WIDTH ? padded[2] : to;
+  Vector<Sum> sum = {};
+#pragma GCC unroll 2
+  for (int at = 0; at < WIDTH; at += LANES<Sum>) {
+    const Vector<Sum> difference = load(values + at) - load(wanted + at);
+    store(whole + at, difference);
+    sum += difference * difference;
+  }
+  squares += __builtin_convertvector(sum, typename SquaresOf<Sum>::type);
+  if (count < WIDTH) __builtin_memcpy(to, whole, count * sizeof(Sum));
+}
 
 template <class P, class Element>
 void style_loss(const Features& f, const typename P::Sum* target, int64_t target_sample_stride,
                 typename P::Sum* difference, typename P::Sum* loss, RunTasks parallel) {
   using Sum = typename P::Sum;
-  typedef Sum Four __attribute__((vector_size(4 * sizeof(Sum))));
   const Cut<P> cut(f);
   const RunTasks run = runner_for(f, parallel);
   const int64_t sums = round_up(f.samples * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, 8), tasks = f.samples * cut.tiles;
@@ -209,21 +245,15 @@ void style_loss(const Features& f, const typename P::Sum* target, int64_t target
     for (; row > column; ++column) row -= column + 1;
     const Sum* wanted = target + sample * target_sample_stride;
     Sum* result = difference + sample * f.channels * f.channels;
-    Squares squares = {};
+    typename SquaresOf<Sum>::type squares = {};
     finish_tile(cut, partials + sample * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, f.channels, scale, row, column,
                 [&](int64_t r, int64_t c, int64_t count, const Sum* values) {
-                  alignas(64) Sum padded[PANEL<P>];
-                  const Sum* there = wanted + r * f.channels + c;
-                  for (int64_t at = 0; at < PANEL<P>; ++at) padded[at] = at < count ? values[at] - there[at] : Sum(0);
-                  for (int64_t at = 0; at < PANEL<P>; at += 4) {
-                    Four four;
-                    __builtin_memcpy(&four, padded + at, sizeof four);
-                    const Squares wide = __builtin_convertvector(four, Squares);
-                    squares += wide * wide;
-                  }
-                  __builtin_memcpy(result + r * f.channels + c, padded, count * sizeof(Sum));
+                  const int64_t at = r * f.channels + c;
+                  difference_row<Sum, PANEL<P>>(values, wanted + at, count, result + at, squares);
                 });
-    tile_losses[task] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    double total = 0;
+    for (int lane = 0; lane < LANES<Sum>; ++lane) total += squares[lane];
+    tile_losses[task] = total;
   });
   double total = 0;
   for (int64_t task = 0; task < tasks; ++task) total += tile_losses[task];
@@ -233,25 +263,22 @@ void style_loss(const Features& f, const typename P::Sum* target, int64_t target
 
 // ---- backward: one product with the symmetric matrix ----
 
-constexpr int64_t OPERAND_BYTES = 256 << 10;  // of one task's packed features
+constexpr int64_t OPERAND_BYTES = 256 << 10;  // of one block's packed features
+constexpr int64_t MAX_BLOCK = 512, BACKWARD_TASKS = 16, CACHE_BYTES = 16 << 20;
 
+// One vector of results as elements.
 template <class Element, class Sum>
-GANART_INLINE void store_result(Element* to, Vector<Sum> sums, int64_t valid) {
-  constexpr int L = LANES<Sum>;
-  if constexpr (sizeof(Element) < sizeof(Sum)) {
-    const HalfVector bits = __builtin_convertvector(narrow(sums), HalfVector);
-    __builtin_memcpy(to, &bits, valid >= L ? sizeof bits : valid * sizeof(Element));
-  } else if (valid >= L) {
-    store(to, sums);
-  } else {
-    __builtin_memcpy(to, &sums, valid * sizeof(Element));
-  }
+GANART_INLINE auto as_elements(Vector<Sum> sums) {
+  if constexpr (sizeof(Element) < sizeof(Sum))
+    return __builtin_convertvector(narrow(sums), HalfVector);
+  else
+    return sums;
 }
 
 template <class P, class Element, int VECTORS, bool FROM_PANEL>
 [[gnu::noinline]] void backward_tile(int64_t items, const typename P::Item* broadcast, int64_t pitch,
                                      const typename P::Item* panel, Element* to, int64_t row_stride, int64_t rows,
-                                     int64_t lanes) {
+                                     int64_t lanes, bool past_caches, Ahead& ahead) {
   using Sum = typename P::Sum;
   Vector<Sum> sums[COLUMNS<P>][VECTORS];
 #pragma GCC unroll 8
@@ -259,68 +286,108 @@ template <class P, class Element, int VECTORS, bool FROM_PANEL>
 #pragma GCC unroll 2
     for (int v = 0; v < VECTORS; ++v) sums[c][v] = Vector<Sum>{};
   if constexpr (FROM_PANEL)
-    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, PANEL<P>, 1, panel, sums);
+    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, PANEL<P>, 1, panel, sums, ahead);
   else
-    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, 1, pitch, panel, sums);
+    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, 1, pitch, panel, sums, ahead);
+  constexpr int L = LANES<Sum>;
+  const bool whole = rows >= COLUMNS<P> && lanes >= VECTORS * L;
+  constexpr uintptr_t BYTES = L * sizeof(Element);
+  past_caches = past_caches && whole && ((uintptr_t(to) | uintptr_t(row_stride * sizeof(Element))) & (BYTES - 1)) == 0;
 #pragma GCC unroll 8
-  for (int c = 0; c < COLUMNS<P>; ++c)
-    if (c < rows) {
+  for (int c = 0; c < COLUMNS<P>; ++c) {
+    Element* row = to + c * row_stride;
 #pragma GCC unroll 2
-      for (int v = 0; v < VECTORS; ++v)
-        if (v * LANES<Sum> < lanes)
-          store_result<Element, Sum>(to + c * row_stride + v * LANES<Sum>, sums[c][v], lanes - v * LANES<Sum>);
+    for (int v = 0; v < VECTORS; ++v, row += L) {
+      const auto elements = as_elements<Element, Sum>(sums[c][v]);
+      if (past_caches)
+        stream(row, elements);
+      else if (whole)
+        __builtin_memcpy(row, &elements, sizeof elements);
+      else if (c < rows && v * L < lanes)
+        __builtin_memcpy(row, &elements, smaller(L, lanes - v * L) * sizeof(Element));
     }
+  }
 }
 
-// Contiguous: each task packs a block of pixels for all channels, and the symmetric matrix is broadcast.
+// Calls body(sample, pixel, count, ahead) for blocks of pixels that cover all samples; `ahead` is the block after it.
+template <class Element, class Body>
+void for_each_block(const Features& f, int64_t block, RunTasks run, Body body) {
+  const int64_t blocks = (f.pixels + block - 1) / block;
+  const int64_t tasks = smaller(blocks, BACKWARD_TASKS), size = sizeof(Element);
+  for_each(run, f.samples * tasks, [&](int64_t task) {
+    const int64_t sample = task / tasks, share = task % tasks;
+    const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride;
+    const int64_t end = smaller(f.pixels, (share + 1) * blocks / tasks * block);
+    for (int64_t pixel = share * blocks / tasks * block; pixel < end; pixel += block) {
+      const int64_t after = pixel + block, count = smaller(block, end - after);
+      Ahead ahead;
+      if (count > 0 && f.pixel_stride == 1)
+        ahead = Ahead(data + after, f.channels, count * size, f.channel_stride * size);
+      else if (count > 0)
+        ahead = Ahead(data + after * f.pixel_stride, count, f.channels * size, f.pixel_stride * size);
+      body(sample, pixel, smaller(block, end - pixel), ahead);
+    }
+    end_streaming();
+  });
+}
+
+// Whether the gradient would be out of the caches before it is next read: then it need not be read into them first.
+template <class Element>
+bool exceeds_caches(const Features& f) {
+  return f.samples * f.channels * f.pixels * int64_t(sizeof(Element)) > CACHE_BYTES;
+}
+
+// As many pixels as keep a task's operand in cache, and several blocks for the threads to share.
+template <class P>
+int64_t block_of_pixels(const Features& f, int64_t pixel_items, int64_t step) {
+  const int64_t fitting = OPERAND_BYTES / (pixel_items * int64_t(sizeof(typename P::Item)));
+  return round_up(larger(1, smaller(smaller(fitting, MAX_BLOCK), f.pixels / 8)), step);
+}
+
+// Contiguous: a block of pixels is packed for all channels, and the symmetric matrix is broadcast.
 template <class P, class Element>
 void backward_rows(const Features& f, const typename P::Item* matrices, Element* gradient, RunTasks run) {
   using Item = typename P::Item;
   const int64_t items = items_in<P>(f.channels), panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
-  const int64_t fitting = smaller(512, OPERAND_BYTES / (items * int64_t(sizeof(Item))));
-  const int64_t block = round_up(larger(1, smaller(fitting, f.pixels)), PANEL<P>);
-  const int64_t blocks = (f.pixels + block - 1) / block, panel_items = items * PANEL<P>;
-  for_each(run, f.samples * blocks, [&](int64_t task) {
-    const int64_t sample = task / blocks, pixel = task % blocks * block, end = smaller(f.pixels, pixel + block);
-    const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride;
-    const Item* matrix = matrices + sample * panels * panel_items;
-    Element* to = gradient + sample * f.channels * f.pixels;
+  const int64_t block = block_of_pixels<P>(f, items, PANEL<P>);
+  const bool past_caches = exceeds_caches<Element>(f);
+  for_each_block<Element>(f, block, run, [&](int64_t sample, int64_t pixel, int64_t count, Ahead ahead) {
+    const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + pixel;
+    const Item* matrix = matrices + sample * panels * items * PANEL<P>;
+    Element* to = gradient + sample * f.channels * f.pixels + pixel;
     auto* packed = static_cast<Item*>(scratch(ScratchSlot::worker, block * items * sizeof(Item)));
-    for (int64_t at = pixel; at < end; at += PANEL<P>)
-      pack_rows<P>(data + at, f.channel_stride, smaller(PANEL<P>, end - at), f.channels, packed + (at - pixel) * items);
+    for (int64_t at = 0; at < count; at += PANEL<P>)
+      pack_rows<P>(data + at, f.channel_stride, smaller(PANEL<P>, count - at), f.channels, packed + at * items);
     for (int64_t channel = 0; channel < f.channels; channel += COLUMNS<P>) {
-      const Item* broadcast = matrix + channel / PANEL<P> * panel_items + channel % PANEL<P>;
-      for (int64_t at = pixel; at < end; at += PANEL<P>)
-        backward_tile<P, Element, 2, true>(items, broadcast, 0, packed + (at - pixel) * items,
-                                           to + channel * f.pixels + at, f.pixels, f.channels - channel, end - at);
+      const Item* broadcast = matrix + channel / PANEL<P> * PANEL<P> * items + channel % PANEL<P>;
+      for (int64_t at = 0; at < count; at += PANEL<P>)
+        backward_tile<P, Element, 2, true>(items, broadcast, 0, packed + at * items, to + channel * f.pixels + at,
+                                           f.pixels, f.channels - channel, count - at, past_caches, ahead);
     }
   });
 }
 
-// channels_last: each task broadcasts a block of pixels, and the panels are the symmetric matrix's.
+// channels_last: a block of pixels is broadcast, and the panels are the symmetric matrix's.
 template <class P, class Element>
 void backward_columns(const Features& f, const typename P::Item* matrices, Element* gradient, RunTasks run) {
   using Item = typename P::Item;
   constexpr int L = LANES<typename P::Sum>;
   const int64_t items = items_in<P>(f.channels), panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
   const int64_t pitch = round_up(items, L) + L;  // not a power of two, whose rows would share cache sets
-  const int64_t fitting = smaller(512, OPERAND_BYTES / (pitch * int64_t(sizeof(Item))));
-  const int64_t block = round_up(larger(1, smaller(fitting, f.pixels)), COLUMNS<P>);
-  const int64_t blocks = (f.pixels + block - 1) / block, panel_items = items * PANEL<P>;
-  for_each(run, f.samples * blocks, [&](int64_t task) {
-    const int64_t sample = task / blocks, pixel = task % blocks * block, rows = smaller(block, f.pixels - pixel);
+  const int64_t block = block_of_pixels<P>(f, pitch, COLUMNS<P>);
+  const bool past_caches = exceeds_caches<Element>(f);
+  for_each_block<Element>(f, block, run, [&](int64_t sample, int64_t pixel, int64_t count, Ahead ahead) {
     const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + pixel * f.pixel_stride;
-    const Item* matrix = matrices + sample * panels * panel_items;
+    const Item* matrix = matrices + sample * panels * items * PANEL<P>;
     Element* to = gradient + (sample * f.pixels + pixel) * f.channels;
     auto* packed = static_cast<Item*>(scratch(ScratchSlot::worker, block * pitch * sizeof(Item)));
-    pack_broadcast<P>(data, f.pixel_stride, rows, f.channels, packed, pitch);
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      const int64_t channel = panel * PANEL<P>, lanes = f.channels - channel;
-      for (int64_t row = 0; row < rows; row += COLUMNS<P>) {
-        const auto tile = lanes <= L ? backward_tile<P, Element, 1, false> : backward_tile<P, Element, 2, false>;
-        tile(items, packed + row * pitch, pitch, matrix + panel * panel_items, to + row * f.channels + channel,
-             f.channels, rows - row, lanes);
-      }
+    pack_broadcast<P>(data, f.pixel_stride, count, f.channels, packed, pitch);
+    for (int64_t channel = 0; channel < f.channels; channel += PANEL<P>) {
+      const int64_t lanes = f.channels - channel;
+      const auto tile = lanes <= L ? backward_tile<P, Element, 1, false> : backward_tile<P, Element, 2, false>;
+      for (int64_t row = 0; row < count; row += COLUMNS<P>)
+        tile(items, packed + row * pitch, pitch, matrix + channel * items, to + row * f.channels + channel, f.channels,
+             count - row, lanes, past_caches, ahead);
     }
   });
 }

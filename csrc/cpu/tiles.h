@@ -80,6 +80,12 @@ GANART_INLINE Vector<typename P::Item> items_across(const Element* row, const El
   return items_across<P>(padded[0], padded[1]);
 }
 
+// How much of a panel is packed: one vector where the second would hold no lane. Lanes past the last are zero.
+template <class P>
+GANART_INLINE int packed_lanes(int64_t lanes) {
+  return lanes <= LANES<typename P::Item> ? LANES<typename P::Item> : PANEL<P>;
+}
+
 // A panel from a matrix whose lanes are rows in memory: squares are transposed in registers. Writes whole vectors of
 // items, so the panel needs room for the items rounded up to LANES.
 template <class P, class Element>
@@ -88,7 +94,7 @@ void pack_transposed(const Element* from, int64_t lane_stride, int64_t lanes, in
   constexpr int L = LANES<Item>;
   for (int64_t item = 0; item < items_in<P>(depth); item += L) {
     const int64_t left = depth - item * P::DEPTH;
-    for (int64_t lane = 0; lane < PANEL<P>; lane += L) {
+    for (int64_t lane = 0; lane < packed_lanes<P>(lanes); lane += L) {
       Vector<Item> rows[L];
       const Element* corner = from + lane * lane_stride + item * P::DEPTH;
       if (lane + L <= lanes && left >= L * P::DEPTH) {
@@ -183,12 +189,13 @@ void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, 
 
 // ---- products ----
 
-// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v].
+// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v]; fetches a line an item.
 template <class P, int VECTORS, int COUNT>
 GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcast, int64_t item_step,
                                  int64_t column_step, const typename P::Item* panel,
-                                 Vector<typename P::Sum> (&sums)[COUNT][VECTORS]) {
+                                 Vector<typename P::Sum> (&sums)[COUNT][VECTORS], Ahead& ahead) {
   using Item = typename P::Item;
+  Ahead next = ahead;
   for (int64_t item = 0; item < items; ++item) {
     Vector<Item> lanes[VECTORS];
 #pragma GCC unroll 2
@@ -201,5 +208,7 @@ GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcas
     }
     broadcast += item_step;
     panel += PANEL<P>;
+    next.fetch_line();
   }
+  ahead = next;
 }

@@ -179,7 +179,7 @@ class Adversaries:
         # elsewhere noise is drawn where it is needed, from the global generator that each step seeds
         inside = rng if self._device.type == "cpu" else None
         images: Tensor = network(latents, condition, rng=inside)
-        return images
+        return images.to(self.generator.picture_dtype)  # autocast may have left another
 
     def _votes(
         self, images: Tensor, condition: Condition | None, rows: range, *key: str | int, frozen: bool = False
@@ -188,9 +188,8 @@ class Adversaries:
             draw = uniforms(rows, self._augment.columns, self._config.seed, "augment", *key)
             images = self._augment(images, draw, self.adaptive.probability)
         output = (self.critic if frozen else self._critic_wrapped)(images, condition)
-        if isinstance(output, CriticOutput):
-            return output.votes, dict(output.losses)
-        return output, {}
+        votes, own = output if isinstance(output, CriticOutput) else (output, {})
+        return votes.to(self.critic.picture_dtype), dict(own)
 
     def _between(
         self, real: Tensor, fake: Tensor, condition: Condition | None, rows: range, step: int, turn: int
@@ -204,7 +203,7 @@ class Adversaries:
         assert isinstance(self.generator, StyleGenerator)
         rng = row_generators(rows, self._config.seed, "path", step)
         ws = self.generator.map(self.generator.sample_latents(len(rows), rng=rng).to(self._device), condition)
-        images = self.generator.synthesize(ws)
+        images = self.generator.synthesize(ws).to(self.generator.picture_dtype)
         lengths = path_lengths(images, ws, randn(images.shape, rng, images.device, images.dtype))
         mean = float(self._accelerator.reduce(lengths.detach().mean(), "mean"))
         self._path_mean += _PATH_MEAN_RATE * (mean - self._path_mean)

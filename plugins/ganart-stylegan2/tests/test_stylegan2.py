@@ -169,6 +169,12 @@ def test_the_critic_sees_the_spread_of_a_batch_in_training_and_its_mean_afterwar
     torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-3)
 
 
+def test_groups_are_of_neighbours_so_that_processes_may_share_a_batch() -> None:
+    critic = StyleGan2Critic(CriticConfig(**TINY)).train()
+    images = torch.rand(12, 3, 16, 16)
+    torch.testing.assert_close(critic(images), torch.cat([critic(images[:8]), critic(images[8:])]))
+
+
 @pytest.mark.parametrize("rows", [1, 3, 5, 6])
 def test_batches_that_4_does_not_divide_are_taken(rows: int) -> None:
     critic = StyleGan2Critic(CriticConfig(**TINY)).train()

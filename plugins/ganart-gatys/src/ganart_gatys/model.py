@@ -15,7 +15,7 @@ from ganart_gatys.checks import check_content, check_init, check_styles
 from ganart_gatys.config import Config, Options
 from ganart_gatys.descent import descend
 from ganart_gatys.objective import LayerWeights, Losses, Objective, Painting
-from ganart_gatys.precision import picture_dtype, prepared
+from ganart_gatys.precision import prepared
 from ganart_gatys.regions import group_styles
 from ganart_gatys.schedule import Scale, schedule, style_size
 from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, StepEvent, Style, StyleTransfer, randn
@@ -80,8 +80,7 @@ class Gatys(StyleTransfer):
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
             backbone = prepared(self.backbone, self._compute)
-            device = next(backbone.parameters()).device
-            photos = content.detach().to(device, picture_dtype(backbone), copy=True)
+            photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=True)
             starts = _starts(photos, init, plan[0], rng, options)
             own = [_moved(style, photos) for style in styles]
             result = photos.clone() if init is None else starts.clone()
