@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.errors import ModelError
@@ -68,8 +68,8 @@ class Adversaries:
         self._generator_optimizer = _adam(generator, config)
         self._critic_optimizer = _adam(critic, config)
         # what DDP wraps sums gradients over processes; the other side's pass goes through the bare network
-        self._generator_wrapped = accelerator.prepare_model(generator)
-        self._critic_wrapped = accelerator.prepare_model(critic)
+        self._generator_wrapped = self._wrapped(generator)
+        self._critic_wrapped = self._wrapped(critic)
 
     def round(self, step: int, turns: Sequence[Sequence[Batch]]) -> dict[str, Tensor]:
         """Let the critic learn once a turn, then the generator once; return the terms of this process' losses.
@@ -109,6 +109,13 @@ class Adversaries:
         load_optimizer(self._critic_optimizer, under("critic_optimizer", state))
         self._path_mean, self.adaptive.probability, self._sign_sum, signs = state["scalars"].tolist()
         self._signs = int(signs)
+
+    def _wrapped(self, network: Generator | Critic) -> nn.Module:
+        wrapped: nn.Module = self._accelerator.prepare_model(network)
+        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            # broadcasting buffers between the passes of one step would change what autograd saved
+            wrapped.broadcast_buffers = False
+        return wrapped
 
     def _critic_turn(self, step: int, turn: int, batches: Sequence[Batch]) -> dict[str, Tensor]:
         config = self._config
@@ -249,7 +256,7 @@ class Adversaries:
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.precision == "bfloat16")
 
-    def _gradients_of(self, wrapped: torch.nn.Module, *, last: bool) -> AbstractContextManager[object]:
+    def _gradients_of(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
         """Exchange gradients between processes with the last part of a batch only."""
         return nullcontext() if last else self._accelerator.no_sync(wrapped)
 
