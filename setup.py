@@ -1,7 +1,8 @@
 """Builds the native parts ahead of time: the op library `_ops` (LibTorch stable ABI) and the plain module `_native`.
 
-GANART_BUILD=1 fails when they cannot be built, 0 leaves them out, auto (the default) installs without them and keeps the
-reason, which `ganart doctor --ops` shows. GANART_SANITIZE=1 builds with ASan and UBSan. All else is in pyproject.toml.
+GANART_BUILD=1 fails when they cannot be built, 0 leaves them out, auto (the default) installs without them. The facts
+of the build, or the reason for none, stay beside the package and `ganart doctor --ops` shows them. GANART_SANITIZE=1
+builds with ASan and UBSan. All else is in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def files(*patterns: str) -> list[str]:
 
 
 def check_compiler() -> str:
-    """Compile and link a few lines, and return the compiler's version: torch's own message for a failure says nothing."""
+    """Compile and link a few lines, since torch's message for a failure says nothing; return the compiler's version."""
     compiler = os.environ.get("CXX", "c++").split()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.cpp")
@@ -78,7 +79,7 @@ def cuda_obstacle(torch: Any, cpp_extension: Any) -> str:
 
 
 def plan() -> tuple[list[Extension], type[build_ext], dict[str, Any]]:
-    """Return the extensions, the command that builds them, and the facts to keep; BuildError where that is impossible."""
+    """Return the extensions, the command that builds them and facts to keep; BuildError where that is impossible."""
     if MODE == "0":
         raise BuildError("installed with GANART_BUILD=0")
     try:
@@ -89,7 +90,7 @@ def plan() -> tuple[list[Extension], type[build_ext], dict[str, Any]]:
         raise BuildError(f"the build needs torch and pybind11: {error}") from error
 
     no_cuda = cuda_obstacle(torch, cpp_extension)
-    make, sources = cpp_extension.CppExtension, files("csrc/bindings.cpp", "csrc/bindings/*.cpp", "csrc/common/*.cpp", "csrc/isa/*.cpp")
+    make, sources = cpp_extension.CppExtension, files("csrc/bindings.cpp", "csrc/*/*.cpp")
     macros: list[tuple[str, str | None]] = [("TORCH_TARGET_VERSION", TORCH_TARGET)]
     if not no_cuda:
         make, sources = cpp_extension.CUDAExtension, sources + files("csrc/cuda/*.cu")
@@ -127,7 +128,7 @@ def guarded(base: type[build_ext], facts: dict[str, Any], impossible: str = "") 
 
     class GuardedBuild(base):  # type: ignore[misc, valid-type]
         def run(self) -> None:
-            inplace = bool(self.inplace)  # super().run() clears it
+            folder = ROOT if self.inplace else Path(self.build_lib)  # super().run() clears self.inplace
             try:
                 if impossible:
                     raise BuildError(impossible)
@@ -139,21 +140,16 @@ def guarded(base: type[build_ext], facts: dict[str, Any], impossible: str = "") 
                 reason = str(error) if isinstance(error, BuildError) else f"the build failed: {error}"
                 facts["reason"] = " ".join(reason.split())
                 print(f"ganart-zoo: installing without native kernels: {facts['reason']}", file=sys.stderr)
-                self.drop_stale()
+                self.drop_stale(folder)
                 self.extensions = []  # nothing to copy or to list as installed
-            self.remember(ROOT if inplace else Path(self.build_lib))
-
-        def drop_stale(self) -> None:
-            """Delete libraries of an earlier build: a failed build must not leave old kernels in use."""
-            for extension in self.extensions:
-                for folder in (Path(self.build_lib), ROOT):
-                    for library in folder.glob(f"{extension.name.replace('.', '/')}.*so"):
-                        library.unlink()
-
-        def remember(self, folder: Path) -> None:
-            """Write the facts into the package that was built, where `ganart_zoo.native` looks for them."""
             (folder / FACTS).parent.mkdir(parents=True, exist_ok=True)
             (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+        def drop_stale(self, folder: Path) -> None:
+            """Delete libraries of an earlier build: a failed build must not leave old kernels in use."""
+            for extension in self.extensions:
+                for library in folder.glob(f"{extension.name.replace('.', '/')}.*so"):
+                    library.unlink()
 
     return GuardedBuild
 

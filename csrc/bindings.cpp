@@ -8,6 +8,7 @@
 #include "bindings/support.h"
 
 #if defined(USE_CUDA)
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 
 #include "cuda/style_loss.h"
@@ -31,6 +32,11 @@ void check_features(const char* op, const Tensor& features, std::initializer_lis
                   ", expected one of ", names);
 }
 
+void check_device(const char* op, const char* name, const Tensor& tensor, const Tensor& features) {
+  STD_TORCH_CHECK(tensor.is_cuda() == features.is_cuda() && tensor.get_device_index() == features.get_device_index(),
+                  op, ": ", name, " and features are on different devices");
+}
+
 // A matrix for each sample, or with `broadcast` one for all.
 void check_matrix(const char* op, const char* name, const Tensor& matrix, const Tensor& features, bool broadcast) {
   const int64_t samples = features.size(0), channels = features.size(1), dim = matrix.dim();
@@ -42,14 +48,14 @@ void check_matrix(const char* op, const char* name, const Tensor& matrix, const 
   STD_TORCH_CHECK(matrix.scalar_type() == sum_type(features.scalar_type()), op, ": ", name, " is ",
                   torch::headeronly::toString(matrix.scalar_type()), ", expected ",
                   torch::headeronly::toString(sum_type(features.scalar_type())));
-  STD_TORCH_CHECK(matrix.is_cuda() == features.is_cuda() && matrix.get_device_index() == features.get_device_index(),
-                  op, ": ", name, " and features are on different devices");
+  check_device(op, name, matrix, features);
 }
 
 void check_scalar(const char* op, const char* name, const Tensor& scalar, const Tensor& features) {
   STD_TORCH_CHECK(scalar.numel() == 1 && scalar.scalar_type() == sum_type(features.scalar_type()), op, ": ", name,
                   " has shape ", shape_of(scalar), " and type ", torch::headeronly::toString(scalar.scalar_type()),
                   ", expected one ", torch::headeronly::toString(sum_type(features.scalar_type())));
+  check_device(op, name, scalar, features);
 }
 
 // ---- results ----
@@ -71,6 +77,16 @@ Tensor empty_scalar(const Tensor& features) {
 // Empty features have no mean: as in PyTorch, every entry of their Gram matrix is 0 / 0.
 Tensor undefined_matrix(const Tensor& features) {
   return torch::stable::fill_(empty_matrix(features), std::numeric_limits<double>::quiet_NaN());
+}
+
+std::tuple<Tensor, Tensor> undefined_loss(const Tensor& features) {
+  Tensor loss = torch::stable::fill_(empty_scalar(features), std::numeric_limits<double>::quiet_NaN());
+  return {loss, undefined_matrix(features)};
+}
+
+// From one sample's target to the next: none where all have the same.
+int64_t target_stride(const Tensor& target, const Layout& layout) {
+  return target.dim() == 2 || target.size(0) == 1 ? 0 : layout.channels * layout.channels;
 }
 
 // What the difference is multiplied by for the loss's gradient, but for the factor 2 that M + M^T holds.
@@ -108,16 +124,11 @@ std::tuple<Tensor, Tensor> style_loss_cpu(const Tensor& features, const Tensor& 
   check_features("style_loss", features, CPU_TYPES);
   check_matrix("style_loss", "target_gram", target_gram, features, true);
   const auto [data, layout] = readable_features(features);
-  if (layout.is_empty()) {
-    Tensor loss = torch::stable::fill_(empty_scalar(features), std::numeric_limits<double>::quiet_NaN());
-    return {loss, undefined_matrix(features)};
-  }
+  if (layout.is_empty()) return undefined_loss(features);
   const Tensor target = torch::stable::contiguous(target_gram);
-  const bool one_for_all = target.dim() == 2 || target.size(0) == 1;
   Tensor difference = empty_matrix(features), loss = empty_scalar(features);
-  cpu_kernels().style_loss(cpu_features(data, layout), target.const_data_ptr(),
-                           one_for_all ? 0 : layout.channels * layout.channels, difference.mutable_data_ptr(),
-                           loss.mutable_data_ptr(), run_tasks);
+  cpu_kernels().style_loss(cpu_features(data, layout), target.const_data_ptr(), target_stride(target, layout),
+                           difference.mutable_data_ptr(), loss.mutable_data_ptr(), run_tasks);
   return {loss, difference};
 }
 
@@ -148,6 +159,109 @@ Tensor style_loss_backward_cpu(const Tensor& grad_loss, const Tensor& difference
   return backward_cpu(difference, grad * loss_factor(layout), data, layout);
 }
 
+// ---- CUDA ----
+
+#if defined(USE_CUDA)
+constexpr std::initializer_list<ScalarType> CUDA_TYPES{ScalarType::Float, ScalarType::BFloat16, ScalarType::Half};
+
+// What every launcher needs: the features' device made current, its stream, and scratch that outlives the call's return
+// because the allocator reuses it in the stream's order.
+struct CudaCall {
+  torch::stable::accelerator::DeviceGuard guard;
+  cudaStream_t stream;
+  ganart::cuda::Features features;
+  Tensor scratch;
+
+  CudaCall(const Tensor& data, const Layout& layout, bool allow_tf32)
+      : guard(data.get_device_index()), stream(current_stream(data.get_device_index())),
+        features{data.const_data_ptr(), type_of(data), layout.samples, layout.channels, layout.pixels,
+                 layout.sample_stride, layout.channel_stride, layout.pixel_stride},
+        scratch(bytes(data, ganart::cuda::workspace_bytes(features, allow_tf32))) {}
+
+  static cudaStream_t current_stream(int32_t device) {
+    void* stream = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device, &stream));
+    return static_cast<cudaStream_t>(stream);
+  }
+
+  static ganart::cuda::Type type_of(const Tensor& data) {
+    switch (data.scalar_type()) {
+      case ScalarType::BFloat16: return ganart::cuda::Type::bfloat16;
+      case ScalarType::Half: return ganart::cuda::Type::float16;
+      default: return ganart::cuda::Type::float32;
+    }
+  }
+
+  static Tensor bytes(const Tensor& data, size_t count) {
+    const int64_t size = int64_t(count);
+    return torch::stable::new_empty(data, Sizes(&size, 1), ScalarType::Byte);
+  }
+};
+
+void check_queued(const char* op, cudaError_t error) {
+  STD_TORCH_CHECK(error == cudaSuccess, op, ": the CUDA kernel could not be started: ", cudaGetErrorString(error));
+}
+
+const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
+float* floats(Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
+
+Tensor gram_matrix_cuda(const Tensor& features, bool allow_tf32) {
+  check_features("gram_matrix", features, CUDA_TYPES);
+  const auto [data, layout] = readable_features(features);
+  if (layout.is_empty()) return undefined_matrix(features);
+  CudaCall call(data, layout, allow_tf32);
+  Tensor gram = empty_matrix(features);
+  check_queued("gram_matrix", ganart::cuda::gram_matrix(call.features, floats(gram), call.scratch.mutable_data_ptr(),
+                                                        allow_tf32, call.stream));
+  return gram;
+}
+
+std::tuple<Tensor, Tensor> style_loss_cuda(const Tensor& features, const Tensor& target_gram, bool allow_tf32) {
+  check_features("style_loss", features, CUDA_TYPES);
+  check_matrix("style_loss", "target_gram", target_gram, features, true);
+  const auto [data, layout] = readable_features(features);
+  if (layout.is_empty()) return undefined_loss(features);
+  CudaCall call(data, layout, allow_tf32);
+  const Tensor target = torch::stable::contiguous(target_gram);
+  Tensor difference = empty_matrix(features), loss = empty_scalar(features);
+  check_queued("style_loss",
+               ganart::cuda::style_loss(call.features, floats(target), target_stride(target, layout),
+                                        floats(difference), floats(loss), call.scratch.mutable_data_ptr(), allow_tf32,
+                                        call.stream));
+  return {loss, difference};
+}
+
+// `scale`: a scalar on the device, or none.
+Tensor backward_cuda(const char* op, const Tensor& matrix, const Tensor* scale, double factor, const Tensor& data,
+                     const Layout& layout, bool allow_tf32) {
+  Tensor gradient = empty_gradient(data, layout);
+  if (layout.is_empty()) return gradient;
+  CudaCall call(data, layout, allow_tf32);
+  const Tensor contiguous = torch::stable::contiguous(matrix);
+  check_queued(op, ganart::cuda::gram_matrix_backward(
+                       floats(contiguous), scale ? floats(*scale) : nullptr, float(factor * gram_factor(layout)),
+                       call.features, gradient.mutable_data_ptr(), call.scratch.mutable_data_ptr(), allow_tf32,
+                       call.stream));
+  return gradient;
+}
+
+Tensor gram_matrix_backward_cuda(const Tensor& grad_gram, const Tensor& features, bool allow_tf32) {
+  check_features("gram_matrix_backward", features, CUDA_TYPES);
+  check_matrix("gram_matrix_backward", "grad_gram", grad_gram, features, false);
+  const auto [data, layout] = readable_features(features);
+  return backward_cuda("gram_matrix_backward", grad_gram, nullptr, 1.0, data, layout, allow_tf32);
+}
+
+Tensor style_loss_backward_cuda(const Tensor& grad_loss, const Tensor& difference, const Tensor& features,
+                                bool allow_tf32) {
+  check_features("style_loss_backward", features, CUDA_TYPES);
+  check_matrix("style_loss_backward", "difference", difference, features, false);
+  check_scalar("style_loss_backward", "grad_loss", grad_loss, features);
+  const auto [data, layout] = readable_features(features);
+  return backward_cuda("style_loss_backward", difference, &grad_loss, loss_factor(layout), data, layout, allow_tf32);
+}
+#endif
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY(ganart, library) {
@@ -169,3 +283,12 @@ STABLE_TORCH_LIBRARY_IMPL(ganart, CPU, library) {
 STABLE_TORCH_LIBRARY_IMPL(ganart, CompositeExplicitAutograd, library) {
   library.impl("use_cpu_isa", TORCH_BOX(&ganart::bindings::use_cpu_isa));
 }
+
+#if defined(USE_CUDA)
+STABLE_TORCH_LIBRARY_IMPL(ganart, CUDA, library) {
+  library.impl("gram_matrix", TORCH_BOX(&gram_matrix_cuda));
+  library.impl("gram_matrix_backward", TORCH_BOX(&gram_matrix_backward_cuda));
+  library.impl("style_loss", TORCH_BOX(&style_loss_cuda));
+  library.impl("style_loss_backward", TORCH_BOX(&style_loss_backward_cuda));
+}
+#endif

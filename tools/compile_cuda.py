@@ -1,4 +1,4 @@
-"""Compile every csrc/cuda/*.cu for sm_80 and sm_90a, needing nvcc but no GPU, and fail on errors and register spills.
+"""Compile the CUDA sources for sm_80 and sm_90a, needing nvcc but no GPU, and fail on errors and register spills.
 
     python tools/compile_cuda.py [--verbose]
 
@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from functools import partial
 from pathlib import Path
 
 CSRC = Path(__file__).resolve().parents[1] / "csrc"
@@ -26,6 +27,7 @@ TORCH_2_11 = "0x020b000000000000"
 
 
 def main() -> int:
+    """Compile everything; return 1 if anything fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--verbose", action="store_true", help="print registers and shared memory of every kernel")
     verbose = parser.parse_args().verbose
@@ -33,40 +35,22 @@ def main() -> int:
     if nvcc is None:
         print("no nvcc on PATH or under CUDA_HOME: no CUDA source was compiled")
         return 0
-    sources = sorted((CSRC / "cuda").glob("*.cu"))
+    includes = [f"-I{folder}" for folder in (CSRC, *torch_includes())]
+    command = [nvcc, "-std=c++20", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={TORCH_2_11}", *includes, "-c"]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = pool.map(lambda job: compile_one(nvcc, *job, Path(folder), verbose), product(sources, ARCHITECTURES))
-        return 0 if all(list(jobs)) else 1
+        jobs = [
+            partial(compile_kernels, command, source, architecture, Path(folder), verbose)
+            for source in sorted((CSRC / "cuda").glob("*.cu"))
+            for architecture in ARCHITECTURES
+        ]
+        jobs += [partial(check_host, command, source) for source in sorted(CSRC.glob("bindings*.cpp"))]
+        return 0 if all(list(pool.map(lambda job: job(), jobs))) else 1
 
 
 def find_nvcc() -> str | None:
     """Return the path of nvcc: under CUDA_HOME where that is set, else on PATH."""
     home = os.environ.get("CUDA_HOME")
     return shutil.which("nvcc", path=str(Path(home) / "bin")) if home else shutil.which("nvcc")
-
-
-def compile_one(nvcc: str, source: Path, architecture: str, folder: Path, verbose: bool) -> bool:
-    """Compile one source for one architecture, print one line about it, and return whether it passed."""
-    target = folder / f"{source.stem}.{architecture}.o"
-    # By -gencode: with -arch=sm_90a nvcc 13.0 also runs a plain sm_90 pass, which rejects Hopper's own instructions.
-    code = f"-gencode=arch={architecture.replace('sm', 'compute')},code={architecture}"
-    command = [nvcc, "-std=c++20", "-O3", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={TORCH_2_11}", code, f"-I{CSRC}"]
-    command += [f"-I{folder}" for folder in torch_includes()]
-    command += ["--resource-usage", "-Xptxas", "-warn-spills,-Werror", "-c", str(source), "-o", str(target)]
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    name = f"{source.relative_to(CSRC.parent)} {architecture}"
-    if done.returncode != 0:
-        report = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("ptxas info"))
-        print(f"{name}: failed\n{report or done.stderr}", file=sys.stderr)
-        return False
-    registers = [int(count) for count in re.findall(r"Used (\d+) registers", done.stderr)]
-    most = max(registers, default=0)
-    print(f"{name}: {len(registers)} kernels, at most {most} registers, no spills, {seconds:.0f} s")
-    if verbose:
-        print(done.stderr)
-    return True
 
 
 def torch_includes() -> list[Path]:
@@ -76,6 +60,42 @@ def torch_includes() -> list[Path]:
         sys.exit("torch is not installed; its headers are needed to compile CUDA sources")
     include = Path(spec.origin).parent / "include"
     return [include, include / "torch" / "csrc" / "api" / "include"]
+
+
+def compile_kernels(command: Sequence[str], source: Path, architecture: str, folder: Path, verbose: bool) -> bool:
+    """Compile one .cu for one architecture, print one line about it, and return whether it passed."""
+    # By -gencode: with -arch=sm_90a nvcc 13.0 also runs a plain sm_90 pass, which rejects Hopper's own instructions.
+    code = f"-gencode=arch={architecture.replace('sm', 'compute')},code={architecture}"
+    report = ["--resource-usage", "-Xptxas", "-warn-spills,-Werror"]
+    target = folder / f"{source.stem}.{architecture}.o"
+    start = time.perf_counter()
+    messages = run([*command, "-O3", code, *report, str(source), "-o", str(target)], f"{source.name} {architecture}")
+    if messages is None:
+        return False
+    registers = [int(count) for count in re.findall(r"Used (\d+) registers", messages)]
+    figures = f"{len(registers)} kernels, at most {max(registers, default=0)} registers, no spills"
+    print(f"{source.name} {architecture}: {figures}, {time.perf_counter() - start:.0f} s")
+    if verbose:
+        print(messages)
+    return True
+
+
+def check_host(command: Sequence[str], source: Path) -> bool:
+    """Check that a C++ source compiles as it does beside CUDA kernels, which a CPU build leaves out."""
+    passed = run([*command, "-Xcompiler", "-fsyntax-only", str(source)], source.name) is not None
+    if passed:
+        print(f"{source.name} with USE_CUDA: compiles")
+    return passed
+
+
+def run(command: Sequence[str], name: str) -> str | None:
+    """Run a compiler and return its messages; None when it fails, with its errors printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return done.stderr
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("ptxas info")]
+    print("\n".join([f"{name}: failed", *errors]), file=sys.stderr)
+    return None
 
 
 if __name__ == "__main__":

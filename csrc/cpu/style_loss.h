@@ -22,7 +22,8 @@ RunTasks runner_for(const Features& f, RunTasks parallel) {
 
 constexpr int64_t PACKED_BYTES = 384 << 10;   // of one depth block: well inside a core's second-level cache
 constexpr int64_t PARTIAL_BYTES = 8 << 20;    // of all pieces' sums of one sample
-constexpr int64_t PIECE_DEPTH = 256;          // pixels below which a piece would cost more to add than to multiply
+constexpr int64_t PIECE_DEPTH = 256;          // pixels of a piece, at least, and its
+constexpr double PIECE_PRODUCTS = 1 << 18;    // products: below these its sums would cost more to add than to make
 constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 4, BLOCK_ITEMS = 256;
 
 // How one sample's work is cut; by sizes alone, so that neither threads nor batch change a sum.
@@ -35,7 +36,9 @@ struct Cut {
     panels = (f.channels + PANEL<P> - 1) / PANEL<P>;
     tiles = panels * (panels + 1) / 2;
     const int64_t tile_bytes = PANEL<P> * PANEL<P> * sizeof(typename P::Sum);
-    const int64_t most = smaller(MAX_PIECES, smaller(f.pixels / PIECE_DEPTH, PARTIAL_BYTES / (tiles * tile_bytes)));
+    const double products = double(f.channels) * double(f.channels) * double(f.pixels);
+    const int64_t worth = smaller(f.pixels / PIECE_DEPTH, int64_t(products / PIECE_PRODUCTS));
+    const int64_t most = smaller(MAX_PIECES, smaller(worth, PARTIAL_BYTES / (tiles * tile_bytes)));
     for (pieces = 1; pieces * 2 <= most;) pieces *= 2;
     groups = larger(1, smaller(ENOUGH_TASKS / pieces, panels / 2));
     const int64_t items = PACKED_BYTES / (panels * panel_bytes) / 16 * 16;

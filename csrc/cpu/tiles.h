@@ -80,6 +80,12 @@ GANART_INLINE Vector<typename P::Item> items_across(const Element* row, const El
   return items_across<P>(padded[0], padded[1]);
 }
 
+// How much of a panel is packed: one vector where the second would hold no lane. Lanes past the last are zero.
+template <class P>
+GANART_INLINE int packed_lanes(int64_t lanes) {
+  return lanes <= LANES<typename P::Item> ? LANES<typename P::Item> : PANEL<P>;
+}
+
 // A panel from a matrix whose lanes are rows in memory: squares are transposed in registers. Writes whole vectors of
 // items, so the panel needs room for the items rounded up to LANES.
 template <class P, class Element>
@@ -88,7 +94,7 @@ void pack_transposed(const Element* from, int64_t lane_stride, int64_t lanes, in
   constexpr int L = LANES<Item>;
   for (int64_t item = 0; item < items_in<P>(depth); item += L) {
     const int64_t left = depth - item * P::DEPTH;
-    for (int64_t lane = 0; lane < PANEL<P>; lane += L) {
+    for (int64_t lane = 0; lane < packed_lanes<P>(lanes); lane += L) {
       Vector<Item> rows[L];
       const Element* corner = from + lane * lane_stride + item * P::DEPTH;
       if (lane + L <= lanes && left >= L * P::DEPTH) {

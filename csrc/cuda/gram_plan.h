@@ -65,13 +65,13 @@ inline int choose_tile(int channels) {
 
 // `depth`: positions in a stage of a block. `sums_per_piece`: see GramPlan.
 inline GramPlan plan_gram(int64_t samples, int channels, int64_t positions, int tile, int depth, int sums_per_piece) {
-  constexpr int64_t enough_blocks = 264;          // two for each multiprocessor of an H100 or H200
+  constexpr int64_t most_blocks = 264;            // two for each multiprocessor of an H100 or H200: one wave
   constexpr int64_t least_stages_in_a_piece = 8;  // below this, filling the pipeline costs more than it hides
   constexpr int64_t longest_piece = 16384;        // bounds how long one float32 sum grows
   const int side = static_cast<int>(ceil_divide(channels, tile));
   const int tiles = static_cast<int>(triangle(side));
   const int64_t stages = ceil_divide(positions, depth);
-  const int64_t wanted = ceil_divide(enough_blocks, std::max<int64_t>(samples * tiles, 1));
+  const int64_t wanted = most_blocks / std::max<int64_t>(samples * tiles, 1);
   const int64_t allowed = std::max<int64_t>(stages / least_stages_in_a_piece, 1);
   const int64_t needed = std::max<int64_t>(ceil_divide(positions, longest_piece), 1);
   const int64_t cuts = std::max(std::min(wanted, allowed), needed);

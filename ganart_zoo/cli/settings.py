@@ -27,6 +27,9 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
         "alpha": "How far to go: 0 the photo, 1 the style.",
         "preserve_colour": "Whether, or how, the photo's colours stay.",
         "strength": "How much the start may change: 0 nothing, 1 all.",
+        "truncation": "How far styles stay from their mean: 1 as they are, 0 at it.",
+        "guidance": "How closely to follow the text.",
+        "negative_prompt": "What not to paint.",
     }
 )
 

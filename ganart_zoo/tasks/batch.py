@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Literal
 from ganart_zoo.contract.errors import GanartError, ImageError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.imaging.images import check_suffix
-from ganart_zoo.imaging.record import read_record
+from ganart_zoo.tasks.outputs import check_folder, check_replaceable, make_folder
 from ganart_zoo.tasks.stylize import Stylized, Stylizer
 
 __all__ = ["Job", "Outcome", "plan", "stylize_all"]
@@ -65,7 +64,7 @@ def plan(contents: Sequence[str | os.PathLike[str]], output: str | os.PathLike[s
     names = [f"{file.stem if stems[file.stem] == 1 else file.name}.png" for file in files]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ImageError(f"two contents would both be saved as {target / twice[0]}; give them one at a time")
-    _make_folder(target)
+    make_folder(target)
     return tuple(Job(file, target / name) for file, name in zip(files, names, strict=True))
 
 
@@ -124,17 +123,6 @@ def _files(content: Path, target: Path) -> list[Path]:
     return found
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except FileExistsError:
-        raise ImageError(f"{folder}: is a file, and several pictures need a folder") from None
-    except FileNotFoundError:
-        raise ImageError(f"{folder}: there is no folder {folder.parent}; create it first") from None
-    except OSError as error:
-        raise ImageError(f"{folder}: cannot be created ({error.strerror or error})") from None
-
-
 def _check_output(job: Job, sources: Iterable[Path], force: bool) -> None:
     """Raise ImageError now, where saving would fail or harm after minutes of work."""
     output = job.output
@@ -145,26 +133,7 @@ def _check_output(job: Job, sources: Iterable[Path], force: bool) -> None:
         if any(source.exists() and output.samefile(source) for source in (job.content, *sources)):
             raise ImageError(f"{output}: is an input too and would be lost; choose another output")
         if not force:
-            _check_ours(output)
+            check_replaceable(output)
     if not job.content.exists():
         raise ImageError(f"{job.content}: there is no such file; check the path")
-    _check_folder(output.parent)
-
-
-def _check_ours(output: Path) -> None:
-    try:
-        read_record(output)
-    except ImageError:
-        raise ImageError(f"{output}: exists and was not made by ganart; choose another output, or use force") from None
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.exists():
-        raise ImageError(f"{folder}: there is no such folder; create it first")
-    probe = folder / f".ganart-{secrets.token_hex(4)}.probe"
-    try:
-        # Asking for permission bits is not enough: they say yes to root even where the file system says no.
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as error:
-        raise ImageError(f"{folder}: cannot be written to ({error.strerror or error})") from None
+    check_folder(output.parent)

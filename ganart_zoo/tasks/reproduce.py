@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.imaging.record import PixelDifference, Record, compare_pixels, find_inputs, read_record
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks import stylize
+from ganart_zoo.tasks import sample, stylize
 from ganart_zoo.tasks.environment import thread_count
 
 __all__ = ["Reproduction", "reproduce"]
 
-_RERUN = {"stylize": stylize.rerun}
+_RERUN: Mapping[str, Callable[..., Any]] = {"stylize": stylize.rerun, "sample": sample.rerun}
 """Task of a record -> what makes its picture again."""
 
 

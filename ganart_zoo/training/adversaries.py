@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.errors import ModelError
@@ -68,8 +68,8 @@ class Adversaries:
         self._generator_optimizer = _adam(generator, config)
         self._critic_optimizer = _adam(critic, config)
         # what DDP wraps sums gradients over processes; the other side's pass goes through the bare network
-        self._generator_wrapped = accelerator.prepare_model(generator)
-        self._critic_wrapped = accelerator.prepare_model(critic)
+        self._generator_wrapped = self._wrapped(generator)
+        self._critic_wrapped = self._wrapped(critic)
 
     def round(self, step: int, turns: Sequence[Sequence[Batch]]) -> dict[str, Tensor]:
         """Let the critic learn once a turn, then the generator once; return the terms of this process' losses.
@@ -109,6 +109,13 @@ class Adversaries:
         load_optimizer(self._critic_optimizer, under("critic_optimizer", state))
         self._path_mean, self.adaptive.probability, self._sign_sum, signs = state["scalars"].tolist()
         self._signs = int(signs)
+
+    def _wrapped(self, network: Generator | Critic) -> nn.Module:
+        wrapped: nn.Module = self._accelerator.prepare_model(network)
+        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            # broadcasting buffers between the passes of one step would change what autograd saved
+            wrapped.broadcast_buffers = False
+        return wrapped
 
     def _critic_turn(self, step: int, turn: int, batches: Sequence[Batch]) -> dict[str, Tensor]:
         config = self._config
@@ -179,7 +186,7 @@ class Adversaries:
         # elsewhere noise is drawn where it is needed, from the global generator that each step seeds
         inside = rng if self._device.type == "cpu" else None
         images: Tensor = network(latents, condition, rng=inside)
-        return images
+        return images.to(self.generator.picture_dtype)  # autocast may have left another
 
     def _votes(
         self, images: Tensor, condition: Condition | None, rows: range, *key: str | int, frozen: bool = False
@@ -188,9 +195,8 @@ class Adversaries:
             draw = uniforms(rows, self._augment.columns, self._config.seed, "augment", *key)
             images = self._augment(images, draw, self.adaptive.probability)
         output = (self.critic if frozen else self._critic_wrapped)(images, condition)
-        if isinstance(output, CriticOutput):
-            return output.votes, dict(output.losses)
-        return output, {}
+        votes, own = output if isinstance(output, CriticOutput) else (output, {})
+        return votes.to(self.critic.picture_dtype), dict(own)
 
     def _between(
         self, real: Tensor, fake: Tensor, condition: Condition | None, rows: range, step: int, turn: int
@@ -204,7 +210,7 @@ class Adversaries:
         assert isinstance(self.generator, StyleGenerator)
         rng = row_generators(rows, self._config.seed, "path", step)
         ws = self.generator.map(self.generator.sample_latents(len(rows), rng=rng).to(self._device), condition)
-        images = self.generator.synthesize(ws)
+        images = self.generator.synthesize(ws).to(self.generator.picture_dtype)
         lengths = path_lengths(images, ws, randn(images.shape, rng, images.device, images.dtype))
         mean = float(self._accelerator.reduce(lengths.detach().mean(), "mean"))
         self._path_mean += _PATH_MEAN_RATE * (mean - self._path_mean)
@@ -250,7 +256,7 @@ class Adversaries:
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.precision == "bfloat16")
 
-    def _gradients_of(self, wrapped: torch.nn.Module, *, last: bool) -> AbstractContextManager[object]:
+    def _gradients_of(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[object]:
         """Exchange gradients between processes with the last part of a batch only."""
         return nullcontext() if last else self._accelerator.no_sync(wrapped)
 

@@ -99,8 +99,7 @@ class Trainer:
         on_step: OnStep | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        # Buffers are left alone: broadcasting them between the passes of one step would change what autograd saved.
-        ddp = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
         self._accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
         self._main = self._accelerator.is_main_process
         self._share = self._divide(config)
@@ -162,6 +161,8 @@ class Trainer:
             self._finish(journal)
         except BaseException as error:
             self._emit("failed", None, {"step": self._step, "error": f"{type(error).__name__}: {error}"})
+            if isinstance(error, OSError) and not isinstance(error, GanartError):
+                raise ModelError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
             raise
         finally:
             if journal:

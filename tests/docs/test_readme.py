@@ -102,9 +102,10 @@ def test_readme_links_lead_somewhere() -> None:
 def test_every_command_is_in_the_readme_or_the_manual() -> None:
     from ganart_zoo.cli import cli
 
-    manual = README + (ROOT / "docs" / "styling.md").read_text(encoding="utf-8")
+    pages = ("styling.md", "generating.md")
+    manual = README + "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages)
     import click
 
     context = click.Context(cli)
     for name in cli.list_commands(context):
-        assert f"ganart {name}" in manual, f"{name} is in neither README.md nor docs/styling.md"
+        assert f"ganart {name}" in manual, f"{name} is in neither README.md nor {pages} of docs/"

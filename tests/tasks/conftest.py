@@ -9,6 +9,6 @@ SITE = Path(__file__).parent / "site"
 if str(SITE) not in sys.path:
     sys.path.insert(0, str(SITE))
 
-from ganart_tiny.fixtures import painting, photo, zoo  # noqa: E402
+from ganart_tiny.fixtures import painting, photo, shapes, zoo  # noqa: E402
 
-__all__ = ["painting", "photo", "zoo"]
+__all__ = ["painting", "photo", "shapes", "zoo"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ganart_dcgan.batch_norm import ClassBatchNorm
+from ganart_dcgan.batch_norm import StyledBatchNorm
 from torch import Tensor, distributed, multiprocessing
 
 _ROWS = 6
@@ -14,17 +14,16 @@ _ROWS = 6
 
 def _gradients_and_statistics(rows: slice) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    norm = ClassBatchNorm(4, 3)
-    torch.nn.init.normal_(norm.scale)
+    norm = StyledBatchNorm(4, 3)
     features, weights = torch.randn(2, _ROWS, 4, 3, 5).unbind()
-    labels = torch.tensor([0, 1, 2, 2, 1, 0])
+    style = torch.randn(_ROWS, 3)
     mine = (features[rows] * 3 + 1).requires_grad_()
-    normalised = norm(mine, labels[rows])
+    normalised = norm(mine, style[rows])
     (normalised.square() * weights[rows]).sum().backward()
     return {
         "normalised": normalised.detach(),
         "input": mine.grad,
-        "scale": norm.scale.grad,
+        "scale": norm.scale.weight.grad,
         "mean": norm.running_mean,
         "variance": norm.running_variance,
     }

@@ -21,7 +21,7 @@ def run(model, content, style, on_step=None, **options):
 
 @pytest.fixture
 def model(backbone):
-    return Gatys(Config(), backbone=backbone).requires_grad_(False)
+    return Gatys(Config(compute="float32"), backbone=backbone).requires_grad_(False)
 
 
 @pytest.mark.parametrize("settings", [{}, {"scales": 2}, {"optimizer": "lbfgs"}, {"start": "noise"}])
@@ -146,12 +146,12 @@ def test_init_is_where_the_picture_starts(model, content, style):
 
 
 def test_targets_are_computed_once(model, content, style):
-    run(model, content, style, steps=12)
-    assert model.backbone.calls == 12 + 1 + 4  # steps, the style, the content at each of four shifts
+    run(model, content, style, steps=40, plateau=0)
+    assert model.backbone.calls == 40 + 1 + 16  # steps, the style, the content at each shift
 
 
 def test_trainable_backbones_get_no_gradient_and_inputs_stay(backbone, content, style):
-    model = Gatys(Config(), backbone=backbone)
+    model = Gatys(Config(compute="float32"), backbone=backbone)
     backbone.requires_grad_(True)
     nn_parameters = list(backbone.parameters())
     for parameter in nn_parameters:
@@ -201,7 +201,8 @@ def test_bfloat16_computes_near_float32_and_returns_float32(backbone, content, s
 def test_a_float64_model_paints_in_float64(backbone, content, style):
     result = run(Gatys(Config(), backbone=backbone.double()), content.double(), style.double())
     assert result.dtype == torch.float64
-    torch.testing.assert_close(result.float(), run(Gatys(Config(), backbone=backbone.float()), content, style))
+    single = run(Gatys(Config(compute="float32"), backbone=backbone.float()), content, style)
+    torch.testing.assert_close(result.float(), single, rtol=0, atol=1e-3)  # Adam magnifies small gradients' rounding
 
 
 def test_a_loss_that_explodes_says_what_to_do(model, content, style):

@@ -76,7 +76,7 @@ def test_each_region_takes_its_own_style(backbone):
     red = torch.tensor([0.9, 0.1, 0.1]).view(1, 3, 1, 1).expand(1, 3, 24, 24)
     blue = red.flip(1)
     region = left(0.5, 32)
-    result = Gatys(Config(), backbone=backbone).stylize(
+    result = Gatys(Config(compute="float32"), backbone=backbone).stylize(
         content,
         [Style(red, region=region), Style(blue, region=1 - region)],
         options=Options(steps=60, scales=1, content_weight=0, learning_rate=0.03),
@@ -92,7 +92,7 @@ def test_a_source_region_takes_only_that_part_of_the_style(backbone):
     halves[:, 0, :, :12] = 0.9  # red left, blue right
     halves[:, 2, :, 12:] = 0.9
     options = Options(steps=60, scales=1, content_weight=0, learning_rate=0.03)
-    model = Gatys(Config(), backbone=backbone)
+    model = Gatys(Config(compute="float32"), backbone=backbone)
     warmth = []
     for source in (left(0.4, 24), left(0.4, 24).flip(-1)):
         result = model.stylize(content, [Style(halves, source_region=source)], options=options)

@@ -1,6 +1,7 @@
 """The generator of DCGAN: a dense layer, then transposed convolutions that double the side until it is reached.
 
-Radford et al. 2015, https://arxiv.org/abs/1511.06434; classes by conditional batch norm.
+Radford et al. 2015, https://arxiv.org/abs/1511.06434. The latent, and a vector of the class beside it, go into the
+dense layer and into every batch norm: Brock et al. 2019 (BigGAN), https://arxiv.org/abs/1809.11096.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ganart_dcgan.batch_norm import ClassBatchNorm
+from ganart_dcgan.batch_norm import StyledBatchNorm
 from ganart_dcgan.config import GeneratorConfig
 from ganart_dcgan.labels import class_labels
 from ganart_zoo import contract
@@ -24,13 +25,13 @@ _FIRST_SIDE = 4
 class _Doubling(nn.Module):
     """Batch norm, ReLU, and a transposed convolution to twice the side."""
 
-    def __init__(self, inputs: int, outputs: int, classes: int) -> None:
+    def __init__(self, inputs: int, outputs: int, style_size: int) -> None:
         super().__init__()
-        self.norm = ClassBatchNorm(inputs, classes)
+        self.norm = StyledBatchNorm(inputs, style_size)
         self.convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
 
-    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        doubled: Tensor = self.convolution(self.norm(features, labels).relu_())
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        doubled: Tensor = self.convolution(self.norm(features, style).relu_())
         return doubled
 
 
@@ -41,15 +42,17 @@ class Generator(contract.Generator):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
-        classes = len(config.class_names)
+        classes, size = len(config.class_names), config.latent_size
+        self.classes = nn.Embedding(classes, size) if classes else None
+        style_size = 2 * size if classes else size
         self.latent_shape = (config.latent_size,)
         sides = [_FIRST_SIDE]
         while sides[-1] < config.resolution:
             sides.append(2 * sides[-1])
         widths = [config.channels(side) for side in sides]
-        self.dense = nn.Linear(config.latent_size, _FIRST_SIDE**2 * widths[0], bias=False)
-        self.doublings = nn.ModuleList(_Doubling(inputs, outputs, classes) for inputs, outputs in pairwise(widths))
-        self.norm = ClassBatchNorm(widths[-1], classes)
+        self.dense = nn.Linear(style_size, _FIRST_SIDE**2 * widths[0], bias=False)
+        self.doublings = nn.ModuleList(_Doubling(inputs, outputs, style_size) for inputs, outputs in pairwise(widths))
+        self.norm = StyledBatchNorm(widths[-1], style_size)
         self.paint = nn.Conv2d(widths[-1], 3, 3, padding=1)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
@@ -76,12 +79,13 @@ class Generator(contract.Generator):
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
         labels = class_labels(condition, len(latents), self.config.class_names)
-        if labels is not None:
-            labels = labels.to(latents.device)
-        features = self.dense(latents.to(self.dense.weight.dtype))
+        style = latents.to(self.dense.weight.dtype)
+        if self.classes is not None and labels is not None:
+            style = torch.cat([style, self.classes(labels.to(latents.device))], dim=1)
+        features = self.dense(style)
         # channels last from the start: what follows keeps it, and convolves quicker so
         features = features.view(len(latents), _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
         for doubling in self.doublings:
-            features = doubling(features, labels)
-        painted = self.paint(self.norm(features, labels).relu_())
+            features = doubling(features, style)
+        painted = self.paint(self.norm(features, style).relu_())
         return torch.tanh(painted.to(self.picture_dtype)) * 0.5 + 0.5

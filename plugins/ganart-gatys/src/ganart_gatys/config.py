@@ -42,7 +42,7 @@ class Options(Settings):
     """What one call may change. The picture comes out in the size it goes in: there is no `size` here."""
 
     steps: int = Field(
-        240, ge=1, le=100_000, description="Gradient steps over all scales together, at most (see plateau)."
+        300, ge=1, le=100_000, description="Gradient steps over all scales together, at most (see plateau)."
     )
     alpha: float = Field(
         1.0, ge=0, le=1, description="How far to go from the photo's own statistics (0) to the style's (1)."
@@ -54,7 +54,7 @@ class Options(Settings):
     )
     content_weight: float = Field(0.2, ge=0, le=1e6, description="Weight of the content loss: fidelity to the photo.")
     style_weight: float = Field(1.0, ge=0, le=1e6, description="Weight of the style loss.")
-    tv_weight: float = Field(1.0, ge=0, le=1e6, description="Weight of the total variation: smoothness, fewer specks.")
+    tv_weight: float = Field(2.0, ge=0, le=1e6, description="Weight of the total variation: smoothness, fewer specks.")
     style_scale: float = Field(
         1.0,
         ge=0.1,

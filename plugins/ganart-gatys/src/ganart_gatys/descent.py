@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ganart_gatys.config import Options
-from ganart_gatys.objective import SHIFTS, Losses, Objective
+from ganart_gatys.objective import Losses, Objective
 from ganart_gatys.pyramid import from_pyramid, to_pyramid
+from ganart_gatys.shifts import SHIFTS, UNSHIFTED, Shift
 from ganart_zoo.contract import ModelError
 
 __all__ = ["Descent", "descend"]
@@ -55,12 +56,12 @@ def descend(
     optimizer, rate = _optimizer(levels, options)
     best, lowest, totals = start, math.inf, []
     for step in range(steps):
-        shift = SHIFTS[step % len(SHIFTS)] if options.optimizer == "adam" else SHIFTS[0]
+        shift = SHIFTS[step % len(SHIFTS)] if options.optimizer == "adam" else UNSHIFTED
         for group in optimizer.param_groups:
             group["lr"] = rate * (_falling(step / steps) if options.optimizer == "adam" else 1)
         evaluated: list[tuple[Losses, Tensor]] = []
 
-        def evaluate(shift: tuple[int, int] = shift, evaluated: list[tuple[Losses, Tensor]] = evaluated) -> Tensor:
+        def evaluate(shift: Shift = shift, evaluated: list[tuple[Losses, Tensor]] = evaluated) -> Tensor:
             with torch.enable_grad():
                 picture = from_pyramid(levels)
                 losses = objective(picture, shift)

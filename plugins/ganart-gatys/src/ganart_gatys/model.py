@@ -15,7 +15,7 @@ from ganart_gatys.checks import check_content, check_init, check_styles
 from ganart_gatys.config import Config, Options
 from ganart_gatys.descent import descend
 from ganart_gatys.objective import LayerWeights, Losses, Objective, Painting
-from ganart_gatys.precision import picture_dtype, prepared
+from ganart_gatys.precision import prepared
 from ganart_gatys.regions import group_styles
 from ganart_gatys.schedule import Scale, schedule, style_size
 from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, StepEvent, Style, StyleTransfer, randn
@@ -80,11 +80,10 @@ class Gatys(StyleTransfer):
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
             backbone = prepared(self.backbone, self._compute)
-            like = {"device": next(backbone.parameters()).device, "dtype": picture_dtype(backbone)}
-            photos = content.detach().to(**like, copy=True)
+            photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=True)
             starts = _starts(photos, init, plan[0], rng, options)
-            own = [_moved(style, like) for style in styles]
-            result = starts.clone()
+            own = [_moved(style, photos) for style in styles]
+            result = photos.clone() if init is None else starts.clone()
             progress = _Progress(result, options.steps * len(photos), on_step)
             for row in range(len(photos)):
                 painter = _Painter(backbone, self._layers, photos[row : row + 1], own, plan, options)
@@ -211,9 +210,10 @@ def _starts(photos: Tensor, init: Tensor | None, first: Scale, rng: Rng, options
     return _luminance(photos) if options.preserve_colour == "luminance" else photos
 
 
-def _moved(style: Style, like: Mapping[str, torch.device | torch.dtype]) -> Style:
+def _moved(style: Style, like: Tensor) -> Style:
+    """Return the style on the device and in the type of `like`."""
     image, region, source = (
-        None if tensor is None else tensor.detach().to(**like)
+        None if tensor is None else tensor.detach().to(like)
         for tensor in (style.image, style.region, style.source_region)
     )
     return Style(image=image, weight=style.weight, region=region, source_region=source)

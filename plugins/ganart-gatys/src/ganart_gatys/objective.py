@@ -8,9 +8,7 @@
 F and G are features and Gram matrices of the picture, P and A those of the content and the styles; u and v the layers'
 weights, each divided by their sum; g the groups of styles and s their shares (`regions.group_styles`).
 
-The network sees the picture with a margin of its own reflection, for zero padding makes a band along the edges that
-styles itself differently. And it sees it shifted by another few pixels at each step, content and all: a network with
-strides weighs some pixels more than others, on a grid, and a picture optimised on one grid shows it as specks.
+The network sees pictures with a margin, and shifted, each in its own way (`shifts`); the content is shifted alike.
 """
 
 from __future__ import annotations
@@ -20,19 +18,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ganart_gatys.config import Options
 from ganart_gatys.losses import ContentTarget, StyleTarget, range_penalty, total_variation
 from ganart_gatys.regions import Group, guidance, guided_gram
+from ganart_gatys.shifts import UNSHIFTED, Shift, with_margin
 from ganart_zoo.contract import Backbone
 
-__all__ = ["SHIFTS", "LayerWeights", "Losses", "Objective", "Painting"]
+__all__ = ["LayerWeights", "Losses", "Objective", "Painting"]
 
-SHIFTS = ((0, 0), (1, 2), (2, 1), (3, 3))
-"""Offsets down and across, in pixels; modulo 4 they meet each row and each column once."""
-
-_MARGIN = 12
 _RANGE_WEIGHT = 10.0
 
 
@@ -95,10 +89,13 @@ class Objective:
         self._asked = tuple(dict.fromkeys([*self._style_layers, *self._content_layers]))
         self._groups = groups if options.style_weight else ()
         self._style_targets = self._targets_of(paintings)
-        self._shifted: dict[tuple[int, int], _Shifted] = {}
+        self._shifted: dict[Shift, _Shifted] = {}
 
-    def __call__(self, picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Losses:
-        """Return the losses of `picture` `[1, 3, H, W]`, with `shift` more pixels of margin above and left."""
+    def __call__(self, picture: Tensor, shift: Shift = UNSHIFTED) -> Losses:
+        """Return the losses of `picture` `[1, 3, H, W]` seen with a shift.
+
+        The content's features at each shift are kept, for there are only 16.
+        """
         seen = self._features(picture, shift, self._asked)
         targets = self._targets_at(shift, seen)
         nothing = picture.new_zeros(())
@@ -118,7 +115,7 @@ class Objective:
         )
         return Losses(total, content, style, variation)
 
-    def _features(self, picture: Tensor, shift: tuple[int, int], layers: Sequence[str]) -> dict[str, Tensor]:
+    def _features(self, picture: Tensor, shift: Shift, layers: Sequence[str]) -> dict[str, Tensor]:
         seen = with_margin(picture, shift)
         return self._backbone(seen.contiguous(memory_format=torch.channels_last), layers)
 
@@ -141,11 +138,11 @@ class Objective:
     def _grams(self, picture: Tensor, region: Tensor | None) -> dict[str, Tensor]:
         if region is not None:
             region = with_margin(region)
-        features = self._features(picture, (0, 0), tuple(self._style_layers))
+        features = self._features(picture, UNSHIFTED, tuple(self._style_layers))
         return {name: guided_gram(features[name], region) for name in features}
 
     @torch.no_grad()
-    def _targets_at(self, shift: tuple[int, int], seen: Mapping[str, Tensor]) -> _Shifted:
+    def _targets_at(self, shift: Shift, seen: Mapping[str, Tensor]) -> _Shifted:
         if shift not in self._shifted:
             names = tuple(self._content_layers)
             features = self._features(self._content, shift, names) if names else {}
@@ -154,21 +151,8 @@ class Objective:
             self._shifted[shift] = _Shifted(content, guides)
         return self._shifted[shift]
 
-    def _guides(self, region: Tensor | None, shift: tuple[int, int], seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _guides(self, region: Tensor | None, shift: Shift, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if region is None:
             return {}
         region = with_margin(region, shift)
         return {name: guidance(region, seen[name].shape[-2:]).to(seen[name].dtype) for name in self._style_layers}
-
-
-def with_margin(picture: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
-    """Return `[n, c, H, W]` with a reflected margin of 12 pixels all round, and 3 more in each direction.
-
-    `shift` is how many of those 3 lie above and to the left. Where the picture is too small to reflect that much, the
-    margin is less.
-    """
-    most = max(max(offset) for offset in SHIFTS)
-    down, across = shift
-    margin = min(_MARGIN, min(picture.shape[-2:]) - 1 - most)
-    sides = (margin + across, margin + most - across, margin + down, margin + most - down)
-    return functional.pad(picture, sides, mode="reflect")

@@ -23,7 +23,7 @@ def to_pyramid(picture: Tensor) -> list[Tensor]:
 
     Halving stops before a side falls under 8 pixels. `from_pyramid` gives the picture back, to rounding.
     """
-    levels = []
+    levels: list[Tensor] = []
     while len(levels) < _MOST_LEVELS - 1 and min(picture.shape[-2:]) >= 2 * _SMALLEST_SIDE:
         height, width = picture.shape[-2:]
         smaller = functional.interpolate(

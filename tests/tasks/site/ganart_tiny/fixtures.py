@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ganart_shapes
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,13 @@ def zoo() -> Zoo:
     """A zoo of the tiny plugin alone, which has heard of no events yet."""
     ganart_tiny.EVENTS.clear()
     return Zoo(plugins=[ganart_tiny])
+
+
+@pytest.fixture
+def shapes() -> Zoo:
+    """A zoo of the generators, the critic, and the tiny backbone."""
+    ganart_tiny.EVENTS.clear()
+    return Zoo(plugins=[ganart_tiny, ganart_shapes], strict=True)
 
 
 def picture(path: Path, width: int, height: int, seed: int) -> Path:

@@ -16,7 +16,7 @@ class Pool(Backbone):
     """Means of blocks of pixels."""
 
     layers = {"blocks": LayerInfo(3, 2)}  # noqa: RUF012  as the contract names it
-    taps = {"style": ("blocks",)}  # noqa: RUF012
+    taps = {"style": ("blocks",), "content": ("blocks",), "critic": ("blocks",)}  # noqa: RUF012
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__()

@@ -1,0 +1,100 @@
+"""`ganart evaluate`: how near a generator's pictures are to real ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ganart_zoo.cli.generators import Chosen, generator_options
+from ganart_zoo.cli.group import pass_zoo
+from ganart_zoo.cli.progress import progress
+from ganart_zoo.cli.settings import option_flags
+from ganart_zoo.cli.show import emit_json, json_option, note, table
+from ganart_zoo.registry import Zoo
+
+__all__ = ["evaluate"]
+
+_MEANINGS = {
+    "fid": "Fréchet distance on Inception; 0 is best",
+    "kid": "kernel distance on Inception; 0 is best",
+    "frechet_distance": "of features; 0 is best; no FID, for the backbone is another",
+    "kernel_distance": "of features; 0 is best; no KID, for the backbone is another",
+    "precision": "share of generated pictures within reach of real ones",
+    "recall": "share of real pictures within reach of generated ones",
+    "density": "how crowded with generated pictures the real ones' surroundings are; about 1 is best",
+    "coverage": "share of real pictures with a generated one near by",
+    "diversity": "perceptual distance of two generated pictures",
+    "path_length": "perceptual; smaller is smoother",
+}
+
+
+@click.command(short_help="Measure a generator against real pictures.")
+@click.option("--data", required=True, metavar="PATH", help="Real pictures, as ganart train takes them.")
+@click.option("--samples", type=int, default=5000, show_default=True, help="Pictures to make; as many real are taken.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the first picture.")
+@click.option(
+    "--backbone", default="ganart-backbones/efficientnet_lite0", show_default=True, help="Whose features are compared."
+)
+@click.option("--layer", help="Of the backbone. Default: the deepest but the class head.")
+@click.option("--side", type=int, default=128, show_default=True, help="Pixels to scale to for the backbone.")
+@click.option("--crop", metavar="HOW", help="centre, random, stretch or pad. Default: as the run was trained.")
+@option_flags("truncation")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@json_option
+@generator_options
+@pass_zoo
+def evaluate(
+    zoo: Zoo,
+    chosen: Chosen,
+    data: str,
+    samples: int,
+    seed: int,
+    backbone: str,
+    layer: str | None,
+    side: int,
+    crop: str | None,
+    quiet: bool,
+    as_json: bool,
+    **flags: str | None,
+) -> None:
+    """Measure a generator against real pictures: RUN_OR_MODEL is the folder of a training run, or a name.
+
+    \b
+    ganart evaluate runs/first --data pictures.npz --samples 5000 --json
+
+    Fréchet and kernel distance, precision and recall, density and coverage, diversity, perceptual path length. The
+    result says on which features, at which size and of how many pictures it was computed; compare like with like.
+    """
+    settings = chosen.check(zoo, flags)
+    with progress(quiet) as shown:
+        shown.begin(f"loading {chosen.model}")
+        generator = chosen.load(zoo, settings)
+        from ganart_zoo.tasks.evaluate import evaluate as run
+
+        shown.begin(f"evaluating {chosen.model}")
+        found = run(
+            generator,
+            Path(data),
+            samples=samples,
+            seed=seed,
+            backbone=backbone,
+            layer=layer,
+            side=side,
+            crop=crop,
+            fetch=chosen.fetch,
+            on_step=shown.step,
+        )
+    if as_json:
+        emit_json(found.to_json())
+        return
+    table(["metric", "value", "what"], [[k, f"{v:.5g}", _MEANINGS[k]] for k, v in found.metrics.items()])
+    features = found.about["features"]
+    click.echo(
+        f"{found.about['samples']} generated, {found.about['reals']} real; {features['backbone']} {features['layer']} "
+        f"at {features['side']} px; seed {seed}; {found.seconds:.1f} s",
+        file=sys.stdout,
+    )
+    for line in found.notes:
+        note(line)

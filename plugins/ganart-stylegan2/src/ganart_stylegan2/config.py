@@ -1,0 +1,65 @@
+"""What can be configured of the generator and the critic, and chosen for each call. Torch-free."""
+
+from __future__ import annotations
+
+from ganart_zoo.contract import Field, Settings, field_validator
+
+__all__ = ["CriticConfig", "GeneratorConfig", "GeneratorOptions"]
+
+_FIRST_SIDE = 4
+
+
+class CriticConfig(Settings):
+    """Settings of the critic."""
+
+    resolution: int = Field(256, ge=8, le=1024, description="Side of the pictures, in pixels: a power of two.")
+    class_names: tuple[str, ...] = Field((), description="What the labels mean; empty for a network without classes.")
+    channel_base: int = Field(
+        32768, ge=1024, description="A map of s pixels a side has channel_base / s channels, at most max_channels."
+    )
+    max_channels: int = Field(512, ge=1, description="The most channels any map has.")
+    mapping_layers: int = Field(8, ge=1, le=16, description="Layers from latent (or, in the critic, class) to style.")
+
+    @field_validator("resolution")
+    @classmethod
+    def _doubles_from_4(cls, resolution: int) -> int:
+        if resolution & (resolution - 1):
+            raise ValueError(f"resolution is {resolution}, expected a power of two from 8 to 1024")
+        return resolution
+
+    @field_validator("class_names")
+    @classmethod
+    def _names_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two classes are named {twice[0]!r}")
+        return names
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of the maps, 4 to `resolution`."""
+        return tuple(1 << power for power in range(2, self.resolution.bit_length()))
+
+    def channels(self, side: int) -> int:
+        """Return the channels of a map of `side` pixels."""
+        return min(self.max_channels, self.channel_base // side)
+
+
+class GeneratorConfig(CriticConfig):
+    """Settings of the generator."""
+
+    latent_size: int = Field(512, ge=1, description="Numbers a picture is made of.")
+    style_size: int = Field(512, ge=1, description="Numbers that each layer's style is made of.")
+    style_mixing: float = Field(
+        0.9, ge=0, le=1, description="Share of pictures that take their finer layers from a second latent in training."
+    )
+
+
+class GeneratorOptions(Settings):
+    """What one call may change."""
+
+    truncation: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="1 leaves styles as they are, 0 gives the mean picture; 0.7 is often prettier.",
+    )

@@ -1,0 +1,32 @@
+"""Class labels out of a condition, checked before a network looks them up."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganart_zoo.contract import Condition, SettingsError
+
+__all__ = ["class_labels"]
+
+
+def class_labels(condition: Condition | None, n: int, class_names: tuple[str, ...]) -> Tensor | None:
+    """Return the labels `[n]` of a condition; None for a network without classes.
+
+    Raises:
+        SettingsError: Labels are missing, not wanted, not whole numbers `[1]` or `[n]`, or no class of the network's.
+    """
+    labels = condition.labels if condition is not None else None
+    if not class_names:
+        if labels is not None:
+            raise SettingsError("labels were given to a network without classes; leave them out, or set class_names")
+        return None
+    if condition is None or labels is None:
+        raise SettingsError(f"a network of {len(class_names)} classes got no labels; give Condition(labels=...)")
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise SettingsError(f"labels are {labels.dtype} {list(labels.shape)}, expected whole numbers [n]")
+    # elsewhere than on the CPU a look at the values would wait for all work before them
+    if labels.device.type == "cpu" and ((labels < 0) | (labels >= len(class_names))).any():
+        wrong = next(label for label in labels.tolist() if not 0 <= label < len(class_names))
+        last = len(class_names) - 1
+        raise SettingsError(f"label {wrong} is none of the {len(class_names)} classes, which are 0 to {last}")
+    return condition.rows(n).labels

@@ -1,0 +1,58 @@
+"""`ganart evaluate` as a user meets it: a table, JSON, one-line errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ganart_shapes.runs import save_run
+
+from ganart_zoo import Zoo
+from ganart_zoo.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def arguments(shapes: Zoo, tmp_path: Path) -> list[str]:
+    run = save_run(tmp_path / "run", generator=shapes.create("bands", weights=None))
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "real.npz", images=images)
+    plain = ["--samples", "20", "--backbone", "pool", "--side", "16"]
+    return ["evaluate", str(run), "--data", str(tmp_path / "real.npz"), *plain]
+
+
+def test_a_table_and_what_it_stands_on(shapes: Zoo, arguments: list[str], capsys: Capture) -> None:
+    assert main([*arguments, "--seed", "3"], zoo=shapes) == 0
+    captured = capsys.readouterr()
+    assert "frechet_distance" in captured.out
+    assert "fid" not in captured.out.lower().replace("no fid", "")
+    assert "20 generated, 20 real; ganart-tiny/pool blocks at 16 px; seed 3" in captured.out
+    assert "generated pictures" in captured.err
+
+
+def test_json_is_all_that_stdout_gets_and_says_the_seed_and_the_counts(
+    shapes: Zoo, arguments: list[str], capsys: Capture
+) -> None:
+    assert main([*arguments, "--json", "--truncation", "0.5"], zoo=shapes) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["samples"], found["reals"], found["seed"], found["options"]) == (20, 20, 0, {"truncation": 0.5})
+    assert found["metrics"]["frechet_distance"] > 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--samples", "3"], "samples is 3, expected at least 10"),
+        (["--backbone", "pol"], "did you mean"),
+        (["--data", "none.npz"], "none.npz: there is no such file"),
+        (["--crop", "middle"], "crop is 'middle'"),
+    ],
+)
+def test_errors_are_one_line(shapes: Zoo, arguments: list[str], capsys: Capture, more: list[str], message: str) -> None:
+    assert main([*arguments, "-q", *more], zoo=shapes) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

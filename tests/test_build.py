@@ -1,0 +1,85 @@
+"""setup.py's guard: what cannot be built is a remembered reason, or with GANART_BUILD=1 a loud failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run build_ext into `folder`, away from the tree."""
+    command = [sys.executable, "setup.py", "--quiet", "build_ext"]
+    command += ["--build-lib", str(folder / "lib"), "--build-temp", str(folder / "temp")]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+@pytest.fixture
+def stale(tmp_path: Path) -> list[Path]:
+    """Libraries that an earlier build left in the folder."""
+    package = tmp_path / "lib" / "ganart_zoo"
+    package.mkdir(parents=True)
+    libraries = [package / "_ops.abi3.so", package / "_native.cpython-311-x86_64-linux-gnu.so"]
+    for library in libraries:
+        library.touch()
+    return libraries
+
+
+def reason(folder: Path) -> str:
+    return json.loads((folder / "lib" / "ganart_zoo" / "_build.json").read_text())["reason"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"GANART_BUILD": "0"}, "installed with GANART_BUILD=0"),
+        ({"GANART_BUILD": "auto", "CXX": "no-such-compiler"}, "no C++ compiler: 'no-such-compiler' cannot be run"),
+        ({"GANART_BUILD": "auto", "CXX": "false"}, "the C++ compiler 'false' fails"),
+    ],
+)
+def test_impossible_build_is_remembered(tmp_path, stale, environment, said) -> None:
+    done = build(tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert said in reason(tmp_path)
+    assert said in done.stderr
+    assert not any(library.exists() for library in stale)
+
+
+def test_failing_compile_is_remembered(tmp_path, stale) -> None:
+    """A compiler that manages the first few lines but not the kernels."""
+    compiler = tmp_path / "fragile-c++"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$*" in *probe.cpp*|*--version*) exec c++ "$@";; esac\necho out of memory >&2; exit 1\n'
+    )
+    compiler.chmod(0o755)
+    done = build(tmp_path, GANART_BUILD="auto", CXX=str(compiler))
+    assert done.returncode == 0, done.stderr
+    assert "the build failed" in reason(tmp_path)
+    assert not any(library.exists() for library in stale)
+
+
+def test_torch_that_cannot_be_imported_is_remembered(tmp_path) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch is damaged')")
+    done = build(tmp_path, GANART_BUILD="auto", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert reason(tmp_path) == "the build needs torch and pybind11: libtorch is damaged"
+    assert build(tmp_path, GANART_BUILD="1", PYTHONPATH=str(tmp_path)).returncode != 0
+
+
+def test_strict_build_fails_loudly(tmp_path) -> None:
+    done = build(tmp_path, GANART_BUILD="1", CXX="false")
+    assert done.returncode != 0
+    assert "the C++ compiler 'false' fails" in done.stderr
+
+
+def test_unknown_mode_is_refused(tmp_path) -> None:
+    done = build(tmp_path, GANART_BUILD="yes")
+    assert done.returncode != 0
+    assert "GANART_BUILD='yes': expected auto, 0 or 1" in done.stderr

@@ -1,0 +1,52 @@
+"""Runs the kernels' tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize/.
+
+Takes pytest's arguments. opcheck is left out: it runs no more of the kernels, and traces for minutes under ASan."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BUILT = ROOT / "build" / "sanitize" / "lib"
+TESTS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/ops/test_*_kernels.py"))
+OPTIONS = ["-m", "not slow and not gpu", "-k", "not opcheck", "-p", "no:cacheprovider", "-q"]
+
+
+def library(name: str) -> str:
+    compiler = os.environ.get("CXX", "c++").split()
+    return subprocess.run(
+        [*compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def main() -> int:
+    build = ["--quiet", "build", "--build-base", str(BUILT.parent), "--build-lib", str(BUILT)]
+    strict = {**os.environ, "GANART_BUILD": "1", "GANART_SANITIZE": "1"}
+    subprocess.run([sys.executable, "setup.py", *build], cwd=ROOT, env=strict, check=True)
+    checked = {
+        **os.environ,
+        # The interpreter is built without sanitizers, so their runtimes come first; libstdc++ lets ASan see throws.
+        "LD_PRELOAD": f"{library('libasan.so')} {library('libstdc++.so')}",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "PYTHONPATH": str(BUILT),
+        "PYTHONSAFEPATH": "1",  # the tree's own package, without sanitizers, must not come first
+        "GANART_OPS": "auto",
+    }
+    found = subprocess.run(
+        [sys.executable, "-c", "from ganart_zoo import native; print(native.ops_library())"],
+        env=checked, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    if not found.stdout.startswith(str(BUILT)):
+        print(f"sanitize: the tests would load {found.stdout.strip()}, not {BUILT}", file=sys.stderr)
+        return 1
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *OPTIONS, *TESTS, *sys.argv[1:]], cwd=ROOT, env=checked
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
