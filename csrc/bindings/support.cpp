@@ -22,6 +22,11 @@ ScalarType sum_type(ScalarType type) { return type == ScalarType::Double ? Scala
 bool readable(const Tensor& features, Layout& layout) {
   // Pixels in memory order are what the dimensions from the last to the third walk through.
   int64_t pixels = 1, pixel = 1;
+  if (features.numel() == 0) {  // nothing is read
+    for (int64_t dim = 2; dim < features.dim(); ++dim) pixels *= features.size(dim);
+    layout = {features.size(0), features.size(1), pixels, 0, 1, 1};
+    return true;
+  }
   for (int64_t dim = features.dim() - 1; dim >= 2; --dim) {
     if (features.size(dim) == 1) continue;
     if (pixels == 1)

@@ -14,6 +14,7 @@ Source      T. Karras et al., "Analyzing and improving the image quality of Styl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -173,7 +174,7 @@ def bias_act_backward_reference(
     wide = kept.to(sum_type(kept.dtype))
     z = wide if bias is None else wide + _per_channel(bias, kept)
     y = activate(z, act, negative_slope) * gain if act in _KEEPS_X else wide
-    slopes = {
+    slopes: dict[str, Callable[[Tensor], Tensor]] = {
         "linear": torch.ones_like,
         "relu": lambda a: (a > 0).to(a.dtype),
         "lrelu": lambda a: torch.where(a > 0, 1.0, negative_slope).to(a.dtype),

@@ -4,10 +4,9 @@ Formula     samples n, n + M, n + 2M, ... are a group, M = N / group_size; s = s
             each channel and pixel; its mean over the pixels and over each of `num_channels` runs of channels is
             appended, as constant channels, to all samples of the group.
 Shapes      x [N, C, H, W]; y [N, C + num_channels, H, W].
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64. Statistics are float32 (float64 for float64).
 Gradient    any order.
-Repeats     bit for bit, from run to run and for any number of threads.
+Native      none yet: plain PyTorch on every device, and so no entry in `ops.status()`.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018; in StyleGAN2's form.
 """
 
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import check_features, sum_type
-from ganart_zoo.ops.dispatch import NativeOp
 
 __all__ = ["minibatch_stddev"]
 
@@ -49,8 +47,7 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, num_channels: int = 1) -> T
         raise SettingsError(
             f"minibatch_stddev: group_size is {group_size}; expected a divisor of the batch {x.shape[0]}"
         )
-    y: Tensor = _minibatch_stddev(x, group, num_channels)
-    return y
+    return minibatch_stddev_reference(x, group, num_channels)
 
 
 def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int) -> Tensor:
@@ -63,8 +60,3 @@ def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int) ->
     deviation = (grouped.var(0, correction=0) + EPSILON).sqrt().mean([2, 3, 4])
     appended = deviation.to(x.dtype).repeat(group_size, 1)[:, :, None, None].expand(-1, -1, height, width)
     return torch.cat([x, appended], dim=1)
-
-
-_minibatch_stddev = NativeOp(
-    "ganart::minibatch_stddev", reference=minibatch_stddev_reference, library=None, missing="not written yet"
-)

@@ -2,10 +2,9 @@
 
 Formula     y = x / sqrt(mean over channels of x^2 + eps).
 Shapes      x [N, C, ...]; y like x.
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64. Sums are float32 (float64 for float64).
 Gradient    any order.
-Repeats     bit for bit, from run to run and for any number of threads.
+Native      none yet: plain PyTorch on every device, and so no entry in `ops.status()`.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018.
 """
 
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import sum_type
-from ganart_zoo.ops.dispatch import NativeOp
 
 __all__ = ["pixel_norm"]
 
@@ -37,14 +35,10 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
         raise SettingsError(f"pixel_norm: x is {x.dtype} of shape {list(x.shape)}; expected floating point [N, C, ...]")
     if not eps > 0:
         raise SettingsError(f"pixel_norm: eps is {eps}; expected a number above 0")
-    y: Tensor = _pixel_norm(x, float(eps))
-    return y
+    return pixel_norm_reference(x, eps)
 
 
 def pixel_norm_reference(x: Tensor, eps: float) -> Tensor:
     """Define `pixel_norm` in plain PyTorch."""
     z = x.to(sum_type(x.dtype))
     return (z * (z.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)
-
-
-_pixel_norm = NativeOp("ganart::pixel_norm", reference=pixel_norm_reference, library=None, missing="not written yet")
