@@ -50,7 +50,9 @@ def test_style_loss(race: Race, compiled: Any, direction: str, dtype: str, shape
     if dtype != "float32":
         candidates["eager float32"] = step(baselines.style_loss, features.float(), of_samples)
 
-    passes = 1 if direction == "forward" else 3  # products of C x C x pixels, half a one forward; and maps moved
+    # C^2 * pixels multiply-adds count half forward, which computes one triangle, and whole backward; the features are
+    # read forward, and read and written backward.
+    passes = 1 if direction == "forward" else 3
     with ops.use("native"):
         race(
             candidates,

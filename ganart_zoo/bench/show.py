@@ -55,7 +55,7 @@ def draw_bars(report: Report, path: Path) -> None:
     axes.set(xlim=(0, 105), ylim=(len(rows), -0.5), xlabel="% of the roof: max(FLOPs / peak, bytes / bandwidth)")
     machine = report.machine
     axes.set_title(f"{machine.get('processor')}, {machine.get('isa')}, {machine.get('threads')} threads", fontsize=9)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower right", ncols=len(names))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 

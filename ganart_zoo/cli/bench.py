@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ __all__ = ["bench"]
 
 _FOLDER = Path("benchmarks")
 _RESULTS = "results.json"
+_IDLE = 0.7
+"""Load average up to which a machine counts as idle."""
 
 
 @click.command()
@@ -53,6 +56,9 @@ def bench(op: str | None, out: Path, compare: Path | None, no_compile: bool) -> 
         if fallen:
             raise click.exceptions.Exit(BROKEN)
         return
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > _IDLE:
+        note(f"the load average is {load:.1f}: what else this machine does will show in the figures")
     report = run_benchmarks(_FOLDER, op, compiled=not no_compile)
     report.save(out / _RESULTS)
     print_report(report, Console(stderr=False))

@@ -14,12 +14,17 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt(AbstractContextManager["Interrupt"]):
-    """Takes SIGINT over while its block lasts."""
+    """Takes SIGINT over while its block lasts.
 
-    def __init__(self) -> None:
+    Args:
+        saving: What the work saves when it is stopped, for the message.
+    """
+
+    def __init__(self, saving: str = "the picture as it is") -> None:
         self.asked = False
         """Ctrl-C was pressed once."""
         self._before: Any = None
+        self._saving = saving
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
@@ -36,4 +41,4 @@ class Interrupt(AbstractContextManager["Interrupt"]):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        note("stopping after this step, to save the picture as it is; Ctrl-C again aborts without it")
+        note(f"stopping after this step, to save {self._saving}; Ctrl-C again aborts without it")

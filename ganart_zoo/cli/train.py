@@ -143,7 +143,7 @@ def train(
         shown.begin(f"training {out}")
         from ganart_zoo.tasks.train import train as run
 
-        with Interrupt() as interrupt:
+        with Interrupt("a checkpoint") as interrupt:
 
             def on_step(event: StepEvent) -> bool | None:
                 shown.step(event)

@@ -162,6 +162,8 @@ class Trainer:
             self._finish(journal)
         except BaseException as error:
             self._emit("failed", None, {"step": self._step, "error": f"{type(error).__name__}: {error}"})
+            if isinstance(error, OSError) and not isinstance(error, GanartError):
+                raise ModelError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
             raise
         finally:
             if journal:

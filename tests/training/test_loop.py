@@ -234,3 +234,17 @@ def test_what_does_not_fit_is_refused_before_training(tmp_path: Path) -> None:
 def test_one_picture_is_enough(tmp_path: Path) -> None:
     data = open_data(write_npz(tmp_path / "one.npz", n=1))
     assert Trainer(*networks(), data, TrainConfig(**SHORT, steps=3), tmp_path / "run").fit().finished
+
+
+def test_a_full_disk_is_one_line_and_costs_no_checkpoint(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def fill(stage, path, details) -> None:
+        if stage == "saved" and path.suffix == ".safetensors":
+            (run / "metrics.jsonl").unlink()
+            (run / "metrics.jsonl").symlink_to("/dev/full")  # every write fails with ENOSPC
+
+    with pytest.raises(ModelError, match=r"run: cannot be written: No space left on device$"):
+        trainer(run, on_event=fill).fit()
+    (run / "metrics.jsonl").unlink()
+    assert trainer(run).fit(resume=True).finished

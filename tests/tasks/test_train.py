@@ -1,0 +1,212 @@
+"""The verb train, as a task and as a command: what follows from the data, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import ganart_learners
+import numpy as np
+import pytest
+import torch
+
+from ganart_zoo import Zoo
+from ganart_zoo.cli import main
+from ganart_zoo.contract import SettingsError, load_tensors
+from ganart_zoo.tasks.train import train
+from ganart_zoo.training import TrainConfig
+
+NAMES = ("learner", "judge")
+SHORT = TrainConfig(steps=4, batch=8, workers=0, samples=4, checkpoint_every=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def learners() -> Iterator[Zoo]:
+    """A zoo of the learners alone."""
+    ganart_learners.events.clear()
+    yield Zoo(plugins=[ganart_learners], strict=True)
+    ganart_learners.listeners.clear()
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    path = tmp_path / "labelled.npz"
+    np.savez(path, images=images, labels=np.arange(20) % 3, class_names=np.array(["cat", "dog", "owl"]))
+    return path
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    path = tmp_path / "plain.npz"
+    np.savez(path, images=np.random.default_rng(1).integers(0, 256, (20, 8, 8), dtype=np.uint8))
+    return path
+
+
+def test_a_finished_run_is_a_model(learners: Zoo, labelled: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trained = train(learners, *NAMES, labelled, run, config=SHORT, generator_settings={"width": 5})
+    assert trained.finished
+    generator, critic = learners.create(run), learners.create(run, part="critic")
+    assert generator.config.model_dump() == {"resolution": 8, "class_names": ("cat", "dog", "owl"), "width": 5}
+    assert critic.config.width == 8
+    saved = load_tensors(run / "generator.safetensors")
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in generator.own_state().items())
+    described = json.loads((run / "config.json").read_text())
+    assert described["parts"]["generator"]["model"] == learners.entry("learner").canonical
+    assert described["class_names"] == ["cat", "dog", "owl"]
+    assert described["conditions"] == ["labels"]
+
+
+def test_plugins_hear_of_a_run(learners: Zoo, plain: Path, tmp_path: Path) -> None:
+    train(learners, *NAMES, plain, tmp_path / "run", config=SHORT)
+    heard = [(event.task, event.stage, event.model) for event in ganart_learners.events]
+    name = learners.entry("learner").canonical
+    assert heard[0] == ("train", "started", name)
+    assert heard[-1] == ("train", "finished", name)
+    saved = [event.path.name for event in ganart_learners.events if event.stage == "saved"]
+    assert saved == ["step-00000002.safetensors", "step-00000004.png", "step-00000004.safetensors"]
+
+
+def test_the_seed_decides_the_first_weights(learners: Zoo, plain: Path, tmp_path: Path) -> None:
+    def first(seed: int, name: str) -> torch.Tensor:
+        config = SHORT.model_copy(update={"seed": seed, "steps": 1, "generator_rate": 1e-12})
+        train(learners, *NAMES, plain, tmp_path / name, config=config)
+        return load_tensors(tmp_path / name / "generator.safetensors")["out.weight"]
+
+    torch.manual_seed(1)
+    one = first(0, "a")
+    torch.manual_seed(2)
+    assert torch.equal(first(0, "b"), one)
+    assert not torch.equal(first(1, "c"), one)
+
+
+def test_networks_are_told_what_both_can_take(learners: Zoo, labelled: Path, tmp_path: Path) -> None:
+    train(learners, "learner", "plain_judge", labelled, tmp_path / "run", config=SHORT)
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert described["conditions"] == []
+    assert described["parts"]["generator"]["config"]["class_names"] == []
+
+
+def test_mismatches_are_refused(learners: Zoo, labelled: Path, plain: Path, tmp_path: Path) -> None:
+    def refused(match: str, *names: str, data: Path = labelled, **given) -> None:
+        with pytest.raises(SettingsError, match=match):
+            train(learners, *names, data, tmp_path / "run", config=SHORT, **given)
+
+    refused("plain_judge takes no labels", "learner", "plain_judge", conditions=["labels"])
+    refused("the data has no labels", *NAMES, data=plain, conditions=["labels"])
+    refused("told_judge has to be told labels", "learner", "told_judge", data=plain)
+    refused("condition 'label' is unknown", *NAMES, conditions=["label"])
+    refused("judge is a critic, expected a generator", "judge", "judge")
+    refused("finished does not say that it can be trained", "finished", "judge")
+    refused("class_names has 2 names, and the data 3 classes", *NAMES, generator_settings={"class_names": ["a", "b"]})
+    refused("has no setting 'depth'", *NAMES, critic_settings={"depth": 2})
+    assert not (tmp_path / "run").exists()
+
+
+FLAGS = ("--generator", "learner", "--critic", "judge", "--steps", "4", "--batch", "8", "--seed", "3")
+
+
+def command(zoo: Zoo, data: Path, run: Path, *more: str) -> int:
+    arguments = ["train", *FLAGS, "--data", str(data), "--size", "8", "--checkpoint-every", "2", "--out", str(run)]
+    return main([*arguments, "--set", "training.workers=0", "--quiet", *more], zoo=zoo)
+
+
+def test_flags_settings_and_file_come_together(
+    learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f"""
+data = "{labelled}"
+flip = true
+[generator]
+model = "learner"
+width = 6
+[critic]
+model = "judge"
+[training]
+steps = 100
+batch = 4
+workers = 0
+r1 = {{ weight = 3.0, interval = 2 }}
+"""
+    )
+    flags = ["--config", str(file), "--steps", "3", "--set", "training.r1.interval=5", "--set", "critic.width=9"]
+    more = ["--set", "training.augment.policy=flip,colour", "--json", "-q"]
+    assert main(["train", *flags, *more, "--out", str(tmp_path / "run")], zoo=learners) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 3
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    training, parts = described["training"], described["parts"]
+    assert (training["steps"], training["batch"], training["r1"]) == (
+        3,
+        4,
+        {"weight": 3.0, "interval": 5, "final": 1.0},
+    )
+    assert training["augment"]["policy"] == ["flip", "colour"]
+    assert (parts["generator"]["config"]["width"], parts["critic"]["config"]["width"]) == (6, 9)
+    assert described["data"]["flip"] is True
+
+
+def test_ctrl_c_saves_and_resume_finishes_exactly(learners: Zoo, labelled: Path, tmp_path: Path) -> None:
+    def interrupt(event) -> None:
+        if event.stage == "saved" and event.path.suffix == ".safetensors" and event.details["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    ganart_learners.listeners.append(interrupt)
+    assert command(learners, labelled, tmp_path / "run") == 130
+    assert not (tmp_path / "run" / "generator.safetensors").exists()
+    assert ganart_learners.events[-1].stage == "stopped"
+    ganart_learners.listeners.clear()
+    assert command(learners, labelled, tmp_path / "run", "--resume") == 0
+    assert command(learners, labelled, tmp_path / "whole") == 0
+    one, other = (load_tensors(tmp_path / name / "generator.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_mistakes_are_one_line(
+    learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("stesp = 3")
+    for more, match in {
+        ("--set", "training.los=hinge"): "training has no setting 'los'; did you mean 'loss'",
+        ("--set", "training.loss=hing"): "training.loss is 'hing', expected 'rpgan'",
+        ("--set", "training.r3.weight=1"): "training has no group 'r3'",
+        ("--set", "lr=1"): "--set 'lr=1' is not of the form",
+        ("--set", "generator.wdth=1"): "no setting 'wdth'; did you mean 'width'",
+        ("--batch", "0"): "training.batch is 0, expected greater than or equal to 1",
+        ("--config", str(file)): "unknown entry 'stesp'",
+    }.items():
+        assert command(learners, labelled, tmp_path / "run", *more) == 2
+        error = capsys.readouterr().err
+        assert match in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_changed_resume_says_what_changed(
+    learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(learners, labelled, tmp_path / "run") == 0
+    assert command(learners, labelled, tmp_path / "run", "--steps", "6", "--resume") == 2
+    assert "training.steps was 4, now 6" in capsys.readouterr().err
+    assert command(learners, labelled, tmp_path / "run", "--steps", "6", "--resume", "--allow-changes") == 0
+
+
+def test_all_settings_are_listed(learners: Zoo, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help-training"], zoo=learners) == 0
+    listed = capsys.readouterr().out
+    for name in ("training.steps", "training.r1.weight", "training.augment.policy", "training.ema_decay"):
+        assert name in listed

@@ -1,0 +1,243 @@
+"""Data: what is read, in what order, by whom, and what is passed over."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganart_zoo.contract import ImageError, SettingsError
+from ganart_zoo.training.data import Share, open_data
+from ganart_zoo.training.data.pictures import fit_square
+
+from .networks import write_npz
+
+
+def grey(level: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Image.Image:
+    return Image.new("L", size, level).convert(mode)
+
+
+def png(level: int) -> bytes:
+    stream = io.BytesIO()
+    grey(level).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_folder(root: Path, n: int = 6, classes: tuple[str, ...] = ("",)) -> Path:
+    """Write pictures whose grey level is their number."""
+    for number in range(n):
+        folder = root / classes[number % len(classes)]
+        folder.mkdir(parents=True, exist_ok=True)
+        grey(number).save(folder / f"{number:03}.png")
+    return root
+
+
+def write_shards(root: Path, shards: int = 3, each: int = 5) -> Path:
+    root.mkdir()
+    for shard in range(shards):
+        with tarfile.open(root / f"part-{shard:02}.tar", "w") as tar:
+            for row in range(each):
+                level = shard * each + row
+                files = {"png": png(level), "txt": f"grey {level}".encode(), "cls": str(level % 2).encode()}
+                for suffix, data in files.items():
+                    entry = tarfile.TarInfo(f"{level:03}.{suffix}")
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+    (root / "class_names.json").write_text('["even", "odd"]')
+    return root
+
+
+def levels(batch) -> list[int]:
+    return batch.images[:, 0, 0, 0].tolist()
+
+
+def taken(data, n: int, share: Share | None = None, position=None, workers: int = 0, seed: int = 0) -> list:
+    return list(islice(data.loader(share or Share(4), seed, workers)(position), n))
+
+
+def kinds(tmp_path: Path) -> dict[str, object]:
+    return {
+        "npz": open_data(write_npz(tmp_path / "data.npz", n=15, classes=3)),
+        "folder": open_data(write_folder(tmp_path / "folder", 15), 8, flip=True, crop="random"),
+        "shards": open_data(write_shards(tmp_path / "shards"), 8, flip=True),
+    }
+
+
+@pytest.mark.parametrize("kind", ["npz", "folder", "shards"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_order_follows_the_seed_and_goes_on_from_anywhere(tmp_path: Path, kind: str, workers: int) -> None:
+    data = kinds(tmp_path)[kind]
+    whole = taken(data, 11, workers=workers)
+    again = taken(data, 11, workers=workers)
+    assert all(torch.equal(one.images, other.images) for one, other in zip(whole, again, strict=True))
+    assert any(
+        not torch.equal(one.images, other.images) for one, other in zip(whole, taken(data, 11, seed=1), strict=True)
+    )
+    for done in (1, 4, 7):
+        position = json.loads(json.dumps(whole[done - 1].position))
+        rest = taken(data, 11 - done, position=position, workers=workers)
+        for one, other in zip(whole[done:], rest, strict=True):
+            assert torch.equal(one.images, other.images)
+            assert one.position == other.position
+
+
+@pytest.mark.parametrize("kind", ["npz", "folder"])
+def test_the_order_is_one_whatever_the_processes_and_parts(tmp_path: Path, kind: str) -> None:
+    data = kinds(tmp_path)[kind]
+    whole = torch.stack([batch.images for batch in taken(data, 6, Share(8))])
+    for processes, parts in ((2, 1), (2, 2), (1, 4)):
+        mine = [taken(data, 6 * parts, Share(8, rank, processes, parts)) for rank in range(processes)]
+        rows = [
+            mine[rank][turn * parts + part] for turn in range(6) for part in range(parts) for rank in range(processes)
+        ]
+        joined = torch.cat([batch.images for batch in rows]).view_as(whole)
+        assert torch.equal(joined, whole)
+
+
+def test_every_picture_comes_once_an_epoch(tmp_path: Path) -> None:
+    data = open_data(write_folder(tmp_path / "folder", 15), 8)
+    seen = [level for batch in taken(data, 9, Share(5)) for level in levels(batch)]
+    epochs = [seen[:15], seen[15:30], seen[30:]]
+    assert all(sorted(epoch) == list(range(15)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shards_are_read_once_an_epoch_by_one_reader(tmp_path: Path, workers: int) -> None:
+    data = open_data(write_shards(tmp_path / "shards", 4, 5), 8)
+    seen = Counter()
+    for rank in range(2):
+        # two shards of five each: an epoch of this process is ten pictures
+        seen.update(level for batch in taken(data, 10, Share(2, rank, 2), workers=workers) for level in levels(batch))
+    assert seen == Counter(range(20))
+
+
+def test_more_processes_than_shards_are_refused(tmp_path: Path) -> None:
+    data = open_data(write_shards(tmp_path / "shards", 1), 8)
+    with pytest.raises(SettingsError, match="holds 1 shards, expected one a process"):
+        data.loader(Share(4, 0, 2), 0, 0)
+
+
+def test_shards_bring_labels_and_captions(tmp_path: Path) -> None:
+    data = open_data(write_shards(tmp_path / "shards"), 8)
+    assert data.class_names == ("even", "odd")
+    for batch in taken(data, 5):
+        assert batch.labels.tolist() == [level % 2 for level in levels(batch)]
+        assert list(batch.prompts) == [f"grey {level}" for level in levels(batch)]
+    one = open_data(tmp_path / "shards" / "part-{00..01}.tar", 8)
+    assert {level for batch in taken(one, 10) for level in levels(batch)} == set(range(10))
+
+
+def test_folders_are_classes_and_metadata_is_captions(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "folder", 6, ("b", "a", "deep/c"))
+    (root / "metadata.jsonl").write_text('{"file_name": "a/001.png", "text": "one"}\n')
+    (root / "deep" / "metadata.jsonl").write_text('{"file_name": "c/002.png", "text": "two"}\n\n')
+    data = open_data(root, 8)
+    assert data.class_names == ("a", "b", "c")
+    found = {}
+    for batch in taken(data, 4):
+        for level, label, prompt in zip(levels(batch), batch.labels.tolist(), batch.prompts, strict=True):
+            found[level] = (data.class_names[label], prompt)
+    assert found == {0: ("b", ""), 1: ("a", "one"), 2: ("c", "two"), 3: ("b", ""), 4: ("a", ""), 5: ("c", "")}
+
+
+def test_pictures_of_any_size_and_mode(tmp_path: Path) -> None:
+    root = tmp_path / "folder"
+    root.mkdir()
+    for number, (size, mode) in enumerate([((3, 50), "L"), ((40, 9), "RGBA"), ((1, 1), "P"), ((8, 8), "CMYK")]):
+        grey(200, size, mode).save(root / f"{number}.{'tif' if mode == 'CMYK' else 'png'}")
+    for batch in taken(open_data(root, 8), 2):
+        assert batch.images.shape == (4, 3, 8, 8)
+        assert batch.images.dtype == torch.uint8
+        assert (batch.images.int() - 200).abs().max() <= 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_cannot_be_read_is_passed_over_and_named(tmp_path: Path, workers: int) -> None:
+    root = write_folder(tmp_path / "folder", 6)
+    (root / "002.png").write_bytes(b"no picture")
+    (root / "004.png").write_bytes(png(4)[:50])
+    batches = taken(open_data(root, 8), 6, workers=workers)
+    assert {level for batch in batches for level in levels(batch)} == {0, 1, 3, 5}
+    named = {line.partition(":")[0] for batch in batches for line in batch.skipped}
+    assert named == {str(root / "002.png"), str(root / "004.png")}
+
+
+def test_a_damaged_shard_costs_the_rest_of_itself(tmp_path: Path) -> None:
+    root = write_shards(tmp_path / "shards", 2, 5)
+    tar = root / "part-01.tar"
+    tar.write_bytes(tar.read_bytes()[: 3 * 3 * 1024 + 600])
+    batches = taken(open_data(root, 8), 20)
+    seen = {level for batch in batches for level in levels(batch)}
+    assert set(range(8)) <= seen <= set(range(9))
+    assert any("part-01.tar" in line for batch in batches for line in batch.skipped)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", ["folder", "shards"])
+def test_nothing_to_read_is_an_error(tmp_path: Path, kind: str, workers: int) -> None:
+    if kind == "folder":
+        root = write_folder(tmp_path / "data")
+        for file in root.iterdir():
+            file.write_bytes(b"broken")
+    else:
+        root = write_shards(tmp_path / "data")
+        for file in root.glob("*.tar"):
+            file.write_bytes(b"broken" * 1000)
+    with pytest.raises(ImageError, match="no picture among .* in a row can be read; the first: "):
+        taken(open_data(root, 8), 1, workers=workers)
+
+
+def test_bad_data_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
+    np.savez(tmp_path / "float.npz", images=np.zeros((2, 8, 8)))
+    np.savez(tmp_path / "short.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.zeros(3, int))
+    np.savez(tmp_path / "wide.npz", images=np.zeros((2, 8, 9), np.uint8))
+    for name, match in {
+        "empty": "holds no pictures",
+        "missing": "there is no such folder",
+        "missing.npz": "there is no such file",
+        "bad.npz": "cannot be read as npz",
+        "other.npz": "holds no array 'images'",
+        "float.npz": r"images are float64 \[2, 8, 8\], expected uint8",
+        "short.npz": r"labels are \[3\], expected one for each of 2",
+        "no-{0..1}.tar": "there is no such shard; 2 of 2 are missing",
+    }.items():
+        with pytest.raises(ImageError, match=match):
+            open_data(tmp_path / name, 8)
+    with pytest.raises(SettingsError, match="9×8, which are not square; give a size"):
+        open_data(tmp_path / "wide.npz")
+
+
+def test_crops(tmp_path: Path) -> None:
+    wide = torch.arange(8.0).div(8).expand(1, 3, 4, 8).contiguous()
+
+    def columns(crop: str, seed: int = 0) -> list[int]:
+        return fit_square(wide, 4, crop=crop, flip=False, seed=seed)[0, 0].tolist()
+
+    assert columns("centre") == [64, 96, 128, 159]
+    assert columns("pad")[0] == 255  # white above a picture of half the height
+    starts = {columns("random", seed)[0] for seed in range(60)}
+    assert starts == {0, 32, 64, 96, 128}
+    assert columns("stretch") == sorted(columns("stretch"))
+    assert columns("stretch")[0] < 32
+    flips = [fit_square(wide, 4, crop="centre", flip=True, seed=seed)[0, 0, 0].item() == 159 for seed in range(200)]
+    assert 70 < sum(flips) < 130
+
+
+def test_the_shared_sets_open(shared_data: Path) -> None:
+    garments = open_data(shared_data / "fashion_mnist_10k.npz", 32, crop="pad")
+    assert (len(garments), len(garments.class_names), garments.size) == (10_000, 10, 32)
+    emoji = open_data(shared_data / "emoji" / "noto_emoji_32.npz")
+    with np.load(shared_data / "emoji" / "noto_emoji_32.npz") as file:
+        np.testing.assert_array_equal(emoji.fetch(7, 0).image.permute(1, 2, 0).numpy(), file["images"][7])
