@@ -255,7 +255,7 @@ void style_loss(const Features& f, const typename P::Sum* target, int64_t target
 
 // ---- backward: one product with the symmetric matrix ----
 
-constexpr int64_t OPERAND_BYTES = 256 << 10;  // of one block's packed features
+constexpr int64_t OPERAND_BYTES = 128 << 10;  // of one block's packed features
 constexpr int64_t MAX_BLOCK = 512, BACKWARD_TASKS = 16, CACHE_BYTES = 16 << 20;
 
 // One vector of results as elements.
