@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganart_zoo.cli.settings import parse_settings, set_option
+from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.runs import read_part
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ganart_zoo.tasks.generating import LoadedGenerator
 
-__all__ = ["Chosen", "class_list", "dtype_of", "generator_options", "model_of", "named"]
+__all__ = ["Chosen", "class_list", "generator_options", "model_of", "named", "seed_list"]
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -54,7 +55,7 @@ class Chosen:
             settings=settings,
             weights=self.weights,
             device=self.device,
-            dtype=dtype_of(self.dtype),
+            dtype=_dtype(self.dtype),
             fetch=self.fetch,
         )
 
@@ -109,8 +110,19 @@ def class_list(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def dtype_of(text: str | None) -> torch.dtype | None:
-    """Return the type called `text`; loads torch."""
+def seed_list(flag: str, text: str) -> list[int]:
+    """Return what `--seeds 0,1,5-8` names: whole numbers, and ranges with both ends."""
+    seeds: list[int] = []
+    for part in class_list(text) or []:
+        first, dash, last = part.partition("-")
+        try:
+            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise SettingsError(f"{flag} is {text!r}, expected whole numbers such as 0,1,5-8") from None
+    return seeds
+
+
+def _dtype(text: str | None) -> torch.dtype | None:
     import torch
 
     return None if text is None else getattr(torch, text)

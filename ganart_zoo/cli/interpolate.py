@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.generators import Chosen, class_list, generator_options
+from ganart_zoo.cli.generators import Chosen, generator_options, seed_list
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.interrupt import Interrupt
 from ganart_zoo.cli.progress import progress
 from ganart_zoo.cli.settings import option_flags
 from ganart_zoo.cli.show import INTERRUPTED, emit_json, json_option, note
-from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
 
 if TYPE_CHECKING:
@@ -62,10 +61,7 @@ def interpolate(
     MP4 needs the extra ganart-zoo[video]. Ctrl-C keeps the frames until then and ends with exit code 130.
     """
     settings = chosen.check(zoo, flags)
-    try:
-        numbers = [int(text) for text in class_list(seeds) or []]
-    except ValueError:
-        raise SettingsError(f"--seeds is {seeds!r}, expected whole numbers with commas between") from None
+    numbers = seed_list("--seeds", seeds)
     with progress(quiet) as shown:
         shown.begin(f"loading {chosen.model}")
         generator = chosen.load(zoo, settings)

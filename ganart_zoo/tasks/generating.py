@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract.condition import Condition
-from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
+from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Generator, StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
@@ -29,6 +29,7 @@ from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.registry.runs import read_part
 from ganart_zoo.tasks.calls import Steps, broken_call
+from ganart_zoo.tasks.classes import class_label
 from ganart_zoo.tasks.environment import op_implementations, reproducible, versions
 
 __all__ = ["LoadedGenerator", "check_seeds", "generator_entry", "load_generator", "load_recorded"]
@@ -66,22 +67,7 @@ class LoadedGenerator:
             raise SettingsError(f"{self.entry.canonical} has no classes to choose from; leave classes out")
         if not classes:
             raise SettingsError("classes is empty; name at least one, or leave it out")
-        return tuple(self._label(one) for one in classes)
-
-    def _label(self, given: int | str) -> int:
-        names = self.class_names
-        if given in names:
-            return names.index(str(given))
-        try:
-            label = int(given)
-        except ValueError:
-            label = -1
-        if label < 0 or (names and label >= len(names)):
-            known = did_you_mean(str(given), names) or (
-                f"; it has {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}" if names else ""
-            )
-            raise SettingsError(f"{self.entry.canonical} has no class {given!r}{known}")
-        return label
+        return tuple(class_label(self.entry.canonical, names, one) for one in classes)
 
     def check_prompt(self, prompt: str | None) -> None:
         """Raise SettingsError where a text is given in vain, or is missing."""

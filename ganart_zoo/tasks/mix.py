@@ -1,0 +1,153 @@
+"""The verb `mix`: a grid in which some layers take the style of one seed, and the rest that of another."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.events import OnStep, StepEvent
+from ganart_zoo.imaging.grid import to_grid
+from ganart_zoo.imaging.images import check_suffix, save
+from ganart_zoo.imaging.record import Record
+from ganart_zoo.registry import Zoo
+from ganart_zoo.tasks.calls import Steps
+from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.tasks.outputs import check_folder, check_replaceable
+
+__all__ = ["Mixed", "mix", "mixed_styles", "rerun"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """What a call made."""
+
+    images: Tensor
+    """`[rows, columns, 3, H, W]` on the CPU, not clamped."""
+    path: Path | None
+    seconds: float
+    record: Record
+
+
+def mixed_styles(rows: Tensor, columns: Tensor, layers: Sequence[int]) -> Tensor:
+    """Return `[rows, columns, num_ws, w_dim]`: the styles of the rows, but at `layers` those of the columns."""
+    mixed = rows[:, None].repeat(1, len(columns), 1, 1)
+    chosen = list(layers)
+    mixed[:, :, chosen] = columns[None][:, :, chosen]
+    return mixed
+
+
+def mix(
+    generator: LoadedGenerator,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    layers: tuple[int, int],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    label: int | str | None = None,
+    force: bool = False,
+    on_step: OnStep | None = None,
+) -> Mixed:
+    """Make the pictures of all pairs of seeds, and save them as a grid with the seeds' own pictures at its edges.
+
+    Args:
+        generator: From `load_generator`; a style generator.
+        rows: Seeds whose styles all other layers have.
+        columns: Seeds whose styles `layers` have.
+        layers: First and last, counted from 0: early layers are pose and shape, late ones colour and texture.
+        output: `.png`, `.jpg`, `.jpeg` or `.webp`. None saves nothing.
+        label: The class of all pictures; None: the first, where it has classes.
+        force: Replace a file that ganart did not make.
+        on_step: Called after each picture; what it returns does not matter, for half a grid is none. Raise to end.
+
+    Raises:
+        SettingsError: The generator has no styles, no such layer or class, or there are no seeds.
+        ImageError: The output cannot be written.
+        ModelError: The generator broke, or memory ran out.
+    """
+    model = generator.styled("mixing")
+    first, last = layers
+    if not 0 <= first <= last < model.num_ws:
+        raise SettingsError(
+            f"layers are {first}-{last}, expected first-last within 0-{model.num_ws - 1} of {generator.entry.canonical}"
+        )
+    if not rows or not columns:
+        raise SettingsError(f"{len(rows)} row and {len(columns)} column seeds were given, expected at least one each")
+    for seed in (*rows, *columns):
+        check_seeds(seed, 1)
+    labels = generator.labels(None if label is None else [label])
+    target = None if output is None else Path(output)
+    if target is not None:
+        check_suffix(target)
+        if target.exists() and not force:
+            check_replaceable(target)
+        check_folder(target.parent)
+    asked = {"rows": list(rows), "columns": list(columns), "layers": [first, last], "class": label}
+    progress = Steps(on_step)
+    start = time.perf_counter()
+    with generator.announced("mix", target, asked):
+        with generator.calls("mix", progress), torch.no_grad():
+            told = generator.condition(None if labels is None else labels[:1])
+            # one at a time, as for samples: another batch size may round otherwise
+            of_rows, of_columns = (
+                torch.cat([generator.truncated(model.map(generator.latents([seed]), told)) for seed in seeds])
+                for seeds in (rows, columns)
+            )
+            mixed = mixed_styles(of_rows, of_columns, range(first, last + 1)).flatten(0, 1)
+            styles = torch.cat([of_rows, of_columns, mixed])
+            pictures: list[Tensor] = []
+            for number, ws in enumerate(styles, start=1):
+                pictures.append(model.synthesize(ws[None]).to("cpu"))
+                newest = pictures[-1]
+                progress(StepEvent(number, len(styles), "", {}, lambda newest=newest: newest.clamp(0, 1)))  # type: ignore[misc]
+        record = generator.record("mix", rows[0], asked)
+        if target is not None:
+            save(_sheet(pictures, len(rows), len(columns)), target, record=record)
+    seconds = time.perf_counter() - start
+    if target is not None:
+        generator.emit("mix", "saved", target, asked)
+    generator.emit("mix", "finished", target, {**asked, "seconds": seconds})
+    images = torch.stack(pictures[len(rows) + len(columns) :])
+    return Mixed(images.view(len(rows), len(columns), *images.shape[2:]), target, seconds, record)
+
+
+def rerun(
+    zoo: Zoo,
+    record: Record,
+    files: Mapping[str, Path],
+    output: Path,
+    *,
+    device: str,
+    fetch: bool = False,
+    on_step: OnStep | None = None,
+) -> Mixed:
+    """Make the grid of a record again; arguments and errors as those of `stylize.rerun`."""
+    asked = record.request
+    first, last = asked["layers"]
+    generator = load_recorded(zoo, record, device=device, fetch=fetch)
+    return mix(
+        generator,
+        asked["rows"],
+        asked["columns"],
+        (first, last),
+        output,
+        label=asked["class"],
+        force=True,
+        on_step=on_step,
+    )
+
+
+def _sheet(pictures: Sequence[Tensor], rows: int, columns: int) -> Tensor:
+    """Lay out row sources at the left, column sources on top, and their mixtures between."""
+    corner = torch.ones_like(pictures[0])
+    sheet = [corner, *pictures[rows : rows + columns]]
+    for row in range(rows):
+        start = rows + columns + row * columns
+        sheet += [pictures[row], *pictures[start : start + columns]]
+    return to_grid(sheet, columns=columns + 1, padding=2)

@@ -1,0 +1,249 @@
+"""The verb `project`: the latent whose picture is nearest to a given one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.contract.events import OnStep, StepEvent
+from ganart_zoo.contract.models import Backbone, StyleGenerator
+from ganart_zoo.contract.rng import generator as seeded
+from ganart_zoo.imaging.images import check_suffix, save
+from ganart_zoo.imaging.record import Record
+from ganart_zoo.tasks.calls import Steps
+from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
+from ganart_zoo.tasks.outputs import check_folder, check_replaceable
+from ganart_zoo.tasks.pictures import Picture, describe, read
+from ganart_zoo.training.data.pictures import fit_square
+from ganart_zoo.training.metrics import PerceptualDistance
+
+__all__ = ["Projected", "ProjectionSpace", "project"]
+
+ProjectionSpace = Literal["z", "w", "w+"]
+
+_STARTS = 64
+"""Seeds whose pictures are compared with the target before the search."""
+
+_PIXEL_WEIGHT = 1.0
+"""Of the mean squared difference of pixels, for colours that features are blind to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """What a call found."""
+
+    image: Tensor
+    """`[1, 3, H, W]` on the CPU, not clamped: the best picture."""
+    latent: Tensor
+    """`[1, *latent_shape]` in z, `[1, num_ws, w_dim]` in w and w+."""
+    loss: float
+    steps: int
+    """Done until the end or the stop."""
+    path: Path | None
+    """The picture; its latent is beside it, `.safetensors`."""
+    seconds: float
+    stopped: bool
+    record: Record
+
+
+def project(
+    generator: LoadedGenerator,
+    picture: Picture,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    space: ProjectionSpace | None = None,
+    steps: int = 300,
+    rate: float = 0.05,
+    seed: int = 0,
+    label: int | str | None = None,
+    backbone: str = "ganart-backbones/efficientnet_lite0",
+    side: int = 128,
+    fetch: bool = False,
+    force: bool = False,
+    on_step: OnStep | None = None,
+) -> Projected:
+    """Find the latent of a picture, by descent on the distance of features and pixels.
+
+    The search starts from the nearest of the pictures of 64 seeds, and Adam goes on from there, its rate decaying to 0
+    along a cosine.
+
+    Args:
+        generator: From `load_generator`; differentiable.
+        picture: Cut to a square in its centre, and scaled to the generator's pictures.
+        output: `.png`, `.jpg`, `.jpeg` or `.webp` for the picture found; the latent goes beside it, under the name
+            `z` or `ws` in a `.safetensors` of the same stem. None saves nothing.
+        space: `"w"`: one style for all layers; `"w+"`: one a layer, nearer and less like the generator's own; `"z"`.
+            None: w for a style generator, else z.
+        steps: Of the descent.
+        rate: Adam's, in the units of the latent.
+        seed: Of the first of the starts, and of noise inside a generator that is no style generator.
+        label: The class; None: the first, where it has classes.
+        backbone: A name: whose features are compared.
+        side: Pictures are scaled to this for the backbone, in pixels.
+        fetch: Download missing weights of the backbone.
+        force: Replace files that ganart did not make.
+        on_step: Called after each step; returning False ends the search with the best picture so far.
+
+    Raises:
+        SettingsError: A number is out of range, or the generator is not differentiable, has no styles or no such class.
+        ImageError: The picture cannot be read, or the output not be written.
+        ModelError: The generator broke, or memory ran out.
+    """
+    check_seeds(seed, _STARTS)
+    for name, value in (("steps", steps), ("rate", rate)):
+        if value <= 0:
+            raise SettingsError(f"{name} is {value}, expected more than 0")
+    if "differentiable" not in generator.entry.spec.capabilities:
+        raise SettingsError(
+            f"{generator.entry.canonical} does not say that it is differentiable, and projection needs it"
+        )
+    space = space or ("w" if isinstance(generator.model, StyleGenerator) else "z")
+    if space not in get_args(ProjectionSpace):
+        raise SettingsError(f"space is {space!r}, expected one of {', '.join(get_args(ProjectionSpace))}")
+    target = None if output is None else Path(output)
+    _check_output(target, force)
+    source = read(picture)
+    labels = generator.labels(None if label is None else [label])
+    paint, starts = _space(generator, space, None if labels is None else labels[0], seed)
+    request = {
+        "space": space,
+        "steps": steps,
+        "rate": rate,
+        "class": label,
+        "backbone": backbone,
+        "side": side,
+        "starts": _STARTS,
+    }
+    progress = Steps(on_step)
+    begun = time.perf_counter()
+    with generator.announced("project", target, request):
+        judge = generator.zoo.create(backbone, device=generator.model.device, fetch=fetch)
+        if not isinstance(judge, Backbone):
+            raise SettingsError(f"{backbone} is a {judge.kind}, expected a backbone")
+        with generator.calls("project", progress):
+            with torch.no_grad():
+                resolution = paint(starts[:1]).shape[-1]
+            loss = _loss(PerceptualDistance(judge, side=side), source, resolution)
+            best = _search(paint, _nearest(paint, starts, loss), loss, steps, rate, progress)
+        record = generator.record(
+            "project", seed, {**request, "stopped_at": progress.stopped_at}, [describe(picture, "picture")]
+        )
+        if target is not None:
+            save(best.image, target, record=record)
+            _save_latent(best.latent, target.with_suffix(".safetensors"), "z" if space == "z" else "ws")
+    seconds = time.perf_counter() - begun
+    if target is not None:
+        generator.emit("project", "saved", target, request)
+    stopped = progress.stopped_at is not None
+    generator.emit("project", "stopped" if stopped else "finished", target, {**request, "seconds": seconds})
+    done = progress.stopped_at or steps
+    return Projected(best.image, best.latent, best.loss, done, target, seconds, stopped, record)
+
+
+@dataclass
+class _Best:
+    """The nearest picture so far."""
+
+    loss: float
+    latent: Tensor
+    image: Tensor
+
+
+Paint = Callable[[Tensor], Tensor]
+
+
+def _space(generator: LoadedGenerator, space: ProjectionSpace, label: int | None, seed: int) -> tuple[Paint, Tensor]:
+    """Return what paints a point of the space, and the points of the first seeds."""
+    told = generator.condition(None if label is None else [label])
+    latents = generator.latents(range(seed, seed + _STARTS))
+    if space == "z":
+
+        def paint(points: Tensor) -> Tensor:
+            rng = None if isinstance(generator.model, StyleGenerator) else [seeded(seed)] * len(points)
+            images: Tensor = generator.model(points, told, rng=rng, options=generator.options)
+            return images
+
+        return paint, latents
+    model = generator.styled(f"projecting into {space}")
+    with torch.no_grad():
+        ws = generator.truncated(model.map(latents, told))
+    if space == "w+":
+        return model.synthesize, ws
+    return lambda points: model.synthesize(points.expand(-1, model.num_ws, -1)), ws[:, :1]
+
+
+def _loss(distance: PerceptualDistance, source: Tensor, side: int) -> Callable[[Tensor], Tensor]:
+    """Return what gives the loss `[n]` of pictures against the source at their size."""
+    fitted = fit_square(source, side, crop="centre", flip=False, seed=0)[None].float().div(255)
+    with torch.no_grad():
+        features = distance.embed(fitted)
+
+    def loss(images: Tensor) -> Tensor:
+        pixels = (images - fitted.to(images.device)).square().mean(dim=(1, 2, 3))
+        return distance.between(distance.embed(images), features) + _PIXEL_WEIGHT * pixels
+
+    return loss
+
+
+def _nearest(paint: Paint, starts: Tensor, loss: Callable[[Tensor], Tensor]) -> _Best:
+    with torch.no_grad():
+        found = [(float(loss(image := paint(start[None]))), start[None], image) for start in starts]
+    return _Best(*min(found, key=lambda one: one[0]))
+
+
+def _search(
+    paint: Paint, best: _Best, loss: Callable[[Tensor], Tensor], steps: int, rate: float, progress: Steps
+) -> _Best:
+    point = best.latent.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([point], lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(1, steps + 1):
+        image = paint(point)
+        value = loss(image).sum()
+        here = value.item()
+        if here < best.loss:
+            best = _Best(here, point.detach().clone(), image.detach())
+        shown = best.image
+        event = StepEvent(
+            step,
+            steps,
+            "search",
+            {"loss": here},
+            lambda shown=shown: shown.clamp(0, 1),  # type: ignore[misc]
+        )
+        if progress(event) is False:
+            break
+        optimizer.zero_grad()
+        torch.autograd.backward(value)
+        optimizer.step()
+        schedule.step()
+    best.image, best.latent = best.image.detach().cpu(), best.latent.detach().cpu()
+    return best
+
+
+def _save_latent(latent: Tensor, path: Path, name: str) -> None:
+    try:
+        save_file({name: latent.contiguous()}, path)
+    except OSError as error:
+        raise ImageError(f"{path}: not written: {error.strerror or error}") from None
+
+
+def _check_output(target: Path | None, force: bool) -> None:
+    if target is None:
+        return
+    check_suffix(target)
+    latent = target.with_suffix(".safetensors")
+    if target.exists() and not force:
+        check_replaceable(target)
+    elif latent.exists() and not force:  # without its picture beside it, whose it is cannot be known
+        raise ImageError(f"{latent}: exists without {target.name}; choose another output, or use force")
+    check_folder(target.parent)
