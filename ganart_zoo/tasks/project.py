@@ -33,6 +33,9 @@ ProjectionSpace = Literal["z", "w", "w+"]
 _STARTS = 64
 """Seeds whose pictures are compared with the target before the search."""
 
+_BATCH = 16
+"""Of the starts."""
+
 _PIXEL_WEIGHT = 1.0
 """Of the mean squared difference of pixels, for colours that features are blind to."""
 
@@ -196,8 +199,10 @@ def _loss(distance: PerceptualDistance, source: Tensor, side: int) -> Callable[[
 
 def _nearest(paint: Paint, starts: Tensor, loss: Callable[[Tensor], Tensor]) -> _Best:
     with torch.no_grad():
-        found = [(float(loss(image := paint(start[None]))), start[None], image) for start in starts]
-    return _Best(*min(found, key=lambda one: one[0]))
+        losses = torch.cat([loss(paint(some)) for some in torch.split(starts, _BATCH)])
+        nearest = starts[int(losses.argmin())][None]
+        image = paint(nearest)
+        return _Best(float(loss(image)), nearest, image)
 
 
 def _search(

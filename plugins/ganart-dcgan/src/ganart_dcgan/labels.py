@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ganart_zoo.contract import Condition, SettingsError
@@ -24,8 +25,9 @@ def class_labels(condition: Condition | None, n: int, class_names: tuple[str, ..
         raise SettingsError(f"a network of {len(class_names)} classes got no labels; give Condition(labels=...)")
     if labels.ndim != 1 or labels.is_floating_point():
         raise SettingsError(f"labels are {labels.dtype} {list(labels.shape)}, expected whole numbers [n]")
-    # elsewhere than on the CPU a look at the values would wait for all work before them
-    if labels.device.type == "cpu" and ((labels < 0) | (labels >= len(class_names))).any():
+    # elsewhere than on the CPU a look at the values would wait for all work before them; in an export there are none
+    looks = labels.device.type == "cpu" and not torch.compiler.is_exporting()
+    if looks and ((labels < 0) | (labels >= len(class_names))).any():
         wrong = next(label for label in labels.tolist() if not 0 <= label < len(class_names))
         last = len(class_names) - 1
         raise SettingsError(f"label {wrong} is none of the {len(class_names)} classes, which are 0 to {last}")
