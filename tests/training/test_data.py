@@ -192,7 +192,7 @@ def test_nothing_to_read_is_an_error(tmp_path: Path, kind: str, workers: int) ->
         root = write_shards(tmp_path / "data")
         for file in root.glob("*.tar"):
             file.write_bytes(b"broken" * 1000)
-    with pytest.raises(ImageError, match="no picture among .* in a row can be read; the first: "):
+    with pytest.raises(ImageError, match=r"no picture among .* in a row can be read; the first: "):
         taken(open_data(root, 8), 1, workers=workers)
 
 
