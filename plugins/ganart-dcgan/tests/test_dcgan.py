@@ -27,9 +27,11 @@ SMALL = {"resolution": 16, "width": 4}
 def _subjects() -> list[Subject]:
     found = []
     for name in ("dcgan", "dcgan_critic"):
-        found.append(Subject(ZOO, name, settings=SMALL, size=(16, 16)))
+        untrained = {**SMALL, "weights": None}
+        found.append(Subject(ZOO, name, settings=untrained, size=(16, 16)))
         labelled = Condition(labels=torch.tensor([1]))
-        found.append(Subject(ZOO, name, settings={**SMALL, "class_names": CLASSES}, condition=labelled, size=(16, 16)))
+        settings = {**untrained, "class_names": CLASSES}
+        found.append(Subject(ZOO, name, settings=settings, condition=labelled, size=(16, 16)))
     return found
 
 
@@ -83,7 +85,7 @@ def test_pictures_of_every_size_from_8_to_512(resolution: int) -> None:
 @pytest.mark.parametrize("name", ["dcgan", "dcgan_critic"])
 def test_wrong_settings_are_refused(name: str, settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        ZOO.create(name, **settings)
+        ZOO.create(name, weights=None, **settings)
 
 
 @pytest.mark.parametrize(
