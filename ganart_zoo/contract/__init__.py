@@ -28,6 +28,7 @@ from ganart_zoo.contract.spec import CAPABILITIES, KINDS, RESERVED_SETTINGS, Mod
 
 if TYPE_CHECKING:
     from ganart_zoo.contract.condition import Condition, Style
+    from ganart_zoo.contract.labels import class_labels
     from ganart_zoo.contract.models import (
         Backbone,
         Critic,
@@ -50,6 +51,7 @@ _LAZY = {
     ),
     **dict.fromkeys(("Rng", "generator", "per_row", "randn"), "rng"),
     **dict.fromkeys(("Field", "Settings", "field_validator", "model_validator"), "settings"),
+    "class_labels": "labels",
     "load_tensors": "tensors",
 }
 
@@ -88,6 +90,7 @@ __all__ = [
     "WeightsError",
     "WeightsFile",
     "WeightsMissingError",
+    "class_labels",
     "did_you_mean",
     "field_validator",
     "generator",

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganart_dcgan.config import CriticConfig
-from ganart_dcgan.labels import class_labels
 from ganart_zoo import contract
-from ganart_zoo.contract import Condition, ImageError
+from ganart_zoo.contract import Condition, ImageError, class_labels
 
 __all__ = ["Critic"]
 

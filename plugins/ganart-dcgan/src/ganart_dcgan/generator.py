@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from ganart_dcgan.batch_norm import StyledBatchNorm
 from ganart_dcgan.config import GeneratorConfig
-from ganart_dcgan.labels import class_labels
 from ganart_zoo import contract
-from ganart_zoo.contract import Condition, OnStep, Rng, Settings, SettingsError, randn
+from ganart_zoo.contract import Condition, OnStep, Rng, Settings, SettingsError, class_labels, randn
 
 __all__ = ["Generator"]
 

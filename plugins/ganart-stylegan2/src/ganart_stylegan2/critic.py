@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ganart_stylegan2.config import CriticConfig
-from ganart_stylegan2.labels import class_labels
 from ganart_stylegan2.layers import Convolution, Dense, Mapping
 from ganart_stylegan2.published import critic_names, read_published
 from ganart_zoo import ops
-from ganart_zoo.contract import Condition, Critic, ImageError
+from ganart_zoo.contract import Condition, Critic, ImageError, class_labels
 
 __all__ = ["StyleGan2Critic"]
 

@@ -16,11 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from ganart_stylegan2.config import GeneratorConfig, GeneratorOptions
-from ganart_stylegan2.labels import class_labels
 from ganart_stylegan2.layers import Dense, Mapping, resampling_taps
 from ganart_stylegan2.published import generator_names, read_published
 from ganart_zoo import ops
-from ganart_zoo.contract import Condition, OnStep, Rng, Settings, SettingsError, StyleGenerator, per_row, randn
+from ganart_zoo.contract import (
+    Condition,
+    OnStep,
+    Rng,
+    Settings,
+    SettingsError,
+    StyleGenerator,
+    class_labels,
+    per_row,
+    randn,
+)
 
 __all__ = ["StyleGan2"]
 

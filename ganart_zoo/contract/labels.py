@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract import Condition, SettingsError
+from ganart_zoo.contract.condition import Condition
+from ganart_zoo.contract.errors import SettingsError
 
 __all__ = ["class_labels"]
 
