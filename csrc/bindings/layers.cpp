@@ -1,62 +1,16 @@
-// Schemas, argument checks and dispatch of fused layers, resampling and norms.
-#include <algorithm>
-#include <array>
-#include <initializer_list>
-#include <limits>
+// Schemas and CPU dispatch of fused layers, resampling and norms.
 #include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "bindings/support.h"
+#include "bindings/layer_arguments.h"
 #include "cpu/layer_kernels.h"
 
 namespace {
 
 using namespace ganart::bindings;
-using ganart::cpu::Activation;
-using ganart::cpu::ActivationParameters;
-using OptionalTensor = std::optional<Tensor>;
-
-// ---- checks: all before the first call into torch, where an error would lose its message ----
-
-void check_features(const char* op, const char* name, const Tensor& x) {
-  STD_TORCH_CHECK(x.dim() >= 2, op, ": ", name, " has shape ", shape_of(x), ", expected [N, C, ...]");
-  const ScalarType type = x.scalar_type();
-  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::BFloat16 || type == ScalarType::Double, op, ": ", name,
-                  " is ", torch::headeronly::toString(type), ", expected Float, BFloat16 or Double");
-}
-
-void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
-  bool same = tensor.dim() == x.dim() && tensor.scalar_type() == x.scalar_type();
-  for (int64_t dim = 0; same && dim < x.dim(); ++dim) same = tensor.size(dim) == x.size(dim);
-  STD_TORCH_CHECK(same, op, ": ", name, " is ", torch::headeronly::toString(tensor.scalar_type()), " of shape ",
-                  shape_of(tensor), ", expected ", torch::headeronly::toString(x.scalar_type()), " of ", shape_of(x));
-}
-
-// Values for each channel, and with `per_sample` perhaps for each channel of each sample, as [C] or [N, C] of x's sum type.
-void check_channels(const char* op, const char* name, const OptionalTensor& values, const Tensor& x, bool per_sample) {
-  if (!values) return;
-  const Tensor& v = *values;
-  const bool fits = (v.dim() == 1 && v.size(0) == x.size(1)) ||
-                    (per_sample && v.dim() == 2 && v.size(0) == x.size(0) && v.size(1) == x.size(1));
-  STD_TORCH_CHECK(fits, op, ": ", name, " has shape ", shape_of(v), ", expected [", x.size(1), "]",
-                  per_sample ? " or [N, C]" : "", " for ", shape_of(x));
-  STD_TORCH_CHECK(v.scalar_type() == sum_type(x.scalar_type()), op, ": ", name, " is ",
-                  torch::headeronly::toString(v.scalar_type()), ", expected ",
-                  torch::headeronly::toString(sum_type(x.scalar_type())));
-}
-
-ActivationParameters parameters(const char* op, const std::string& act, double negative_slope, double gain,
-                                std::optional<double> clamp) {
-  constexpr std::array names{"linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"};
-  for (size_t index = 0; index < names.size(); ++index)
-    if (act == names[index])
-      return {Activation(index), negative_slope, gain, clamp.value_or(std::numeric_limits<double>::quiet_NaN())};
-  STD_TORCH_CHECK(false, op, ": act is '", act, "', not one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish");
-}
-
-// ---- CPU ----
+using ganart::ActivationParameters;
 
 const ganart::cpu::LayerKernels& kernels() {
   switch (cpu_level()) {
@@ -67,24 +21,6 @@ const ganart::cpu::LayerKernels& kernels() {
 #endif
     default: return ganart::cpu::baseline::layer_kernels;
   }
-}
-
-OptionalTensor contiguous_of(const OptionalTensor& tensor) {
-  return tensor ? OptionalTensor(torch::stable::contiguous(*tensor)) : std::nullopt;
-}
-const void* data_of(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr() : nullptr; }
-
-// A gradient in the layout that other features are read in, copied if need be.
-std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, const Layout& wanted) {
-  Layout layout;
-  const auto same = [&] {
-    return readable(grad, layout) && (layout.pixel_stride == 1) == (wanted.pixel_stride == 1) &&
-           (layout.channel_stride == 1 || wanted.channel_stride != 1 || wanted.channels == 1);
-  };
-  if (same()) return {grad, layout};
-  Tensor copy = torch::stable::contiguous(grad, format_of(features, wanted));
-  readable(copy, layout);
-  return {copy, layout};
 }
 
 Tensor bias_act_cpu(const Tensor& x, const OptionalTensor& bias, std::string act, double negative_slope, double gain,
@@ -118,8 +54,6 @@ std::tuple<Tensor, Tensor> bias_act_backward_cpu(const Tensor& grad, const Tenso
                               grad_x.mutable_data_ptr(), sum_bias ? grad_bias.mutable_data_ptr() : nullptr, run_tasks);
   return {grad_x, grad_bias};
 }
-
-int64_t sample_stride(const OptionalTensor& values) { return values && values->dim() == 2 ? values->size(1) : 0; }
 
 std::tuple<Tensor, Tensor, Tensor> instance_norm_act_cpu(const Tensor& x, const OptionalTensor& weight,
                                                          const OptionalTensor& bias, std::string act,
@@ -186,42 +120,13 @@ std::vector<char> prepared_taps(const Tensor& taps, double gain, bool flip) {
 
 Tensor upfirdn2d_cpu(const Tensor& x, const Tensor& taps, std::vector<int64_t> up, std::vector<int64_t> down,
                      std::vector<int64_t> padding, double gain, bool flip) {
-  check_features("upfirdn2d", "x", x);
-  STD_TORCH_CHECK(x.dim() == 4, "upfirdn2d: x has shape ", shape_of(x), ", expected [N, C, H, W]");
-  STD_TORCH_CHECK(up.size() == 2 && down.size() == 2 && padding.size() == 4,
-                  "upfirdn2d: up and down need two values as (x, y), padding four as (x0, x1, y0, y1)");
-  STD_TORCH_CHECK(std::min({up[0], up[1], down[0], down[1]}) >= 1, "upfirdn2d: up and down must be 1 or more");
-  STD_TORCH_CHECK((taps.dim() == 1 || taps.dim() == 2) && taps.numel() > 0, "upfirdn2d: taps have shape ", shape_of(taps),
-                  ", expected [K] or [KH, KW]");
-  STD_TORCH_CHECK(taps.scalar_type() == sum_type(x.scalar_type()), "upfirdn2d: taps are ",
-                  torch::headeronly::toString(taps.scalar_type()), ", expected ",
-                  torch::headeronly::toString(sum_type(x.scalar_type())));
-  const bool separable = taps.dim() == 1;
-  const int64_t rows = taps.size(0), columns = taps.size(taps.dim() - 1);
-  const int64_t height = x.size(2), width = x.size(3);
-  const int64_t over_y = height * up[1] + padding[2] + padding[3] - rows;
-  const int64_t over_x = width * up[0] + padding[0] + padding[1] - columns;
-  STD_TORCH_CHECK(over_x >= 0 && over_y >= 0, "upfirdn2d: x ", shape_of(x), " is smaller than its ", rows, " x ", columns,
-                  " taps once padded");
-  const int64_t out_height = over_y / down[1] + 1, out_width = over_x / down[0] + 1;
-
-  // Rows are read where they lie, also those of a crop; the pixels of one must be dense.
-  Layout layout;
-  Tensor data = x;
-  const int64_t channels = x.size(1);
-  const bool last = channels > 1 && x.stride(1) == 1 && x.stride(3) == channels;
-  if (!last && width > 1 && x.stride(3) != 1) data = torch::stable::contiguous(x);
-  layout = {x.size(0), channels, height * width, data.stride(0), data.stride(1), last ? channels : 1};
-  const int64_t row_stride = data.stride(2);
-  const int64_t sizes[] = {x.size(0), x.size(1), out_height, out_width};
-  Tensor y = empty_of(x, Sizes(sizes, 4), format_of(data, layout));
-  if (layout.is_empty()) return torch::stable::fill_(y, 0);
+  const ResamplingCall call(x, taps, up, down, padding);
+  Tensor y = call.y;
+  if (call.layout.is_empty()) return torch::stable::fill_(y, 0);
   const Tensor dense_taps = torch::stable::contiguous(taps);
   const std::vector<char> weights = x.scalar_type() == ScalarType::Double ? prepared_taps<double>(dense_taps, gain, flip)
                                                                           : prepared_taps<float>(dense_taps, gain, flip);
-  kernels().upfirdn2d(cpu_features(data, layout), row_stride,
-                      {weights.data(), separable, rows, columns, up[0], up[1], down[0], down[1], padding[0],
-                       padding[2], height, width, out_height, out_width},
+  kernels().upfirdn2d(cpu_features(call.data, call.layout), call.row_stride, call.geometry, weights.data(),
                       y.mutable_data_ptr(), run_tasks);
   return y;
 }

@@ -1,25 +1,10 @@
 // What the CPU kernels of fused layers, resampling and norms take and offer, the same for every instruction set. No torch.
 #pragma once
 
+#include "common/layer_types.h"
 #include "cpu/kernels.h"
 
 namespace ganart::cpu {
-
-enum class Activation { linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish };
-
-// A clamp of NaN is none.
-struct ActivationParameters {
-  Activation activation;
-  double negative_slope, gain, clamp;
-};
-
-// Geometry of upfirdn2d. Taps are to be correlated, x gain, of type Sum: columns taps for each of `rows` rows; separable
-// ones are `rows` vertical taps, then `columns` horizontal ones.
-struct Resampling {
-  const void* taps;
-  bool separable;
-  int64_t rows, columns, up_x, up_y, down_x, down_y, x0, y0, height, width, out_height, out_width;
-};
 
 // One instruction set's kernels. "Sum" is double for float64 features and float for the others. Outputs are dense, in
 // layout channels_last where the features' channel_stride is 1 and they have several channels and pixels.
@@ -42,8 +27,10 @@ struct LayerKernels {
                                      const ActivationParameters& act, void* grad_x, void* grad_weight, void* grad_bias,
                                      RunTasks run);
 
-  // x's pixel_stride is 1 or its channel_stride is; x_row_stride is between its rows of pixels.
-  void (*upfirdn2d)(const Features& x, int64_t x_row_stride, const Resampling& geometry, void* y, RunTasks run);
+  // x's pixel_stride is 1 or its channel_stride is; x_row_stride is between its rows of pixels. taps Sum, to be correlated,
+  // times gain; separable ones are the vertical taps, then the horizontal ones.
+  void (*upfirdn2d)(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps, void* y,
+                    RunTasks run);
 };
 
 namespace baseline { extern const LayerKernels layer_kernels; }

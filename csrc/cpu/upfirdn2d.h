@@ -142,12 +142,12 @@ void sum_rows(const Element* rows, int64_t row_stride, int64_t count, const S* t
 }
 
 template <class Element>
-void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, Element* y, RunTasks run) {
+void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, const Sum<Element>* row_taps, Element* y,
+               RunTasks run) {
   using S = Sum<Element>;
   const bool across = x.pixel_stride != 1;  // channels_last: a pixel is all its channels
   const int64_t unit = across ? x.channels : 1, planes = across ? x.samples : x.samples * x.channels;
   const Axis vertical{r.rows, r.up_y, r.down_y, r.y0, r.out_height}, horizontal{r.columns, r.up_x, r.down_x, r.x0, r.out_width};
-  const auto* row_taps = static_cast<const S*>(r.taps);
   const auto* column_taps = row_taps + r.rows;
   const int64_t length = r.width * unit, out_length = r.out_width * unit;
   const int64_t before = -horizontal.first() * unit, after = (horizontal.last(r.width) - r.width) * unit;
@@ -194,8 +194,10 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, Ele
   });
 }
 
-void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling& geometry, void* y, RunTasks run) {
+void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps, void* y,
+                       RunTasks run) {
   with_element(x.type, [&](auto element) {
-    upfirdn2d(x, x_row_stride, geometry, static_cast<decltype(element)*>(y), run);
+    using Element = decltype(element);
+    upfirdn2d(x, x_row_stride, geometry, static_cast<const Sum<Element>*>(taps), static_cast<Element*>(y), run);
   });
 }

@@ -1,0 +1,109 @@
+// Arguments of fused layers, resampling and norms: their checks, and how they are read.
+#include "bindings/layer_arguments.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+namespace ganart::bindings {
+
+void check_features(const char* op, const char* name, const Tensor& x) {
+  STD_TORCH_CHECK(x.dim() >= 2, op, ": ", name, " has shape ", shape_of(x), ", expected [N, C, ...]");
+  const ScalarType type = x.scalar_type();
+  const bool on_cpu_too = type == ScalarType::Float || type == ScalarType::BFloat16 || type == ScalarType::Double;
+  STD_TORCH_CHECK(on_cpu_too || (type == ScalarType::Half && x.is_cuda()), op, ": ", name, " is ",
+                  torch::headeronly::toString(type), ", expected ", x.is_cuda() ? "Half, " : "",
+                  "Float, BFloat16 or Double");
+}
+
+namespace {
+
+void check_device(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
+  STD_TORCH_CHECK(tensor.is_cuda() == x.is_cuda() && tensor.get_device_index() == x.get_device_index(), op, ": ", name,
+                  " is on another device than x");
+}
+
+}  // namespace
+
+void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
+  bool same = tensor.dim() == x.dim() && tensor.scalar_type() == x.scalar_type();
+  for (int64_t dim = 0; same && dim < x.dim(); ++dim) same = tensor.size(dim) == x.size(dim);
+  STD_TORCH_CHECK(same, op, ": ", name, " is ", torch::headeronly::toString(tensor.scalar_type()), " of shape ",
+                  shape_of(tensor), ", expected ", torch::headeronly::toString(x.scalar_type()), " of ", shape_of(x));
+  check_device(op, name, tensor, x);
+}
+
+void check_channels(const char* op, const char* name, const OptionalTensor& values, const Tensor& x, bool per_sample) {
+  if (!values) return;
+  const Tensor& v = *values;
+  const bool fits = (v.dim() == 1 && v.size(0) == x.size(1)) ||
+                    (per_sample && v.dim() == 2 && v.size(0) == x.size(0) && v.size(1) == x.size(1));
+  STD_TORCH_CHECK(fits, op, ": ", name, " has shape ", shape_of(v), ", expected [", x.size(1), "]",
+                  per_sample ? " or [N, C]" : "", " for ", shape_of(x));
+  STD_TORCH_CHECK(v.scalar_type() == sum_type(x.scalar_type()), op, ": ", name, " is ",
+                  torch::headeronly::toString(v.scalar_type()), ", expected ",
+                  torch::headeronly::toString(sum_type(x.scalar_type())));
+  check_device(op, name, v, x);
+}
+
+ActivationParameters parameters(const char* op, const std::string& act, double negative_slope, double gain,
+                                std::optional<double> clamp) {
+  constexpr std::array names{"linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"};
+  for (size_t index = 0; index < names.size(); ++index)
+    if (act == names[index])
+      return {Activation(index), negative_slope, gain, clamp.value_or(std::numeric_limits<double>::quiet_NaN())};
+  STD_TORCH_CHECK(false, op, ": act is '", act, "', not one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish");
+}
+
+OptionalTensor contiguous_of(const OptionalTensor& tensor) {
+  return tensor ? OptionalTensor(torch::stable::contiguous(*tensor)) : std::nullopt;
+}
+
+const void* data_of(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr() : nullptr; }
+
+int64_t sample_stride(const OptionalTensor& values) { return values && values->dim() == 2 ? values->size(1) : 0; }
+
+std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, const Layout& wanted) {
+  Layout layout;
+  const auto same = [&] {
+    return readable(grad, layout) && (layout.pixel_stride == 1) == (wanted.pixel_stride == 1) &&
+           (layout.channel_stride == 1 || wanted.channel_stride != 1 || wanted.channels == 1);
+  };
+  if (same()) return {grad, layout};
+  Tensor copy = torch::stable::contiguous(grad, format_of(features, wanted));
+  readable(copy, layout);
+  return {copy, layout};
+}
+
+ResamplingCall::ResamplingCall(const Tensor& x, const Tensor& taps, const std::vector<int64_t>& up,
+                               const std::vector<int64_t>& down, const std::vector<int64_t>& padding)
+    : data(x) {
+  check_features("upfirdn2d", "x", x);
+  STD_TORCH_CHECK(x.dim() == 4, "upfirdn2d: x has shape ", shape_of(x), ", expected [N, C, H, W]");
+  STD_TORCH_CHECK(up.size() == 2 && down.size() == 2 && padding.size() == 4,
+                  "upfirdn2d: up and down need two values as (x, y), padding four as (x0, x1, y0, y1)");
+  STD_TORCH_CHECK(std::min({up[0], up[1], down[0], down[1]}) >= 1, "upfirdn2d: up and down must be 1 or more");
+  STD_TORCH_CHECK((taps.dim() == 1 || taps.dim() == 2) && taps.numel() > 0, "upfirdn2d: taps have shape ", shape_of(taps),
+                  ", expected [K] or [KH, KW]");
+  STD_TORCH_CHECK(taps.scalar_type() == sum_type(x.scalar_type()), "upfirdn2d: taps are ",
+                  torch::headeronly::toString(taps.scalar_type()), ", expected ",
+                  torch::headeronly::toString(sum_type(x.scalar_type())));
+  check_device("upfirdn2d", "taps", taps, x);
+  const int64_t rows = taps.size(0), columns = taps.size(taps.dim() - 1);
+  const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
+  const int64_t over_y = height * up[1] + padding[2] + padding[3] - rows;
+  const int64_t over_x = width * up[0] + padding[0] + padding[1] - columns;
+  STD_TORCH_CHECK(over_x >= 0 && over_y >= 0, "upfirdn2d: x ", shape_of(x), " is smaller than its ", rows, " x ", columns,
+                  " taps once padded");
+  geometry = {taps.dim() == 1, rows, columns, up[0], up[1], down[0], down[1], padding[0], padding[2],
+              height, width, over_y / down[1] + 1, over_x / down[0] + 1};
+
+  const bool last = channels > 1 && x.stride(1) == 1 && x.stride(3) == channels;
+  if (!last && width > 1 && x.stride(3) != 1) data = torch::stable::contiguous(x);
+  layout = {x.size(0), channels, height * width, data.stride(0), data.stride(1), last ? channels : 1};
+  row_stride = data.stride(2);
+  const int64_t sizes[] = {x.size(0), channels, geometry.out_height, geometry.out_width};
+  y = empty_of(x, Sizes(sizes, 4), format_of(data, layout));
+}
+
+}  // namespace ganart::bindings

@@ -1,0 +1,49 @@
+// Arguments of fused layers, resampling and norms: their checks, and how they are read; the same on every device.
+// Checks come before the first call into torch, where an error would lose its message.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/support.h"
+#include "common/layer_types.h"
+
+namespace ganart::bindings {
+
+using OptionalTensor = std::optional<Tensor>;
+
+void check_features(const char* op, const char* name, const Tensor& x);
+
+void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x);
+
+// Values for each channel, and with `per_sample` perhaps for each channel of each sample, as [C] or [N, C] of x's sum
+// type and on its device.
+void check_channels(const char* op, const char* name, const OptionalTensor& values, const Tensor& x, bool per_sample);
+
+ActivationParameters parameters(const char* op, const std::string& act, double negative_slope, double gain,
+                                std::optional<double> clamp);
+
+OptionalTensor contiguous_of(const OptionalTensor& tensor);
+const void* data_of(const OptionalTensor& tensor);
+
+// Between the values of one sample and the next's: 0 where all have the same.
+int64_t sample_stride(const OptionalTensor& values);
+
+// A gradient in the layout that other features are read in, copied if need be.
+std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, const Layout& wanted);
+
+// An upfirdn2d whose arguments have been checked: what to read, how, and where to put the result.
+struct ResamplingCall {
+  Tensor data;  // rows are read where they lie, also those of a crop; the pixels of one are dense
+  Layout layout;
+  int64_t row_stride;
+  Resampling geometry;
+  Tensor y;  // uninitialised
+
+  ResamplingCall(const Tensor& x, const Tensor& taps, const std::vector<int64_t>& up, const std::vector<int64_t>& down,
+                 const std::vector<int64_t>& padding);
+};
+
+}  // namespace ganart::bindings

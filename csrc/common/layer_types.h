@@ -1,0 +1,23 @@
+// What fused layers and resampling are asked to do, the same on every device.
+#pragma once
+
+#include <cstdint>
+
+namespace ganart {
+
+enum class Activation { linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish };
+
+// A clamp of NaN is none.
+struct ActivationParameters {
+  Activation activation;
+  double negative_slope, gain, clamp;
+};
+
+// Geometry of upfirdn2d: `columns` taps for each of `rows` rows; separable ones are `rows` vertical taps and `columns`
+// horizontal ones. x0 and y0 are the padding before.
+struct Resampling {
+  bool separable;
+  int64_t rows, columns, up_x, up_y, down_x, down_y, x0, y0, height, width, out_height, out_width;
+};
+
+}  // namespace ganart
