@@ -102,13 +102,16 @@ void lane_moments(const Element* from, int64_t stride, int64_t pixels, Lanes<Ele
     Vector<S> sum{}, squares{};
     for (int64_t p = 0; p < count; ++p) sum += lanes.load(corner + p * stride);
     const Vector<S> centre = sum / S(count);
+    sum = Vector<S>{};
     for (int64_t p = 0; p < count; ++p) {
       const Vector<S> deviation = lanes.load(corner + p * stride) - centre;
+      sum += deviation;
       squares += deviation * deviation;
     }
+    // A long sum in S puts the centre beside the mean; the deviations tell how far.
     for (int lane = 0; lane < WIDTH<Element>; ++lane) {
-      const double mean = double(sum[lane]) / double(count), shift = double(centre[lane]) - mean;
-      moments[lane].join(count, mean, double(squares[lane]) - shift * shift * count);
+      const double shift = double(sum[lane]) / double(count);
+      moments[lane].join(count, double(centre[lane]) + shift, double(squares[lane]) - shift * shift * count);
     }
   }
 }

@@ -4,6 +4,7 @@ Formula     samples n, n + M, n + 2M, ... are a group, M = N / group_size; s = s
             each channel and pixel; its mean over the pixels and over each of `num_channels` runs of channels is
             appended, as constant channels, to all samples of the group.
 Shapes      x [N, C, H, W]; y [N, C + num_channels, H, W].
+Layouts     any; y is channels_last where x is.
 Types       float32, bfloat16, float64. Statistics are float32 (float64 for float64).
 Gradient    any order.
 Native      none yet: plain PyTorch on every device, and so no entry in `ops.status()`.
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import check_features, sum_type
+from ganart_zoo.ops.layout import result_format
 
 __all__ = ["minibatch_stddev"]
 
@@ -59,4 +61,5 @@ def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int) ->
     grouped = grouped.to(sum_type(x.dtype))
     deviation = (grouped.var(0, correction=0) + EPSILON).sqrt().mean([2, 3, 4])
     appended = deviation.to(x.dtype).repeat(group_size, 1)[:, :, None, None].expand(-1, -1, height, width)
+    appended = appended.contiguous(memory_format=result_format(x))  # or cat would lose channels_last
     return torch.cat([x, appended], dim=1)
