@@ -11,7 +11,8 @@ What a network must know of it: training calls `forward` alone (and `map` and `s
 path-length regularization), in train mode, with pictures in 0..1 and a `Condition` with the parts in
 `Trainer(conditions=...)`, or None. A critic's `CriticOutput.losses` count as given, from real pictures only. On the
 CPU, a generator is given one `rng` a row for its noise, so that a row does not depend on the batch around it; elsewhere
-None.
+None. A generator
+that normalises over the batch does it with `BatchNorm`, which several processes share.
 
 Names load when first touched; settings (`TrainConfig`, `Penalty`, `Augmentation`) cost no torch.
 """
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganart_zoo.training.augment import AdaptiveProbability, Augment
+    from ganart_zoo.training.batch_norm import BatchNorm, recalibrate
     from ganart_zoo.training.config import Augmentation, Penalty, TrainConfig
     from ganart_zoo.training.data import ArrayData, Data, open_data
     from ganart_zoo.training.ema import MovingAverage
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
+    **dict.fromkeys(("BatchNorm", "recalibrate"), "batch_norm"),
     **dict.fromkeys(("Augmentation", "Penalty", "TrainConfig"), "config"),
     **dict.fromkeys(("ArrayData", "Data", "open_data"), "data"),
     "MovingAverage": "ema",
@@ -45,6 +48,7 @@ __all__ = [
     "ArrayData",
     "Augment",
     "Augmentation",
+    "BatchNorm",
     "Data",
     "MovingAverage",
     "Penalty",
@@ -52,6 +56,7 @@ __all__ = [
     "Trained",
     "Trainer",
     "open_data",
+    "recalibrate",
 ]
 
 

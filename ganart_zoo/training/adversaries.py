@@ -268,7 +268,7 @@ class Adversaries:
 
     def _note(self, terms: dict[str, Tensor], name: str, term: Tensor) -> None:
         """Add a part's share to the mean over parts."""
-        share = term.detach().float() / self._config.accumulate
+        share = term.detach().to(self.generator.picture_dtype) / self._config.accumulate
         terms[name] = terms[name] + share if name in terms else share
 
 

@@ -66,8 +66,9 @@ class TrainConfig(Settings):
     augment: Augmentation = Field(default=Augmentation(), description="Augmentation of what the critic sees.")
     critic_steps: int = Field(default=1, ge=1, description="Steps of the critic for one of the generator.")
     accumulate: int = Field(default=1, ge=1, description="Parts the batch is computed in, to save memory.")
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="Of the networks' arithmetic (autocast)."
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        default="float32",
+        description="Of the networks' arithmetic: float32, bfloat16 (autocast), or, to compare runs by, float64.",
     )
     generator_rate: float = Field(default=4e-4, gt=0, description="Learning rate of the generator (Adam).")
     critic_rate: float = Field(default=4e-4, gt=0, description="Learning rate of the critic (Adam).")
@@ -80,6 +81,11 @@ class TrainConfig(Settings):
     ema_decay: float = Field(default=0.998, ge=0, lt=1, description="Share the averaged weights keep at each step.")
     ema_ramp: float = Field(
         default=0.05, ge=0, description="Their half-life is at most this share of the steps done; 0: no limit."
+    )
+    recalibrate: int = Field(
+        default=100,
+        ge=0,
+        description="Batches over which the finished generator's batch norm takes its statistics anew; 0: leave them.",
     )
     log_every: int = Field(default=20, ge=1, description="Steps between lines of metrics.jsonl.")
     sample_every: int = Field(default=500, ge=1, description="Steps between sample grids.")

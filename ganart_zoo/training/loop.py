@@ -27,6 +27,7 @@ from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import Critic, Generator, StyleGenerator
 from ganart_zoo.training.adversaries import Adversaries
+from ganart_zoo.training.batch_norm import recalibrate
 from ganart_zoo.training.card import model_card
 from ganart_zoo.training.checkpoint import Checkpoints, prefixed, under, write_tensors, write_text
 from ganart_zoo.training.config import TrainConfig
@@ -42,6 +43,9 @@ Metric = Callable[[Generator], Mapping[str, float]]
 
 OnEvent = Callable[[str, "Path | None", Mapping[str, Any]], None]
 """Hears of stages as `RunEvent` has them: stage, what was saved, details."""
+
+_RECALIBRATED_ROWS = 64
+"""Pictures at most in each batch that batch norm takes its statistics from at the end."""
 
 _MAY_DIFFER = ("made_with", "data.path", "training.workers", "training.log_every")
 """What `config.json` records and a resumed run may have otherwise: nothing learned depends on it."""
@@ -110,8 +114,8 @@ class Trainer:
         self._record = {**(record or {}), "training": config.model_dump(mode="json"), "data": data.describe()}
         self._record["conditions"] = sorted(self._conditions)
         self._metric, self._on_step, self._on_event = metric, on_step, on_event
-        generator.to(self._accelerator.device)
-        critic.to(self._accelerator.device)
+        for network in (generator, critic):
+            network.to(self._accelerator.device, torch.float64 if config.precision == "float64" else None)
         self._check(generator, critic)
         self._average = MovingAverage(generator)
         for network in (generator, critic):
@@ -263,12 +267,16 @@ class Trainer:
         """Write the networks and the card of a finished run."""
         if journal is None or self._step < self._config.steps:
             return
-        weights, step = self.generator.own_state(), self._step
+        step = self._step
         if self._best is not None and self._checkpoints.best.exists():
             tensors, facts = self._checkpoints.load(self._checkpoints.best)
-            weights, step = under("average", tensors), facts["step"]
+            step = facts["step"]
+            self.generator.load_own_state(under("average", tensors))
+        rows = min(self._config.batch, _RECALIBRATED_ROWS)
+        told = self._fixed_condition(rows)
+        recalibrate(self.generator, self._config.recalibrate, self._config.seed, told, rows=rows)
         try:
-            write_tensors(self._folder / "generator.safetensors", weights)
+            write_tensors(self._folder / "generator.safetensors", self.generator.own_state())
             write_tensors(self._folder / "critic.safetensors", self._adversaries.critic.own_state())
             card = model_card(self._record, step, self._seconds, self._losses, self._best, len(journal.skipped))
             write_text(self._folder / "README.md", card)

@@ -14,6 +14,7 @@ from ganart_fastgan.checks import refuse_condition
 from ganart_fastgan.config import GeneratorConfig
 from ganart_zoo import contract
 from ganart_zoo.contract import Condition, OnStep, Rng, Settings, SettingsError, per_row, randn
+from ganart_zoo.training import BatchNorm
 
 __all__ = ["FastGan"]
 
@@ -52,7 +53,7 @@ class _GatedConvolution(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, 2 * outputs, 3, padding=1, bias=False)
         self.noise = _Noise(noise_side) if noise_side is not None else None
-        self.norm = nn.BatchNorm2d(2 * outputs)
+        self.norm = BatchNorm(2 * outputs)
 
     def forward(self, features: Tensor, rows: list[Generator] | None) -> Tensor:
         features = self.convolution(features)
@@ -104,7 +105,7 @@ class FastGan(contract.Generator):
         widths = {side: int(config.width * share) for side, share in _WIDTHS.items() if side <= config.resolution}
         first = widths[_FIRST_SIDE]
         self.dense = nn.Linear(config.latent_size, 2 * first * _FIRST_SIDE**2, bias=False)
-        self.dense_norm = nn.BatchNorm2d(2 * first)
+        self.dense_norm = BatchNorm(2 * first)
         self.doublings = nn.ModuleDict()
         self.excitations = nn.ModuleDict()
         for side in list(widths)[1:]:
