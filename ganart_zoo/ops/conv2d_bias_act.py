@@ -4,8 +4,9 @@ Formula     y = clamp(act(conv(x, weight) + bias) * gain); the convolution is a 
             is low-pass filtered first, as in StyleGAN2's downsampling layers.
 Shapes      x [N, I, H, W], weight [O, I, KH, KW], bias [O], taps [K] or [KH, KW]; y [N, O, OH, OW].
 Layouts     as the convolution gives it: channels_last where x or the weight is.
-Types       float32, bfloat16, float64; x and weight of one type.
+Types       float32, bfloat16, float64; x and weight of one type, except under autocast, which converts both.
 Gradient    any order for x, weight and bias.
+Repeats     bit for bit from run to run; the vendor's gradient of the weight may depend on the number of threads.
 Native      the vendor's convolution, then one `bias_act` pass; the pass before the activation is not kept.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020.
 """

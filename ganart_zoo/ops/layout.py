@@ -10,7 +10,7 @@ __all__ = ["result_format"]
 
 def result_format(x: Tensor) -> torch.memory_format:
     """Return the dense layout of a result for features `x`; as csrc/bindings/support.cpp decides it."""
-    if x.dim() != 4:
+    if x.dim() != 4 or x.numel() == 0:
         return torch.contiguous_format
     _, channels, height, width = x.shape
     pixel_stride = x.stride(3) if width > 1 else x.stride(2) if height > 1 else 1

@@ -3,8 +3,10 @@
 Formula     y = act((sum_i,k weight[o,i,k] * styles[n,i] * x[n,i]) * d[n,o] + noise + bias[o]) * gain, clamped, with
             d[n,o] = 1 / sqrt(sum_i,k (weight[o,i,k] * styles[n,i])^2 + 1e-8), or 1 without `demodulate`.
 Shapes      x [N, I, H, W], weight [O, I, KH, KW], styles [N, I], noise [N or 1, 1, OH, OW], bias [O]; y [N, O, OH, OW].
-Types       float32, bfloat16, float64; x and weight of one type. d is float32 (float64 for float64).
+Types       float32, bfloat16, float64; x and weight of one type, except under autocast, which converts both. d is
+            float32 (float64 for float64).
 Gradient    any order for x, weight, styles, noise and bias.
+Repeats     bit for bit from run to run; the vendor's gradient of the weight may depend on the number of threads.
 Native      x is scaled by the styles, convolved once with the shared weight by the vendor's library, scaled by d; d
             takes one product [N, I] x [I, O]. Memory does not depend on N*O*I*KH*KW.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Weights are correlated
@@ -102,7 +104,8 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """Return d `[N, O]`: one over the norm of each sample's weights, which are never formed."""
     dtype = sum_type(weight.dtype)
     power = weight.to(dtype).square().sum([2, 3])
-    return torch.rsqrt(styles.to(dtype).square() @ power.t() + EPSILON)
+    with torch.autocast(weight.device.type, enabled=False):  # which would round the product's factors
+        return torch.rsqrt(styles.to(dtype).square() @ power.t() + EPSILON)
 
 
 def _check_noise(noise: Tensor, y: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
@@ -47,7 +48,8 @@ def check_convolution(op: str, x: Tensor, weight: Tensor, up: int, down: int, ta
         raise SettingsError(
             f"{op}: weight has shape {list(weight.shape)}; expected [O, {x.shape[1]}, KH, KW] for x {list(x.shape)}"
         )
-    if weight.dtype != x.dtype or weight.device != x.device:
+    same_type = weight.dtype == x.dtype or torch.is_autocast_enabled(x.device.type)  # which converts both
+    if not same_type or weight.device != x.device:
         raise SettingsError(
             f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
         )

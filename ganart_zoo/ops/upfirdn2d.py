@@ -105,7 +105,8 @@ def upfirdn2d_reference(
     (up_x, up_y), (down_x, down_y), (x0, x1, y0, y1) = up, down, padding
     y = x.reshape(samples, channels, height, 1, width, 1)
     y = F.pad(y, [0, up_x - 1, 0, 0, 0, up_y - 1]).reshape(samples, channels, height * up_y, width * up_x)
-    y = F.pad(y, [x0, x1, y0, y1])
+    y = F.pad(y, [max(side, 0) for side in (x0, x1, y0, y1)])
+    y = F.pad(y, [min(side, 0) for side in (x0, x1, y0, y1)])  # apart, since a crop may go beyond the picture
     taps = taps.to(x.dtype) if flip else taps.to(x.dtype).flip(list(range(taps.dim())))
     rows, columns = (taps[:, None], taps[None, :]) if taps.dim() == 1 else (taps, None)
     for kernel in (rows, columns):

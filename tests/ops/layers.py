@@ -1,4 +1,4 @@
-"""The layer ops as functions of tensors, layouts to give them, and the outcome that tests compare."""
+"""The layer ops as functions of tensors, layouts to give them, and what their outcome should be."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ LAYERS = {
         f"bias_act {act}": Layer(lambda x, bias, act=act: ops.bias_act(x, bias, act=act), lambda n, c, h, w: [(c,)])
         for act in get_args(ops.Activation)
     },
+    "bias_act, clamped": Layer(
+        lambda x, bias: ops.bias_act(x, bias, act="lrelu", negative_slope=0.7, clamp=0.8), lambda n, c, h, w: [(c,)]
+    ),
     "bias_act, no bias": Layer(lambda x: ops.bias_act(x, act="swish", gain=0.7)),
     "instance_norm_act": Layer(
         lambda x, weight, bias: ops.instance_norm_act(x, weight, bias, act="swish"), lambda n, c, h, w: [(c,), (c,)]
@@ -121,8 +124,22 @@ def draw(name: str, shape: Shape, view: str, weights_view: str, dtype: torch.dty
     return Problem(layer, inputs, VIEWS[weights_view](make, *result.shape))
 
 
-def exceeds_twice_eagers_error(problem: Problem, found: list[Tensor]) -> list[int]:
-    """Return which tensors of an outcome err, against float64, more than twice what plain PyTorch may.
+class Expectation(NamedTuple):
+    """The exact outcome of a problem, and how far from it each of its tensors may lie."""
+
+    exact: list[Tensor]
+    allowed: Tensor
+    dtype: torch.dtype
+
+    def check(self, found: list[Tensor]) -> None:
+        assert [tensor.shape for tensor in found] == [tensor.shape for tensor in self.exact]
+        assert {tensor.dtype for tensor in found} == {self.dtype}
+        errors = largest_errors(found, self.exact)
+        assert (errors <= self.allowed).all(), f"errors {errors.tolist()}, allowed {self.allowed.tolist()}"  # no NaN
+
+
+def expect(problem: Problem) -> Expectation:
+    """Return the outcome in float64, with errors allowed at most twice as large as plain PyTorch's may be.
 
     Plain PyTorch may err as it does for these inputs or, since that can be next to nothing by luck, for any of a few
     inputs a rounding away; by one unit in the last place of the largest entry; or by what a few roundings in the sums'
@@ -144,25 +161,21 @@ def exceeds_twice_eagers_error(problem: Problem, found: list[Tensor]) -> list[in
     with ops.use("reference"):
         wide, narrowed = problem.map(Tensor.double), problem.map(lambda tensor: tensor.to(narrow))
         exact = wide.outcome()
-        allowed = _errors([tensor * (1 + precision) for tensor in exact], exact)
+        largest = largest_errors([tensor * (1 + precision) for tensor in exact], exact)
         for one_way in (False, True):
             roundings = nudged(wide, 8 * torch.finfo(sum_type(dtype)).eps, one_way=one_way)
-            allowed = allowed.maximum(_errors(roundings.outcome(), exact))
+            largest = largest.maximum(largest_errors(roundings.outcome(), exact))
         for near in [narrowed, *(nudged(narrowed, narrow_precision) for _ in range(3))]:
-            error = _errors(near.outcome(), near.map(Tensor.double).outcome())
-            allowed = allowed.maximum(error * precision / narrow_precision)
-    assert [tensor.shape for tensor in found] == [tensor.shape for tensor in exact]
-    assert all(tensor.dtype == dtype for tensor in found)
-    return [
-        index for index, error in enumerate(_errors(found, exact)) if not error <= factor * allowed[index]
-    ]  # nor NaN
+            errors = largest_errors(near.outcome(), near.map(Tensor.double).outcome())
+            largest = largest.maximum(errors * precision / narrow_precision)
+    return Expectation(exact, factor * largest, dtype)
 
 
-def _errors(outcome: list[Tensor], exact: list[Tensor]) -> Tensor:
+def largest_errors(found: list[Tensor], exact: list[Tensor]) -> Tensor:
     """Return the largest error of each tensor; 0 where it has no entries."""
-    pairs = zip(outcome, exact, strict=True)
-    largest = [(found - true).abs().max().item() if true.numel() else 0.0 for found, true in pairs]
-    return torch.tensor(largest, dtype=torch.float64)
+    pairs = zip(found, exact, strict=True)
+    errors = [(tensor - true).abs().max().item() if true.numel() else 0.0 for tensor, true in pairs]
+    return torch.tensor(errors, dtype=torch.float64)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ganart_zoo import native, ops
 
-from .layers import LAYERS, VIEWS, Shape, draw, exceeds_twice_eagers_error, poisoned_memory
+from .layers import LAYERS, VIEWS, Shape, draw, expect, poisoned_memory
 
 if native.ops_library() is None:
     pytest.skip(native.why_not_built(), allow_module_level=True)
@@ -30,7 +30,7 @@ def shapes() -> st.SearchStrategy[Shape]:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(deadline=None, max_examples=30, derandomize=True)
 @given(
     shape=shapes(),
     view=st.sampled_from(list(VIEWS)),
@@ -52,6 +52,6 @@ def test_results_and_gradients_err_at_most_twice_as_much_as_eagers(
             found = problem.outcome()
     finally:
         KERNELS.use_cpu_isa(before)
-    assert not exceeds_twice_eagers_error(problem, found)
-    if view == "channels_last" and shape[0] and shape[1] > 1:
+    expect(problem).check(found)
+    if view == "channels_last" and shape[0] and shape[1] > 1 and shape[2:] != (1, 1):  # else it is contiguous too
         assert found[0].is_contiguous(memory_format=torch.channels_last)

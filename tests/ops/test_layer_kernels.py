@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 import torch
@@ -10,88 +14,125 @@ from torch import Tensor
 
 from ganart_zoo import native, ops
 
+from .layers import LAYERS, TAPS, VIEWS, Problem, draw, expect, poisoned_memory
+
 if native.ops_library() is None:
     pytest.skip(native.why_not_built(), allow_module_level=True)
 
 KERNELS = torch.ops.ganart
 LEVELS = native.introspection().cpu_isa_levels()
-LAYOUTS = [torch.contiguous_format, torch.channels_last]
-TAPS = torch.tensor([1.0, 3, 3, 1]) / 8
+LAYOUTS = ["contiguous", "channels_last"]
+SEVERAL_TASKS = (2, 37, 23, 25)  # more elements than one task takes
+ACTIVATIONS = get_args(ops.Activation)
+APART = 2**32 + 64
 
-CASES: dict[str, Callable[[Tensor], Tensor]] = {
-    "lrelu": lambda x: ops.bias_act(x, channel_values(x, 1), act="lrelu"),
-    "tanh": lambda x: ops.bias_act(x, channel_values(x, 1), act="tanh", gain=2.0, clamp=1.5),
-    "swish": lambda x: ops.bias_act(x, channel_values(x, 1), act="swish"),
-    "elu": lambda x: ops.bias_act(x, act="elu"),
-    "softplus": lambda x: ops.bias_act(x, act="softplus"),
-    "instance_norm": lambda x: ops.instance_norm_act(x, channel_values(x, 2), channel_values(x, 1), act="relu"),
-    "blur": lambda x: ops.blur(x, TAPS),
-    "up": lambda x: ops.upsample2d(x, TAPS),
-    "down": lambda x: ops.downsample2d(x, TAPS),
-    "nonseparable": lambda x: ops.upfirdn2d(x, torch.outer(TAPS, TAPS), up=(1, 2), down=(2, 1), padding=(3, 2, 1, 4)),
+
+@pytest.fixture(autouse=True)
+def native_kernels() -> Iterator[None]:
+    level, threads = KERNELS.use_cpu_isa(""), torch.get_num_threads()
+    with ops.use("native"):
+        yield
+    KERNELS.use_cpu_isa(level)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_level_errs_at_most_twice_as_much_as_eager(name, layout, dtype) -> None:
+    problem = draw(name, SEVERAL_TASKS, layout, layout, dtype, seed=1)
+    expected = expect(problem)
+    for level in LEVELS:
+        KERNELS.use_cpu_isa(level)
+        expected.check(problem.outcome())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bits_depend_neither_on_threads_nor_on_the_run_nor_on_what_memory_held(name, layout) -> None:
+    problem = draw(name, SEVERAL_TASKS, layout, layout, torch.float32, seed=2)
+    first = problem.outcome()
+    by_vendor = "conv2d" in name  # whose weight gradients do depend on the number of threads
+    with poisoned_memory():
+        for threads in (torch.get_num_threads(),) if by_vendor else (1, 2, 3):
+            torch.set_num_threads(threads)
+            problem.map(lambda tensor: tensor * torch.nan).outcome()  # which leaves NaN in the kernels' scratch memory
+            assert all(map(torch.equal, problem.outcome(), first)), f"{threads} threads"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_large_mean_costs_no_more_digits_than_eager(layout, dtype) -> None:
+    for name in ("instance_norm_act", "adain"):
+        problem = draw(name, (1, 5, 60, 70), layout, layout, dtype, seed=3)
+        far = Problem(problem.layer, [problem.inputs[0] + 300, *problem.inputs[1:]], problem.weights)
+        for shifted in (far, far._replace(inputs=[torch.full_like(far.inputs[0], 300.7), *far.inputs[1:]])):
+            expect(shifted).check(shifted.outcome())
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("clamp", [None, 0.8])
+def test_bad_numbers_are_not_hidden(act, clamp) -> None:
+    x = torch.linspace(-3, 3, 2 * 3 * 5 * 17).reshape(2, 3, 5, 17)
+    x[0, 0, 0, 3], x[0, 1, 2, 16], x[1, 2, 4, 15] = torch.nan, torch.inf, -torch.inf
+    for level in LEVELS:
+        KERNELS.use_cpu_isa(level)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            features = x.to(memory_format=layout)
+            found = ops.bias_act(features, torch.zeros(3), act=act, clamp=clamp)
+            with ops.use("reference"):
+                torch.testing.assert_close(found, ops.bias_act(features, act=act, clamp=clamp), equal_nan=True)
+            if clamp is None:
+                touched = x.isfinite().all(dim=(2, 3)).logical_not()
+                normal = ops.instance_norm_act(features, act=act)
+                assert torch.equal(normal.isnan().all(dim=(2, 3)), touched)
+                assert torch.equal(normal.isnan().any(dim=(2, 3)), touched)
+
+
+FAR = {  # shapes and strides of features with elements that 32 bits do not count apart
+    "samples": ((2, 3, 9, 10), (APART, 90, 10, 1)),
+    "channels": ((1, 2, 9, 10), (1, APART, 10, 1)),
+    "rows": ((1, 2, 3, 10), (1, 10, APART, 1)),
+    "pixels": ((1, 33, 2, 1), (1, 1, APART, APART)),
 }
 
 
-def channel_values(x: Tensor, seed: int) -> Tensor:
-    return torch.randn(x.shape[1], generator=torch.Generator().manual_seed(seed))
+@pytest.mark.parametrize("name", ["bias_act lrelu", "instance_norm_act", "blur", "upsample2d"])
+@pytest.mark.parametrize("far", FAR)
+def test_strides_may_exceed_32_bits(name, far, tmp_path) -> None:
+    """In a sparse file, of which only the pages where elements lie are ever given."""
+    shape, strides = FAR[far]
+    size = 1 + sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True))
+    memory = torch.from_file(str(tmp_path / "sparse"), shared=True, size=size, dtype=torch.bfloat16)
+    far_apart = memory.as_strided(shape, strides)
+    problem = draw(name, shape, "contiguous", "contiguous", torch.bfloat16, seed=4)
+    x, *others = problem.inputs
+    far_apart.copy_(x)
+
+    def outcome(features: Tensor) -> list[Tensor]:
+        weights = problem.weights if name == "upsample2d" else features  # a gradient that is far apart too
+        return Problem(problem.layer, [features, *others], weights).outcome()
+
+    for found, expected in zip(outcome(far_apart), outcome(x), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
-def draw(generator, shape, dtype=torch.float32, layout=torch.contiguous_format) -> Tensor:
-    return torch.randn(shape, generator=generator).to(dtype).to(memory_format=layout).requires_grad_()
-
-
-def results(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """The output, and the gradient for weights that differ everywhere."""
-    y = function(x)
-    weights = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).reshape(y.shape).to(y.dtype)
-    (grad,) = torch.autograd.grad(y, x, weights)
-    return y.detach(), grad
-
-
-@pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = KERNELS.use_cpu_isa(request.param)
-    yield request.param
-    KERNELS.use_cpu_isa(before)
-
-
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_errors_are_at_most_twice_eagers(case, layout, dtype, level, generator):
-    function = CASES[case]
-    for shape in [(2, 3, 9, 11), (1, 33, 17, 18)]:
-        x = draw(generator, shape, dtype, layout)
-        with ops.use("reference"):
-            exact = results(function, x.detach().double().requires_grad_())
-            eager = results(function, x)
-        with ops.use("native"):
-            ours = results(function, x)
-        for true, plain, found in zip(exact, eager, ours, strict=True):
-            # One unit in the last place of the largest value: eager may happen to be exact.
-            unit = true.abs().max() * torch.finfo(dtype).eps
-            assert (found - true).abs().max() <= 2 * torch.maximum((plain - true).abs().max(), unit)
-
-
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_bitwise_the_same_for_any_number_of_threads(case, layout, generator):
-    x = draw(generator, (2, 37, 45, 41), layout=layout)
-    before = torch.get_num_threads()
-    found = []
-    try:
-        for threads in (1, 2, 3, 1):
-            torch.set_num_threads(threads)
-            found.append(results(CASES[case], x))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+def test_second_derivatives(name, layout) -> None:
+    problem = draw(name, (2, 2, 2, 3), layout, layout, torch.float64, seed=5)
+    leaves = [tensor.detach().requires_grad_() for tensor in problem.inputs]
+    assert torch.autograd.gradcheck(problem.layer.run, leaves)
+    assert torch.autograd.gradgradcheck(problem.layer.run, leaves)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("act", ["linear", "lrelu", "swish"])
-def test_torch_agrees_with_the_registrations(act, layout, generator):
-    x, bias = draw(generator, (2, 3, 4, 5), layout=layout), draw(generator, (3,))
+def test_opcheck(act, layout, generator) -> None:
+    def make(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    x, bias = VIEWS[layout](make, 2, 3, 4, 5).requires_grad_(), make(3).requires_grad_()
     grad, statistics = torch.randn_like(x), torch.ones(2, 3)
     settings = (act, 0.2, 1.5, 3.0)
     torch.library.opcheck(KERNELS.bias_act.default, (x, bias, *settings))
@@ -99,18 +140,67 @@ def test_torch_agrees_with_the_registrations(act, layout, generator):
     torch.library.opcheck(KERNELS.instance_norm_act.default, (x, bias, bias, act, 0.2, 1e-5))
     arguments = (grad, x, statistics, statistics, bias, None, act, 0.2, 1e-5)
     torch.library.opcheck(KERNELS.instance_norm_act_backward.default, arguments)
-    torch.library.opcheck(KERNELS.upfirdn2d.default, (x, TAPS, [2, 1], [1, 2], [3, 2, 1, 2], 2.0, False))
+    torch.library.opcheck(KERNELS.upfirdn2d.default, (x, TAPS.float(), [2, 1], [1, 2], [3, 2, 1, 2], 2.0, False))
 
 
-@pytest.mark.slow
-def test_compiles_whole(generator):
-    def function(x: Tensor, bias: Tensor) -> Tensor:
-        y = ops.bias_act(ops.upsample2d(x, TAPS), bias, act="lrelu")
-        return ops.instance_norm_act(y, bias, bias, act="relu")
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 5), (2, 1, 3, 4), (1, 3, 1, 4), (2, 5, 4, 1), (2, 4, 1, 1), (1, 1, 1, 1), (0, 3, 4, 5)]
+)
+def test_results_have_the_layout_that_was_registered(view, shape) -> None:
+    """torch.compile lays out memory by the registered shapes, and reads it so."""
 
-    x, bias = draw(generator, (2, 3, 5, 7)), draw(generator, (3,))
-    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
-    for found, expected in zip(
-        results(lambda x: compiled(x, bias), x), results(lambda x: function(x, bias), x), strict=True
-    ):
-        torch.testing.assert_close(found, expected)
+    def layouts(x: Tensor) -> list[tuple[int, ...]]:
+        settings = ("swish", 0.2, 1.0, None)
+        values = torch.ones(x.shape[1], device=x.device)
+        statistics = torch.ones(x.shape[:2], device=x.device)
+        results = [
+            KERNELS.bias_act(x, None, *settings),
+            KERNELS.bias_act_backward(torch.ones_like(x), x, None, *settings, True)[0],
+            KERNELS.instance_norm_act(x, values, None, "relu", 0.2, 1e-5)[0],
+            KERNELS.instance_norm_act_backward(x, x, statistics, statistics, None, None, "relu", 0.2, 1e-5)[0],
+            KERNELS.upfirdn2d(x, values.new_ones(2), [2, 2], [1, 1], [1, 1, 1, 1], 1.0, False),
+        ]
+        return [result.stride() for result in results]
+
+    x = VIEWS[view](torch.ones, *shape)
+    meta = torch.empty_strided(x.shape, x.stride(), device="meta")
+    assert layouts(x) == layouts(meta)
+
+
+def test_the_environment_chooses_the_instruction_set() -> None:
+    code = "import torch; from ganart_zoo import ops; print(torch.ops.ganart.use_cpu_isa(''))"
+    environment = {**os.environ, "GANART_CPU_ISA": LEVELS[0]}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == LEVELS[0] != LEVELS[-1]
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: KERNELS.bias_act(torch.ones(3), None, "relu", 0.2, 1.0, None), ["bias_act: x", "[3]", "[N, C, ...]"]),
+        (lambda: KERNELS.bias_act(torch.ones(2, 3).half(), None, "relu", 0.2, 1.0, None), ["Half", "Float, BFloat16"]),
+        (lambda: KERNELS.bias_act(torch.ones(2, 3), torch.ones(2), "relu", 0.2, 1.0, None), ["bias", "[2]", "[3]"]),
+        (lambda: KERNELS.bias_act(torch.ones(2, 3), None, "gelu", 0.2, 1.0, None), ["act is 'gelu'", "swish"]),
+        (
+            lambda: KERNELS.bias_act_backward(torch.ones(3, 2), torch.ones(2, 3), None, "relu", 0.2, 1.0, None, True),
+            ["grad", "[3, 2]", "[2, 3]"],
+        ),
+        (
+            lambda: KERNELS.instance_norm_act(torch.ones(2, 3, 4, 4), torch.ones(3).double(), None, "relu", 0.2, 1e-5),
+            ["weight", "Double", "Float"],
+        ),
+        (
+            lambda: KERNELS.upfirdn2d(torch.ones(1, 1, 4, 4), torch.ones(5), [1, 1], [1, 1], [0] * 4, 1.0, False),
+            ["[1, 1, 4, 4]", "5 x 5 taps"],
+        ),
+        (
+            lambda: KERNELS.upfirdn2d(torch.ones(1, 1, 4, 4), torch.ones(2), [0, 1], [1, 1], [0] * 4, 1.0, False),
+            ["up and down must be 1 or more"],
+        ),
+    ],
+)
+def test_misuse_of_the_raw_ops_is_refused(call, named) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        call()
+    assert all(name in str(caught.value) for name in named)

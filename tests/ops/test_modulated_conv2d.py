@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from ganart_zoo import ops
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.modulated_conv2d import demodulation
 
 NATIVE_OPS = ["ganart::bias_act", "ganart::upfirdn2d"]
 TAPS = torch.tensor([1.0, 3, 3, 1], dtype=torch.float64) / 8
@@ -113,6 +114,27 @@ def test_conv2d_bias_act_is_its_steps(stride, taps, layout, generator):
         z = F.conv2d(filtered, weight, bias, stride=stride)
     torch.testing.assert_close(y, F.silu(z))
     assert y.shape[2:] == (8 // stride, 10 // stride)
+
+
+@pytest.mark.parametrize("x_type", [torch.float32, torch.bfloat16])  # the first layer's input, and later ones'
+@pytest.mark.parametrize("up", [1, 2])
+def test_autocast_is_the_convolutions_own_business(up, x_type, generator):
+    x, weight, styles, bias = (t.float() for t in draw(generator, (2, 3, 6, 8), (4, 3, 3, 3), (2, 3), (4,)))
+    weight.requires_grad_()
+    x, half = x.to(x_type), weight.detach().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = ops.conv2d_bias_act(x, weight, bias, padding=1, act="lrelu")
+        z = ops.modulated_conv2d(x, weight, styles, up=up, taps=TAPS, padding=1, bias=bias, act="lrelu")
+        y.float().sum().backward()
+    torch.testing.assert_close(y, ops.conv2d_bias_act(x.bfloat16(), half, bias, padding=1, act="lrelu"))
+    expected = ops.modulated_conv2d(
+        x.double(), weight.double(), styles.double(), up=up, taps=TAPS, padding=1, bias=bias.double(), act="lrelu"
+    )
+    torch.testing.assert_close(z.double(), expected, rtol=3e-2, atol=3e-2)
+    assert (y.dtype, z.dtype, weight.grad.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = demodulation(weight.double(), styles.double())
+        torch.testing.assert_close(demodulation(weight, styles).double(), exact, rtol=1e-5, atol=0)
 
 
 def test_errors_name_the_argument():

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from ganart_zoo import ops
 from ganart_zoo.contract.errors import SettingsError
+
+from .layers import poisoned_memory
 
 NATIVE_OPS = ["ganart::upfirdn2d"]
 pytestmark = pytest.mark.usefixtures("implementation")
@@ -59,6 +63,34 @@ def test_equals_scipy(up, down, padding, count, channels, layout, implementation
     np.testing.assert_allclose(ops.upfirdn2d(x, outer, gain=3.0, **arguments).numpy(), 3 * expected, atol=1e-11)
     flipped = ops.upfirdn2d(x, taps.flip(0), flip=True, **arguments)
     torch.testing.assert_close(flipped, y)
+
+
+@settings(
+    deadline=None, max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    channels=st.sampled_from([1, 2, 3, 5, 8]),
+    channels_last=st.booleans(),
+    count=st.integers(1, 9),
+    up=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    down=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    padding=st.tuples(*[st.integers(-12, 12)] * 4),
+    seed=st.integers(0, 2**16),
+)
+def test_any_geometry_equals_scipy(implementation, size, channels, channels_last, count, up, down, padding, seed):
+    x0, x1, y0, y1 = padding
+    assume(size[0] * up[1] + y0 + y1 >= count and size[1] * up[0] + x0 + x1 >= count)
+    generator = torch.Generator().manual_seed(seed)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x = torch.randn(2, channels, *size, generator=generator, dtype=torch.float64).to(memory_format=layout)
+    taps = torch.randn(count, generator=generator, dtype=torch.float64)
+    with poisoned_memory():
+        y = ops.upfirdn2d(x, taps, up=up, down=down, padding=padding)
+        matrix = ops.upfirdn2d(x, torch.outer(taps, taps), up=up, down=down, padding=padding)
+    expected = by_scipy(x.numpy(), taps.numpy(), up, down, padding)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-11)
+    np.testing.assert_allclose(matrix.numpy(), expected, atol=1e-11)
 
 
 def test_rectangular_taps_are_rows_by_columns(generator):
