@@ -16,9 +16,6 @@ from torch.nn import functional
 
 from ganart_zoo.contract import Condition, Model, ModelError, SettingsError, WeightsError, generator
 
-# until an op's kernel is built, it says so once
-pytestmark = pytest.mark.filterwarnings("ignore::ganart_zoo.ops.FallbackWarning")
-
 State = dict[str, Tensor]
 CPU = torch.device("cpu")
 FILTER = torch.tensor([1.0, 3.0, 3.0, 1.0]).outer(torch.tensor([1.0, 3.0, 3.0, 1.0])) / 64

@@ -18,9 +18,6 @@ from ganart_zoo import Zoo
 from ganart_zoo.contract import Condition, GanartError, SettingsError, generator
 from ganart_zoo.testing import Check, Subject, checks_for
 
-# until an op's kernel is built, it says so once
-pytestmark = pytest.mark.filterwarnings("ignore::ganart_zoo.ops.FallbackWarning")
-
 ZOO = Zoo(plugins=[ganart_stylegan2])
 CLASSES = ("circle", "square", "star")
 TINY = {"resolution": 16, "max_channels": 8, "mapping_layers": 2}

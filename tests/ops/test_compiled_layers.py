@@ -1,0 +1,36 @@
+"""Each layer op compiles whole, by the real inductor, and differentiates as it does uncompiled."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from .layers import draw
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs g++"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),  # torch's own use
+]
+NAMES = [  # one of each op: g++ takes seconds for what is around the kernels
+    "bias_act lrelu",
+    "instance_norm_act",
+    "adain",
+    "upsample2d",
+    "conv2d_bias_act",
+    "modulated_conv2d",
+    "minibatch_stddev",
+    "pixel_norm",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiles_whole(name) -> None:
+    problem = draw(name, (2, 3, 5, 6), "channels_last", "contiguous", torch.float32, seed=6)
+    torch._dynamo.reset()
+    compiled = torch.compile(problem.layer.run, fullgraph=True)
+    found = problem._replace(layer=problem.layer._replace(run=compiled)).outcome()
+    for ours, expected in zip(found, problem.outcome(), strict=True):
+        torch.testing.assert_close(ours, expected)
