@@ -34,11 +34,13 @@ class Condition(NamedTuple):
 
 
 def _rows(part: Any, n: int, name: str) -> Any:
-    if len(part) not in (1, n):
-        raise SettingsError(f"condition: {len(part)} rows of {name} for {n} pictures; give 1 or {n}")
+    # not len(), which would fix the rows of an exported network
+    rows = part.shape[0] if isinstance(part, Tensor) else len(part)
+    if rows not in (1, n):
+        raise SettingsError(f"condition: {rows} rows of {name} for {n} pictures; give 1 or {n}")
     if isinstance(part, Tensor):
         return part.expand(n, *part.shape[1:])
-    return tuple(part) * n if len(part) == 1 else tuple(part)
+    return tuple(part) * n if rows == 1 else tuple(part)
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,27 @@ def test_onnx_gives_the_same_pictures_for_any_number_of_rows(shapes: Zoo, run: P
         assert np.abs(images - expected).max() < 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("ganart-dcgan/dcgan", {"resolution": 16, "width": 4, "class_names": ["a", "b"]}),
+        ("ganart-fastgan/fastgan", {"resolution": 32, "width": 8}),
+        ("ganart-stylegan2/stylegan2", {"resolution": 8, "channel_base": 1024, "max_channels": 8}),
+    ],
+)
+def test_onnx_of_the_first_party_generators_has_any_number_of_rows(
+    model: str, settings: dict[str, object], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    zoo = Zoo()
+    run = save_run(tmp_path / "run", generator=zoo.create(model, weights=None, **settings))
+    export(zoo, run, tmp_path / "out")  # compares pictures at 1 and 3 rows
+    (latents, *_) = onnxruntime.InferenceSession(str(tmp_path / "out" / "generator.onnx")).get_inputs()
+    assert isinstance(latents.shape[0], str)
+
+
 def test_what_is_not_fit_is_said_and_nothing_is_left(
     shapes: Zoo, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

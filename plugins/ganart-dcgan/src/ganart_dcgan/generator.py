@@ -77,13 +77,13 @@ class Generator(contract.Generator):
         """
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
-        labels = class_labels(condition, len(latents), self.config.class_names)
+        labels = class_labels(condition, latents.shape[0], self.config.class_names)
         style = latents.to(self.dense.weight.dtype)
         if self.classes is not None and labels is not None:
             style = torch.cat([style, self.classes(labels.to(latents.device))], dim=1)
         features = self.dense(style)
         # channels last from the start: what follows keeps it, and convolves quicker so
-        features = features.view(len(latents), _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
+        features = features.view(latents.shape[0], _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
         for doubling in self.doublings:
             features = doubling(features, style)
         painted = self.paint(self.norm(features, style).relu_())

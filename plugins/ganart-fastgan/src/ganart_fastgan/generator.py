@@ -42,7 +42,7 @@ class _Noise(nn.Module):
         elif rows is None:
             noise = torch.randn_like(features[:, :1])
         else:
-            noise = randn((len(features), *self.stored.shape[1:]), rows, features.device, features.dtype)
+            noise = randn((features.shape[0], *self.stored.shape[1:]), rows, features.device, features.dtype)
         return features + self.strength * noise
 
 
@@ -139,10 +139,10 @@ class FastGan(contract.Generator):
         refuse_condition("fastgan", condition)
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
-        rows = per_row(rng, len(latents))
+        rows = per_row(rng, latents.shape[0])
         features = self.dense(latents.to(self.dense.weight.dtype))
         # channels last from the start: what follows keeps it, and convolves quicker so
-        features = features.view(len(latents), _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
+        features = features.view(latents.shape[0], _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
         maps = {_FIRST_SIDE: functional.glu(self.dense_norm(features), dim=1)}
         for name, doubling in self.doublings.items():
             side = int(name)

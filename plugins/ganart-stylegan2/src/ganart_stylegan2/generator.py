@@ -71,7 +71,7 @@ class _StyledConvolution(nn.Module):
         stored = self.noise[None, None]
         if rows is None and not self.training:
             return stored
-        shape = (len(features), *stored.shape[1:])
+        shape = (features.shape[0], *stored.shape[1:])
         if rows is None:
             return torch.randn(shape, device=features.device, dtype=features.dtype)
         return randn(shape, rows, features.device, features.dtype)
@@ -149,7 +149,7 @@ class StyleGan2(StyleGenerator):
         """
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
-        labels = class_labels(condition, len(latents), self.config.class_names)
+        labels = class_labels(condition, latents.shape[0], self.config.class_names)
         labels = None if labels is None else labels.to(latents.device)
         w: Tensor = self.mapping(latents.to(self.compute_dtype), labels)
         if self.training and len(w):
@@ -166,9 +166,9 @@ class StyleGan2(StyleGenerator):
         """
         if ws.shape[1:] != (self.num_ws, self.w_dim):
             raise SettingsError(f"styles are {list(ws.shape)}, expected [n, {self.num_ws}, {self.w_dim}]")
-        rows = per_row(rng, len(ws))
+        rows = per_row(rng, ws.shape[0])
         layers = list(ws.to(self.compute_dtype).unbind(dim=1))
-        features = self.constant.expand(len(ws), -1, -1, -1)
+        features = self.constant.expand(ws.shape[0], -1, -1, -1)
         picture: Tensor | None = None
         used = 0
         for block in self.blocks:
@@ -193,7 +193,7 @@ class StyleGan2(StyleGenerator):
             SettingsError: As `map`.
         """
         chosen = GeneratorOptions() if options is None else cast(GeneratorOptions, options)
-        rows = per_row(rng, len(latents))
+        rows = per_row(rng, latents.shape[0])
         ws = self.map(latents, condition)
         if self.training and self.config.style_mixing:
             ws = self._mix(ws, condition, rows)
@@ -203,7 +203,7 @@ class StyleGan2(StyleGenerator):
 
     def _mix(self, ws: Tensor, condition: Condition | None, rows: Rows) -> Tensor:
         """Give some rows the styles of a second latent from a random layer on (mixing regularization)."""
-        n = len(ws)
+        n = ws.shape[0]
         others = self.map(self.sample_latents(n, rng=rows), condition)
         # normal draws made uniform: `randn` is what draws alike on every device and in every batch
         chosen, place = torch.special.ndtr(randn((n, 2), rows, ws.device)).unbind(dim=1)
