@@ -227,13 +227,13 @@ def _write_onnx(generator: LoadedGenerator, file: Path) -> float:
         with torch.no_grad():
             expected = network(*inputs).numpy()
         (found,) = session.run(None, {name: each.numpy() for name, each in zip(names, inputs, strict=True)})
-        error = float(np.abs(found - expected).max())
-        if not error <= _LARGEST_ERROR:
+        difference = float(np.abs(found - expected).max())
+        if not difference <= _LARGEST_ERROR:
             raise ModelError(
-                f"{generator.entry.canonical} in ONNX differs from torch by {error:.3g} at {rows} rows, "
+                f"{generator.entry.canonical} in ONNX differs from torch by {difference:.3g} at {rows} rows, "
                 f"expected at most {_LARGEST_ERROR}"
             )
-        largest = max(largest, error)
+        largest = max(largest, difference)
     return largest
 
 
