@@ -28,8 +28,9 @@ class Layer(NamedTuple):
 
     native: Callable[[Tensor, Tensor], Tensor]
     eager: Callable[[Tensor, Tensor], Tensor]
-    result: float
-    reads_input_again: bool  # or its output, to differentiate
+    result: float = 1
+    reads_input_again: bool = True  # or its output, to differentiate
+    has_values: bool = False  # for each channel, differentiated too
 
 
 def resample(up: int, down: int, before: int, after: int) -> Callable[[Tensor, Tensor], Tensor]:
@@ -46,32 +47,57 @@ def resample(up: int, down: int, before: int, after: int) -> Callable[[Tensor, T
     return apply
 
 
+def adain(x: Tensor, values: Tensor) -> Tensor:
+    centred = x - x.mean([2, 3], keepdim=True)  # var(), which published code calls, takes a hundred times as long
+    scale = (centred.square().mean([2, 3], keepdim=True) + 1e-5).rsqrt()
+    style = values.to(x.dtype)[:, None, None]
+    return centred * scale * style + style
+
+
+def minibatch_stddev(x: Tensor, _: Tensor) -> Tensor:
+    samples, channels, height, width = x.shape
+    groups = x.reshape(4, samples // 4, channels, height, width)
+    spread = (groups - groups.mean(0)).square().mean(0).add(1e-8).sqrt().mean([1, 2, 3])
+    return torch.cat([x, spread.repeat(4)[:, None, None, None].expand(-1, 1, height, width)], dim=1)
+
+
 LAYERS = {
     "bias_act": Layer(
         lambda x, values: ops.bias_act(x, values, act="lrelu"),
         lambda x, values: F.leaky_relu(x + values.to(x.dtype)[:, None, None], 0.2) * 2**0.5,
-        1,
-        True,
+        has_values=True,
     ),
     "instance_norm_act": Layer(
         lambda x, values: ops.instance_norm_act(x, values, values, act="relu"),
         lambda x, values: F.relu(F.instance_norm(x, weight=values.to(x.dtype), bias=values.to(x.dtype))),
-        1,
-        True,
+        has_values=True,
     ),
-    "blur": Layer(lambda x, _: ops.blur(x, TAPS), resample(1, 1, 2, 1), 1, False),
-    "upsample2d": Layer(lambda x, _: ops.upsample2d(x, TAPS), resample(2, 1, 2, 1), 4, False),
-    "downsample2d": Layer(lambda x, _: ops.downsample2d(x, TAPS), resample(1, 2, 1, 1), 0.25, False),
+    "adain": Layer(lambda x, values: ops.adain(x, values, values), adain, has_values=True),
+    "pixel_norm": Layer(
+        lambda x, _: ops.pixel_norm(x), lambda x, _: x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    ),
+    "minibatch_stddev": Layer(lambda x, _: ops.minibatch_stddev(x), minibatch_stddev),
+    "blur": Layer(lambda x, _: ops.blur(x, TAPS), resample(1, 1, 2, 1), reads_input_again=False),
+    "upsample2d": Layer(lambda x, _: ops.upsample2d(x, TAPS), resample(2, 1, 2, 1), result=4, reads_input_again=False),
+    "downsample2d": Layer(
+        lambda x, _: ops.downsample2d(x, TAPS), resample(1, 2, 1, 1), result=0.25, reads_input_again=False
+    ),
 }
+CASES = [
+    *((name, shape, torch.contiguous_format) for name in LAYERS for shape in SHAPES),
+    *((name, shape, torch.channels_last) for name in ("bias_act", "blur") for shape in SHAPES),
+    ("minibatch_stddev", Shape("critic", 512, 4), torch.contiguous_format),  # where a critic has it
+]
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "shape", "layout"), CASES, ids=lambda value: str(value).removeprefix("torch."))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("direction", ["forward", "forward+backward"])
-def test_layers(race: Race, compiled: Any, direction: str, dtype: str, shape: Shape, name: str) -> None:
+def test_layers(
+    race: Race, compiled: Any, direction: str, dtype: str, name: str, shape: Shape, layout: torch.memory_format
+) -> None:
     layer = LAYERS[name]
-    x = torch.randn(BATCH, shape.channels, shape.side, shape.side).to(getattr(torch, dtype))
+    x = torch.randn(BATCH, shape.channels, shape.side, shape.side).to(getattr(torch, dtype)).to(memory_format=layout)
     values = torch.randn(shape.channels)
     weights = torch.randn_like(layer.eager(x, values))
 
@@ -79,7 +105,7 @@ def test_layers(race: Race, compiled: Any, direction: str, dtype: str, shape: Sh
         if direction == "forward":
             return lambda: function(x, values)
         own, own_values = x.clone().requires_grad_(), values.clone().requires_grad_()
-        inputs = (own, own_values) if layer.reads_input_again else (own,)
+        inputs = (own, own_values) if layer.has_values else (own,)
         return lambda: torch.autograd.grad(function(own, own_values), inputs, weights)
 
     candidates = {"ganart": step(layer.native), "eager": step(layer.eager)}
@@ -92,7 +118,7 @@ def test_layers(race: Race, compiled: Any, direction: str, dtype: str, shape: Sh
         race(
             candidates,
             op=name,
-            group=shape.group,
+            group=shape.group if layout == torch.contiguous_format else f"{shape.group}, channels_last",
             shape=f"{BATCH}x{shape}",
             dtype=dtype,
             direction=direction,

@@ -59,7 +59,8 @@ def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int) ->
         return torch.cat([x, x.new_empty([0, num_channels, height, width])], dim=1)
     grouped = x.reshape(group_size, samples // group_size, num_channels, channels // num_channels, height, width)
     grouped = grouped.to(sum_type(x.dtype))
-    deviation = (grouped.var(0, correction=0) + EPSILON).sqrt().mean([2, 3, 4])
+    variance = (grouped - grouped.mean(0)).square().mean(0)  # var() takes 16 times as long on a CPU
+    deviation = (variance + EPSILON).sqrt().mean([2, 3, 4])
     appended = deviation.to(x.dtype).repeat(group_size, 1)[:, :, None, None].expand(-1, -1, height, width)
     appended = appended.contiguous(memory_format=result_format(x))  # or cat would lose channels_last
     return torch.cat([x, appended], dim=1)
