@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn import functional as collectives
 from torch.nn import functional
 
 from ganart_zoo.contract.condition import Condition
@@ -65,7 +64,7 @@ class BatchNorm(nn.Module):
         variance, mean = (each.double() for each in torch.var_mean(wide, (0, 2, 3), correction=0))
         count = mean.new_full((1,), wide.numel() // wide.shape[1])
         sums = torch.cat([mean * count, (variance + mean.square()) * count, count])
-        sums = collectives.all_reduce(sums)  # type: ignore[no-untyped-call]
+        sums = _SumOverProcesses.apply(sums)  # type: ignore[no-untyped-call]
         mean, square, count = sums.split([len(mean), len(mean), 1])
         mean, square = mean / count, square / count
         variance = (square - mean.square()).clamp(min=0)
@@ -81,6 +80,21 @@ class BatchNorm(nn.Module):
             shift = shift + self.bias
         scale, shift = (each.to(wide.dtype).view(1, -1, 1, 1) for each in (scale, shift))
         return torch.addcmul(shift, wide, scale).to(features.dtype)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum that every process gets has a gradient from every process."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        found: Tensor = _SumOverProcesses.apply(gradient)  # type: ignore[no-untyped-call]
+        return found
 
 
 def recalibrate(

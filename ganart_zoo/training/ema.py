@@ -36,12 +36,15 @@ class MovingAverage:
     def __init__(self, model: Model) -> None:
         shared = {id(borrowed): borrowed for borrowed in model.borrowed().values()}
         self.model = copy.deepcopy(model, shared).eval().requires_grad_(False)
-        self._pairs = [(self.model.own_state()[name], tensor) for name, tensor in model.own_state().items()]
+        self._source = model
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """Move towards the model's present weights."""
-        for average, present in self._pairs:
+        # looked up each time, for moving a model to a device (as a launcher's processes do) gives it other tensors
+        present_state = self._source.own_state()
+        for name, average in self.model.own_state().items():
+            present = present_state[name]
             if average.is_floating_point():
                 average.lerp_(present, 1 - decay)
             else:

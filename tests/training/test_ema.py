@@ -43,6 +43,14 @@ def test_the_average_is_the_closed_form_sum() -> None:
     assert not average.model.weight.requires_grad
 
 
+def test_the_average_follows_a_model_whose_tensors_were_replaced() -> None:
+    model = Averaged()
+    average = MovingAverage(model)
+    model.weight.data = torch.ones(3, dtype=torch.float64)  # as `.to` does
+    average.update(0.5)
+    torch.testing.assert_close(average.model.weight.data, torch.full((3,), 0.5, dtype=torch.float64))
+
+
 def test_what_stands_still_is_averaged_exactly() -> None:
     model = Averaged()
     model.weight.data = torch.randn(3, dtype=torch.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from ganart_dcgan.batch_norm import StyledBatchNorm
 from torch import Tensor, distributed, multiprocessing
@@ -37,7 +36,6 @@ def _process(rank: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
-@pytest.mark.filterwarnings("default")  # torch's own, about its collectives
 def test_two_processes_are_one(tmp_path: Path) -> None:
     multiprocessing.spawn(_process, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
