@@ -1,0 +1,47 @@
+"""A program for `test_processes`: one process of the trainings of the first-party networks, as a launcher starts it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from ganart_zoo import Zoo
+from ganart_zoo.tasks.train import train
+from ganart_zoo.training import Penalty, TrainConfig
+
+_PENALTY = Penalty(weight=0.3, interval=4, final=0.03)
+CONFIG = TrainConfig(
+    steps=20, batch=8, precision="float64", workers=0, log_every=1, samples=4, recalibrate=2, r1=_PENALTY, r2=_PENALTY
+)
+_SMALL = {"channel_base": 1024, "max_channels": 8, "mapping_layers": 2}
+PAIRS = {
+    "dcgan": (("dcgan", {"width": 4}), ("dcgan_critic", {"width": 4})),
+    "fastgan": (("fastgan", {"width": 8, "latent_size": 8}), ("patchgan", {"width": 4, "halvings": 1})),
+    "stylegan2": (
+        ("stylegan2", {**_SMALL, "latent_size": 8, "style_size": 8}),
+        ("stylegan2_critic", _SMALL),
+    ),
+}
+
+
+def main(data: Path, folder: Path) -> None:
+    """Train each pair into a run of its own."""
+    torch.set_num_threads(1)
+    zoo = Zoo()
+    for name, ((generator, settings), (critic, critic_settings)) in PAIRS.items():
+        train(
+            zoo,
+            generator,
+            critic,
+            data,
+            folder / name,
+            config=CONFIG,
+            generator_settings=settings,
+            critic_settings=critic_settings,
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
