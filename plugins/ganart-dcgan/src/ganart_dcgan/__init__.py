@@ -13,7 +13,7 @@ _GARMENTS = Weights(
     files=(
         WeightsFile(
             package="ganart-dcgan:ganart_dcgan/weights/garments.safetensors",
-            sha256="36a019e7d8eb1d1d7637c9994b4e256d0b198c70be3825799db9b8b946a4df2a",
+            sha256="677503f3dfa71ab8442f2926e878f33e9f50b84ec79e36c0af2709e6729bd62d",
             size=2_725_246,
             license="Apache-2.0",
             training_data="10,000 pictures of Fashion-MNIST (MIT licence, Xiao et al. 2017), enlarged to 32 pixels",
