@@ -44,12 +44,14 @@ _UPRIGHT = {
 _BLACK_POINT_COMPENSATION = 0x2000
 
 
-def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
     """Return the first frame of a picture, its pixels in memory and otherwise as stored.
 
     Args:
         source: a path, the bytes of a picture file, or a Pillow image, which is returned itself.
         max_pixels: refuse a picture that declares more than this, before anything is allocated for it.
+        least_side: for a picture that will be scaled down: decode a JPEG at a half, a quarter or an eighth, as long as
+            no side falls below this. That takes a fraction of the time. None decodes in full.
 
     Raises:
         ImageError: `source` is missing, unreadable, no picture, damaged, cut short or too large.
@@ -59,12 +61,12 @@ def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise SettingsError(f"max_pixels is {max_pixels}; expected a positive number of pixels")
     name = _name(source)
     if isinstance(source, Image.Image):
-        return _load(source, name, max_pixels)
+        return _load(source, name, max_pixels, None)
     if isinstance(source, bytes):
-        return _read_stream(io.BytesIO(source), name, max_pixels)
+        return _read_stream(io.BytesIO(source), name, max_pixels, least_side)
     try:
         with Path(source).open("rb") as stream:
-            return _read_stream(stream, name, max_pixels)
+            return _read_stream(stream, name, max_pixels, least_side)
     except FileNotFoundError:
         raise ImageError(f"{name}: there is no such file; check the path") from None
     except IsADirectoryError:
@@ -74,7 +76,11 @@ def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def decode(
-    source: PictureSource, *, ground: Sequence[float] = (1.0, 1.0, 1.0), max_pixels: int = MAX_PIXELS
+    source: PictureSource,
+    *,
+    ground: Sequence[float] = (1.0, 1.0, 1.0),
+    max_pixels: int = MAX_PIXELS,
+    least_side: int | None = None,
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
     """Return the upright sRGB pixels of a picture's first frame, transparency laid over `ground`.
 
@@ -86,6 +92,7 @@ def decode(
         source: as for `read`.
         ground: the sRGB colour behind transparent pixels, each part in 0..1. Blended in sRGB, as browsers do.
         max_pixels: as for `read`.
+        least_side: as for `read`.
 
     Returns:
         Pixels [H, W, 3]: uint8 in 0..255 where the file holds no more than that, else float32 in 0..1.
@@ -97,7 +104,7 @@ def decode(
     if len(ground) != 3 or not all(0.0 <= part <= 1.0 for part in ground):
         raise SettingsError(f"ground is {tuple(ground)}; expected red, green and blue, each in 0..1")
     name = _name(source)
-    image = _upright(read(source, max_pixels=max_pixels))
+    image = _upright(read(source, max_pixels=max_pixels, least_side=least_side))
     colour: npt.NDArray[Any]
     try:
         if image.mode.startswith("I") or image.mode == "F":
@@ -127,7 +134,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_stream(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
+def _read_stream(stream: BinaryIO, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
     prefix = stream.read(16)
     if not prefix:
         raise ImageError(f"{name}: is empty (0 bytes); expected a picture")
@@ -149,11 +156,11 @@ def _read_stream(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
             raise
         except Exception as error:  # a parser fed arbitrary bytes may raise anything
             raise ImageError(f"{name}: damaged {form} file ({_reason(error)})") from error
-        return _load(image, name, max_pixels)
+        return _load(image, name, max_pixels, least_side)
     raise ImageError(f"{name}: not a picture of a known format ({', '.join(_FORMATS)})")
 
 
-def _load(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _load(image: Image.Image, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
@@ -163,6 +170,8 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     if not width * height:
         raise ImageError(f"{name}: is {width}×{height} pixels; expected at least one")
     try:
+        if least_side is not None:
+            image.draft(None, (least_side, least_side))  # nothing where the format is not JPEG
         image.load()
     except Exception as error:  # a decoder fed arbitrary bytes may raise anything
         raise ImageError(f"{name}: damaged or cut short ({_reason(error)})") from error

@@ -41,6 +41,7 @@ def load(
     size: int | None = None,
     ground: Sequence[float] = (1.0, 1.0, 1.0),
     max_pixels: int = MAX_PIXELS,
+    least_side: int | None = None,
 ) -> Tensor:
     """Read a picture, whatever its format, as an upright sRGB tensor [1, 3, H, W], float32 in 0..1.
 
@@ -49,12 +50,14 @@ def load(
         size: the long side wanted, as for `resize`; None keeps the stored size.
         ground: the sRGB colour behind transparent pixels, each part in 0..1.
         max_pixels: refuse a picture that declares more than this, before anything is allocated for it.
+        least_side: for a picture that will be scaled down: decode a JPEG at a half, a quarter or an eighth, as long as
+            no side falls below this. None decodes in full.
 
     Raises:
         ImageError: `source` is missing, unreadable, no picture, damaged, cut short or too large. The message names it.
         SettingsError: `size`, `ground` or `max_pixels` is out of range.
     """
-    pixels = torch.tensor(decode(source, ground=ground, max_pixels=max_pixels))
+    pixels = torch.tensor(decode(source, ground=ground, max_pixels=max_pixels, least_side=least_side))
     images = pixels.permute(2, 0, 1).unsqueeze(0).to(torch.float32, memory_format=torch.contiguous_format)
     if pixels.dtype == torch.uint8:
         images = images.div_(255)

@@ -56,10 +56,10 @@ class TrainConfig(Settings):
         default="rpgan", description="The adversarial loss."
     )
     r1: Penalty = Field(
-        default=Penalty(weight=1.0, interval=4, final=0.1), description="Slope of the critic on real pictures."
+        default=Penalty(weight=0.2, interval=4, final=0.1), description="Slope of the critic on real pictures."
     )
     r2: Penalty = Field(
-        default=Penalty(weight=1.0, interval=4, final=0.1), description="Its slope on generated pictures."
+        default=Penalty(weight=0.2, interval=4, final=0.1), description="Its slope on generated pictures."
     )
     gradient_penalty: Penalty = Field(default=Penalty(), description="WGAN-GP: its slope in between, held at 1.")
     path_length: Penalty = Field(default=Penalty(), description="Evenness of a style generator.")

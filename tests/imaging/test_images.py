@@ -49,6 +49,19 @@ def test_load_scales_the_long_side_and_stays_in_range() -> None:
         assert images.max() == 1
 
 
+@pytest.mark.parametrize(("least", "wanted"), [(8, (8, 16)), (15, (16, 32)), (40, (64, 128)), (65, (64, 128))])
+def test_a_jpeg_decodes_at_a_half_or_less_where_asked(least: int, wanted: tuple[int, int], tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 128, dtype=np.uint8)[None, :, None].repeat(64, axis=0).repeat(3, axis=2)
+    for name in ("ramp.jpg", "ramp.png"):
+        Image.fromarray(ramp).save(tmp_path / name)
+    image = imaging.load(tmp_path / "ramp.jpg", least_side=least)
+    assert image.shape[-2:] == wanted
+    step = 128 // wanted[1]
+    expected = torch.from_numpy(ramp[0, :, 0].astype(np.float32) / 255).view(-1, step).mean(1)
+    assert (image[0, :, 3] - expected).abs().max() < 0.02
+    assert imaging.load(tmp_path / "ramp.png", least_side=least).shape[-2:] == (64, 128)
+
+
 def test_load_blends_transparency_over_the_ground() -> None:
     images = imaging.load(Image.new("RGBA", (1, 1), (255, 255, 255, 0)), ground=(0.25, 0.5, 0.75))
     assert images.flatten().tolist() == [0.25, 0.5, 0.75]

@@ -241,3 +241,28 @@ def test_the_shared_sets_open(shared_data: Path) -> None:
     emoji = open_data(shared_data / "emoji" / "noto_emoji_32.npz")
     with np.load(shared_data / "emoji" / "noto_emoji_32.npz") as file:
         np.testing.assert_array_equal(emoji.fetch(7, 0).image.permute(1, 2, 0).numpy(), file["images"][7])
+
+
+@pytest.mark.parametrize("crop", ["centre", "random", "stretch", "pad"])
+def test_a_folder_gives_from_memory_what_it_read(crop, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, shape in enumerate([(9, 20, 3), (24, 10, 3)]):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    data = open_data(tmp_path, 8, crop=crop, flip=True)
+    first = [data.fetch(index, seed).image for seed in range(5) for index in range(2)]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    again = [data.fetch(index, seed).image for seed in range(5) for index in range(2)]
+    assert all(map(torch.equal, first, again))
+    assert all(image.shape == (3, 8, 8) for image in first)
+    assert len({image.numpy().tobytes() for image in first}) > 2, "neither mirrored nor cut anew"
+
+
+def test_a_folder_keeps_no_more_than_it_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganart_zoo.training.data.folder._MOST_KEPT", 3 * 8 * 8)
+    data = open_data(write_folder(tmp_path / "data", n=2), 8)
+    kept, other = data.fetch(0, 0), data.fetch(1, 0)
+    for file in (tmp_path / "data").iterdir():
+        grey(200).save(file)
+    assert torch.equal(data.fetch(0, 0).image, kept.image)
+    assert not torch.equal(data.fetch(1, 0).image, other.image)

@@ -8,13 +8,17 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ganart_zoo.imaging.images import resize
 from ganart_zoo.training.draws import key_generator
 
-__all__ = ["Batch", "Batches", "Crop", "Data", "Sample", "Share", "fit_square"]
+__all__ = ["LEAST_SCALING", "Batch", "Batches", "Crop", "Data", "Sample", "Share", "cut", "fit_square", "scaled"]
 
 Crop = Literal["centre", "random", "stretch", "pad"]
+
+LEAST_SCALING = 2
+"""A JPEG is decoded at no less than so many times the side wanted: what remains to scale, the filter does well."""
 
 
 class Sample(NamedTuple):
@@ -108,25 +112,29 @@ def fit_square(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -
         flip: Mirror every other picture, left to right.
         seed: Of the random cut and the mirroring.
     """
-    where, mirror = torch.rand(2, generator=key_generator("fit", seed)).tolist()
-    image = _square(image, size, crop, where)
-    if flip and mirror < 0.5:
-        image = image.flip(3)
+    return cut(scaled(image, size, crop), size, crop=crop, flip=flip, seed=seed)
+
+
+def scaled(image: Tensor, size: int, crop: Crop) -> Tensor:
+    """Return a picture `[1, 3, H, W]` in 0..1 as uint8 `[3, h, w]` that only has to be cut; see `fit_square`."""
+    height, width = image.shape[-2:]
+    if crop == "stretch":
+        image = resize(image, (size, size))
+    else:
+        scale = size / (max(height, width) if crop == "pad" else min(height, width))
+        image = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+    if crop == "pad":
+        height, width = image.shape[-2:]
+        top, left = (size - height) // 2, (size - width) // 2
+        image = functional.pad(image, (left, size - width - left, top, size - height - top), value=1.0)
     return image[0].clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
-def _square(image: Tensor, size: int, crop: Crop, where: float) -> Tensor:
-    height, width = image.shape[-2:]
-    if crop == "stretch":
-        return resize(image, (size, size))
-    scale = size / (max(height, width) if crop == "pad" else min(height, width))
-    image = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
-    height, width = image.shape[-2:]
-    if crop == "pad":
-        square = image.new_ones(1, 3, size, size)
-        top, left = (size - height) // 2, (size - width) // 2
-        square[..., top : top + height, left : left + width] = image
-        return square
+def cut(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -> Tensor:
+    """Return `[3, size, size]` of what `scaled` gave; see `fit_square`."""
+    where, mirror = torch.rand(2, generator=key_generator("fit", seed)).tolist()
     share = where if crop == "random" else 0.5
+    height, width = image.shape[-2:]
     top, left = int((height - size + 1) * share), int((width - size + 1) * share)
-    return image[..., top : top + size, left : left + size]
+    image = image[..., top : top + size, left : left + size]
+    return image.flip(2) if flip and mirror < 0.5 else image.contiguous()

@@ -22,7 +22,7 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.images import load
 from ganart_zoo.training.data.folder import PICTURE_SUFFIXES
 from ganart_zoo.training.data.indexed import MOST_FAILURES, collate, ignore_interrupts
-from ganart_zoo.training.data.pictures import Batch, Batches, Crop, Data, Sample, Share, fit_square
+from ganart_zoo.training.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, fit_square
 from ganart_zoo.training.draws import key_generator, key_seed
 
 __all__ = ["ShardData"]
@@ -83,7 +83,8 @@ class ShardData(Data):
         if self.class_names and (label is None or not 0 <= label < len(self.class_names)):
             raise ImageError(f"{name}: label is {label}, expected 0 to {len(self.class_names) - 1}")
         try:
-            image = fit_square(load(data), self.size, crop=self._crop, flip=self._flip, seed=seed)
+            whole = load(data, least_side=LEAST_SCALING * self.size)
+            image = fit_square(whole, self.size, crop=self._crop, flip=self._flip, seed=seed)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from None
         return Sample(image, label if self.class_names else None, (_text(raw) or "") if self._captioned else None)
