@@ -102,6 +102,33 @@ def test_views_are_read_right(view, generator):
     torch.testing.assert_close(ops.bias_act(x, bias, act="relu", gain=1.0), (x + bias[:, None, None]).relu())
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda make: make(7, 33).t(),
+        lambda make: make(33, 1).expand(33, 7),
+        lambda make: make(1, 7).expand(33, 7),
+        lambda make: make(33, 14)[:, ::2],
+        lambda make: make(5, 9, 7).permute(0, 2, 1),
+        lambda make: make(9, 5, 7).permute(1, 2, 0),
+        lambda make: make(2, 3, 4, 5, 7).permute(0, 4, 1, 2, 3),
+        lambda make: make(3, 2, 7, 3, 4).permute(1, 2, 0, 3, 4),
+        lambda make: make(4, 0),
+    ],
+)
+def test_views_of_latents_lines_and_volumes(view, generator):
+    x = view(lambda *shape: torch.randn(shape, generator=generator)).requires_grad_()
+    bias = torch.randn(x.shape[1], generator=generator, requires_grad=True)
+    weights = torch.randn(x.shape[::-1], generator=generator).permute(*reversed(range(x.dim())))
+    y = ops.bias_act(x, bias, act="swish", gain=1.0)
+    expected = torch.nn.functional.silu(x + bias.reshape(-1, *[1] * (x.dim() - 2)))
+    torch.testing.assert_close(y, expected)
+    for found, true in zip(
+        torch.autograd.grad(y, (x, bias), weights), torch.autograd.grad(expected, (x, bias), weights), strict=True
+    ):
+        torch.testing.assert_close(found, true, rtol=1e-5, atol=1e-5)
+
+
 def test_errors_name_the_argument():
     x = torch.zeros(2, 3, 4, 4)
     for arguments, message in [
