@@ -33,11 +33,27 @@ struct StyleLossKernels {
                                RunTasks run);
 };
 
-namespace baseline { extern const StyleLossKernels style_loss_kernels; }
+// A 3x3 convolution of step 1 and padding 1: x [N, H, W, C], y [N, H, W, K], both of float32 or both of bfloat16, dense;
+// kernel [64, ceil(K / 32), C, 32] and bias [K] (or null) float.
+struct Convolution {
+  const void *x, *kernel, *bias;
+  void* y;
+  Type type;
+  int64_t samples, height, width, in_channels, out_channels;
+};
+
+struct ConvolutionKernels {
+  void (*winograd_conv2d)(const Convolution& convolution, RunTasks run);
+};
+
+#define GANART_LEVEL(level) \
+  namespace level { extern const StyleLossKernels style_loss_kernels; extern const ConvolutionKernels convolution_kernels; }
+GANART_LEVEL(baseline)
 #if defined(__x86_64__)
-namespace avx2 { extern const StyleLossKernels style_loss_kernels; }
-namespace avx512 { extern const StyleLossKernels style_loss_kernels; }
-namespace avx512bf16 { extern const StyleLossKernels style_loss_kernels; }
+GANART_LEVEL(avx2)
+GANART_LEVEL(avx512)
+GANART_LEVEL(avx512bf16)
 #endif
+#undef GANART_LEVEL
 
 }  // namespace ganart::cpu

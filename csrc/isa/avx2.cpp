@@ -8,5 +8,6 @@
 namespace ganart::cpu::avx2 {
 #include "cpu/style_loss.h"
 #include "cpu/layers.h"
+#include "cpu/winograd_conv2d.h"
 }  // namespace ganart::cpu::avx2
 #endif

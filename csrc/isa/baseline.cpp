@@ -6,4 +6,5 @@
 namespace ganart::cpu::baseline {
 #include "cpu/style_loss.h"
 #include "cpu/layers.h"
+#include "cpu/winograd_conv2d.h"
 }  // namespace ganart::cpu::baseline

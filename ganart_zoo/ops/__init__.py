@@ -27,6 +27,7 @@ from ganart_zoo.ops.pixel_norm import pixel_norm
 from ganart_zoo.ops.spectral_norm import spectral_norm
 from ganart_zoo.ops.style_loss import gram_matrix, style_loss
 from ganart_zoo.ops.upfirdn2d import blur, downsample2d, upfirdn2d, upsample2d
+from ganart_zoo.ops.winograd_conv2d import WinogradKernel, winograd_conv2d, winograd_kernel
 
 __all__ = [
     "Activation",
@@ -34,6 +35,7 @@ __all__ = [
     "NativeOp",
     "NativeUnavailableError",
     "OpStatus",
+    "WinogradKernel",
     "adain",
     "bias_act",
     "blur",
@@ -50,4 +52,6 @@ __all__ = [
     "upfirdn2d",
     "upsample2d",
     "use",
+    "winograd_conv2d",
+    "winograd_kernel",
 ]

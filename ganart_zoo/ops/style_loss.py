@@ -25,6 +25,7 @@ from torch import Tensor
 from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.layout import result_format
 
 __all__ = ["gram_matrix", "style_loss"]
 
@@ -141,7 +142,7 @@ def _like_gram(features: Tensor, allow_tf32: bool) -> Tensor:
 
 
 def _like_gradient(grad_gram: Tensor, features: Tensor, allow_tf32: bool) -> Tensor:
-    return torch.empty_like(features, memory_format=_gradient_format(features))
+    return torch.empty_like(features, memory_format=result_format(features))
 
 
 def _like_loss(features: Tensor, target_gram: Tensor, allow_tf32: bool) -> tuple[Tensor, Tensor]:
@@ -150,16 +151,6 @@ def _like_loss(features: Tensor, target_gram: Tensor, allow_tf32: bool) -> tuple
 
 def _like_loss_gradient(grad_loss: Tensor, difference: Tensor, features: Tensor, allow_tf32: bool) -> Tensor:
     return _like_gradient(difference, features, allow_tf32)
-
-
-def _gradient_format(features: Tensor) -> torch.memory_format:
-    """Return the layout the kernels give a gradient; it must agree with `readable` in csrc/bindings.cpp."""
-    _, channels, height, width = features.shape
-    pixel_stride = features.stride(3) if width > 1 else features.stride(2) if height > 1 else 1
-    rows_follow = width <= 1 or height <= 1 or features.stride(2) == width * pixel_stride
-    if pixel_stride != 1 and channels > 1 and features.stride(1) == 1 and rows_follow:
-        return torch.channels_last
-    return torch.contiguous_format
 
 
 def _setup_gram(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -7,13 +7,14 @@ from typing import Literal
 
 import torch
 
+from ganart_gatys.convolutions import accelerate, can_accelerate
 from ganart_zoo.contract import Backbone
 
 __all__ = ["prepared"]
 
 
 def prepared(backbone: Backbone, compute: Literal["auto", "float32", "bfloat16"]) -> Backbone:
-    """Return the backbone in the precision that `compute` asks for: itself, or a converted copy.
+    """Return the backbone in the precision that `compute` asks for and as fast as can be: itself, or a converted copy.
 
     A copy and not autocast: that would convert every weight anew at every step. And the original may be shared.
     """
@@ -21,7 +22,9 @@ def prepared(backbone: Backbone, compute: Literal["auto", "float32", "bfloat16"]
     wanted = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(compute, stored)
     if compute == "auto" and stored == torch.float32 and _bfloat16_pays(backbone.device):
         wanted = torch.bfloat16
-    return backbone if wanted == stored else copy.deepcopy(backbone).to(wanted)
+    if wanted == stored and not can_accelerate(backbone):
+        return backbone
+    return accelerate(copy.deepcopy(backbone).to(wanted))
 
 
 def _bfloat16_pays(device: torch.device) -> bool:

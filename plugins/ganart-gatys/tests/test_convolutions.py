@@ -1,0 +1,67 @@
+"""Winograd's convolutions stand in for direct ones where they pay, and only there."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from ganart_gatys.convolutions import accelerate
+from torch import nn
+
+from ganart_zoo import ops
+
+NATIVE = any(status.op == "ganart::winograd_conv2d" and status.implementation == "native" for status in ops.status())
+needs_kernels = pytest.mark.skipif(not NATIVE, reason="built without kernels")
+
+
+def stack(*channels: int) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(*(nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(channels)))
+
+
+def replaced(network: nn.Module) -> list[str]:
+    return [name for name, module in network.named_children() if not isinstance(module, nn.Conv2d)]
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_network_computes_what_it_did(dtype):
+    network, plain = accelerate(stack(3, 64, 96).to(dtype)), stack(3, 64, 96)
+    assert replaced(network) == ["1"]
+    pictures = torch.rand(1, 3, 24, 24, requires_grad=True)
+    result, expected = network(pictures.to(dtype)), plain(pictures)
+    assert result.dtype == dtype
+    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-4
+    torch.testing.assert_close(result.float(), expected, rtol=0, atol=tolerance)
+    (gradient,) = torch.autograd.grad(result.float().square().mean(), pictures)
+    (right,) = torch.autograd.grad(expected.square().mean(), pictures)
+    torch.testing.assert_close(gradient, right, rtol=0, atol=tolerance * right.abs().max().item())
+
+
+@needs_kernels
+def test_maps_too_small_to_gain_are_convolved_directly():
+    network, plain = accelerate(stack(64, 64)), stack(64, 64)
+    features = torch.randn(1, 64, 8, 8)
+    assert torch.equal(network(features), plain(features))
+
+
+def test_without_kernels_nothing_is_replaced():
+    with ops.use("reference"):
+        assert replaced(accelerate(stack(64, 64))) == []
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(64, 64, 1),
+        nn.Conv2d(64, 64, 3),
+        nn.Conv2d(64, 64, 3, padding=1, stride=2),
+        nn.Conv2d(64, 64, 3, padding=1, groups=2),
+        nn.Conv2d(64, 64, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(16, 64, 3, padding=1),
+        nn.Conv2d(64, 64, 3, padding=1).double(),
+    ],
+    ids=repr,
+)
+def test_other_convolutions_are_left_alone(convolution):
+    network = nn.Sequential(convolution)
+    assert accelerate(network)[0] is convolution

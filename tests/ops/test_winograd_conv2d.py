@@ -1,0 +1,180 @@
+"""Winograd's convolution is a convolution: values, gradients, layouts, levels, threads, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from ganart_zoo import native, ops
+from ganart_zoo.contract import SettingsError
+
+NATIVE_OPS = ["ganart::winograd_conv2d"]
+
+needs_kernels = pytest.mark.skipif(native.ops_library() is None, reason=native.why_not_built() or "built")
+KERNELS = torch.ops.ganart
+LEVELS = native.introspection().cpu_isa_levels() if native.ops_library() is not None else ()
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = KERNELS.use_cpu_isa(request.param)
+    yield request.param
+    KERNELS.use_cpu_isa(before)
+
+
+def drawn(shape: tuple[int, ...], out_channels: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(sum(shape) + out_channels)
+    channels = shape[1]
+    weight = torch.randn(out_channels, channels, 3, 3, generator=generator) / (9 * channels) ** 0.5
+    return torch.randn(shape, generator=generator), weight, torch.randn(out_channels, generator=generator)
+
+
+def direct(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return functional.conv2d(x.double(), weight.double(), None if bias is None else bias.double(), padding=1)
+
+
+def check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    result = ops.winograd_conv2d(x, ops.winograd_kernel(weight), bias)
+    expected = direct(x, weight, bias)
+    assert result.dtype == x.dtype
+    tolerance = 8e-3 * expected.abs().max().item() if x.dtype == torch.bfloat16 else 3e-4
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=tolerance)
+
+
+# Tiles of 6 x 6, whole and cut off; channels around vectors and panels; blocks of tiles apart and together.
+SHAPES = [
+    ((1, 1, 1, 1), 1),
+    ((2, 3, 6, 7), 5),
+    ((1, 17, 13, 5), 33),
+    ((2, 32, 12, 12), 64),
+    ((1, 130, 20, 9), 31),
+    ((1, 32, 150, 149), 32),
+]
+
+
+@pytest.mark.parametrize(("shape", "out_channels"), SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_is_a_convolution(implementation, dtype, shape, out_channels) -> None:
+    x, weight, bias = drawn(shape, out_channels)
+    check(x.to(dtype), weight, bias)
+    check(x.to(dtype).contiguous(memory_format=torch.channels_last), weight, None)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("shape", "out_channels"), SHAPES, ids=str)
+def test_each_level_is_a_convolution(level, shape, out_channels) -> None:
+    x, weight, bias = drawn(shape, out_channels)
+    check(x.contiguous(memory_format=torch.channels_last), weight, bias)
+
+
+@given(
+    st.integers(0, 3), st.sampled_from([1, 2, 7, 16, 33]), st.integers(0, 14), st.integers(0, 14), st.integers(1, 40)
+)
+def test_any_size(samples, channels, height, width, out_channels) -> None:
+    x, weight, bias = drawn((samples, channels, height, width), out_channels)
+    if x.numel() == 0:  # torch's convolution refuses some of these
+        result = ops.winograd_conv2d(x, ops.winograd_kernel(weight), bias)
+        assert result.shape == (samples, out_channels, height, width)
+    else:
+        check(x, weight, bias)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.mT,
+        lambda x: x[:, :, 1:, ::2],
+        lambda x: x[:1].expand(3, -1, -1, -1),
+        lambda x: x.contiguous(memory_format=torch.channels_last)[:, 1:],
+    ],
+)
+def test_views_are_read_as_they_are(implementation, view) -> None:
+    x, weight, bias = drawn((2, 5, 9, 10), 4)
+    x = view(x)
+    check(x, weight[:, : x.shape[1]], bias)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_results_and_gradients_keep_the_layout(layout) -> None:
+    x, weight, bias = drawn((2, 5, 9, 10), 4)
+    x = x.contiguous(memory_format=layout).requires_grad_()
+    result = ops.winograd_conv2d(x, ops.winograd_kernel(weight), bias)
+    (gradient,) = torch.autograd.grad(result, x, torch.randn_like(result))
+    assert result.is_contiguous(memory_format=layout)
+    assert gradient.is_contiguous(memory_format=layout)
+
+
+def test_gradients(implementation) -> None:
+    x, weight, bias = drawn((2, 9, 13, 8), 7)
+    kernel = ops.winograd_kernel(weight)
+    x, bias = x.requires_grad_(), bias.requires_grad_()
+    exact, exact_bias = x.detach().double().requires_grad_(), bias.detach().double().requires_grad_()
+    found = ops.winograd_conv2d(x, kernel, bias)
+    expected = functional.conv2d(exact, weight.double(), exact_bias, padding=1)
+    outer = torch.randn(found.shape)
+    first = torch.autograd.grad(found.square(), (x, bias), outer, create_graph=True)
+    right = torch.autograd.grad(expected.square(), (exact, exact_bias), outer.double(), create_graph=True)
+    second = torch.autograd.grad(first[0].square().sum(), (x, bias))
+    right_second = torch.autograd.grad(right[0].square().sum(), (exact, exact_bias))
+    for one, other in zip([*first, *second], [*right, *right_second], strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=5e-4 * other.abs().max().item())
+
+
+@needs_kernels
+def test_torch_knows_it() -> None:
+    x, weight, bias = drawn((2, 3, 7, 8), 5)
+    kernel = ops.winograd_kernel(weight)
+    arguments = (x.requires_grad_(), kernel.forward, kernel.adjoint, bias.requires_grad_(), 5)
+    torch.library.opcheck(KERNELS.winograd_conv2d.default, arguments)
+    with ops.use("native"):
+        compiled = torch.compile(lambda x: ops.winograd_conv2d(x, kernel, bias), fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(x), ops.winograd_conv2d(x, kernel, bias))
+
+
+@needs_kernels
+def test_the_number_of_threads_changes_nothing(level) -> None:
+    before = torch.get_num_threads()
+    for shape, out_channels in [((1, 32, 150, 149), 32), ((1, 130, 20, 9), 31)]:
+        x, weight, bias = drawn(shape, out_channels)
+        kernel = ops.winograd_kernel(weight)
+        results = []
+        for threads in (1, 2, 3, 3):
+            torch.set_num_threads(threads)
+            results.append(ops.winograd_conv2d(x, kernel, bias))
+        torch.set_num_threads(before)
+        assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_bad_numbers_stay_in_their_tiles(implementation) -> None:
+    x, weight, bias = drawn((1, 3, 20, 20), 4)
+    x[0, 0, 3, 3] = float("nan")
+    result = ops.winograd_conv2d(x, ops.winograd_kernel(weight), bias)
+    assert result[..., 2:5, 2:5].isnan().all()
+    assert not result[..., 12:, 12:].isnan().any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((4, 4, 1, 1), "expected floating point"), ((4, 4, 3), "expected floating"), ((0, 4, 3, 3), "K and C 1 or more")],
+)
+def test_weights_of_other_shapes_are_refused(shape, message) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ops.winograd_kernel(torch.zeros(shape))
+
+
+def test_inputs_that_do_not_fit_are_refused() -> None:
+    kernel = ops.winograd_kernel(torch.zeros(4, 3, 3, 3))
+    with pytest.raises(SettingsError, match=r"x is torch.float32 of shape \[1, 2, 5, 5\]; expected"):
+        ops.winograd_conv2d(torch.zeros(1, 2, 5, 5), kernel)
+    with pytest.raises(SettingsError, match=r"x is torch.float64"):
+        ops.winograd_conv2d(torch.zeros(1, 3, 5, 5, dtype=torch.float64), kernel)
+    with pytest.raises(SettingsError, match=r"bias has shape \[3\]; expected \[4\]"):
+        ops.winograd_conv2d(torch.zeros(1, 3, 5, 5), kernel, torch.zeros(3))
+    with pytest.raises(SettingsError, match="kernel is on cpu and x on meta"):
+        ops.winograd_conv2d(torch.zeros(1, 3, 5, 5, device="meta"), kernel)
