@@ -66,8 +66,10 @@ def check_everything(features: Tensor, target: Tensor) -> None:
     assert loss.dtype == sum_type(dtype)
     (gradient,) = torch.autograd.grad(loss, wanted)
     assert gradient.dtype == dtype
-    assert error(loss, loss_expected) < 4 * VALUE_TOLERANCE[dtype]
-    assert error(gradient, gradient_expected) < GRADIENT_TOLERANCE[dtype]
+    # A target that happens to be near the Gram matrix leaves few digits of their difference.
+    lost = (gram.detach().abs() + target.abs()).double().norm() / max(loss_expected * target.numel(), 1e-300) ** 0.5
+    assert error(loss, loss_expected) < 4 * VALUE_TOLERANCE[dtype] * max(1, lost)
+    assert error(gradient, gradient_expected) < GRADIENT_TOLERANCE[dtype] * max(1, lost)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
