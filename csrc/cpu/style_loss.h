@@ -7,6 +7,7 @@
 // Repeats   bit for bit: the depth is cut into pieces by sizes alone, and pieces are added in order.
 namespace {
 
+#include "cpu/elements.h"
 #include "cpu/tasks.h"
 #include "cpu/tiles.h"
 
@@ -98,6 +99,26 @@ void forward_block(int64_t items, const typename P::Item* packed, int64_t packed
   }
 }
 
+// So few rows of pixels are multiplied where they lie, pair by pair: in a tile most lanes would be empty.
+constexpr int64_t FEW_CHANNELS = 4;
+
+template <class P, class Element>
+void forward_pairs(const Element* rows, int64_t row_stride, int64_t channels, int64_t depth, typename P::Sum* tile) {
+  using Sum = typename P::Sum;
+  constexpr int L = LANES<Sum>, UNROLL = 4;
+  for (int64_t row = 0; row < channels; ++row)
+    for (int64_t column = row; column < channels; ++column) {
+      const Element *left = rows + row * row_stride, *right = rows + column * row_stride;
+      Vector<Sum> sums[UNROLL] = {};
+      int64_t i = 0;
+      for (; i + UNROLL * L <= depth; i += UNROLL * L)
+#pragma GCC unroll 4
+        for (int u = 0; u < UNROLL; ++u) sums[u] += load_elements(left + i + u * L) * load_elements(right + i + u * L);
+      for (; i < depth; i += L) sums[0] += load_elements(left + i, depth - i) * load_elements(right + i, depth - i);
+      tile[row * PANEL<P> + column] = Sum(total_of<Sum>((sums[0] + sums[1]) + (sums[2] + sums[3])));
+    }
+}
+
 // partials [N, pieces, tiles, PANEL, PANEL]
 template <class P, class Element>
 void forward_sums(const Features& f, const Cut<P>& cut, typename P::Sum* partials, RunTasks run) {
@@ -108,6 +129,8 @@ void forward_sums(const Features& f, const Cut<P>& cut, typename P::Sum* partial
     const int64_t begin = piece * cut.piece_depth, end = smaller(f.pixels, begin + cut.piece_depth);
     const Element* data = static_cast<const Element*>(f.data) + sample * f.sample_stride;
     typename P::Sum* tiles = partials + (sample * cut.pieces + piece) * cut.tiles * PANEL<P> * PANEL<P>;
+    if (f.channels <= FEW_CHANNELS && f.pixel_stride == 1)
+      return forward_pairs<P>(data + begin, f.channel_stride, f.channels, end - begin, tiles);
     const int64_t packed_panel = round_up(items_in<P>(cut.block_depth), LANES<typename P::Item>) * PANEL<P>;
     auto* packed = static_cast<typename P::Item*>(
         scratch(ScratchSlot::worker, to * packed_panel * sizeof(typename P::Item)));
