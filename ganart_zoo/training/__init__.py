@@ -11,8 +11,8 @@ What a network must know of it: training calls `forward` alone (and `map` and `s
 path-length regularization), in train mode, with pictures in 0..1 and a `Condition` with the parts in
 `Trainer(conditions=...)`, or None. A critic's `CriticOutput.losses` count as given, from real pictures only. On the
 CPU, a generator is given one `rng` a row for its noise, so that a row does not depend on the batch around it; elsewhere
-None. A generator
-that normalises over the batch does it with `BatchNorm`, which several processes share.
+None. A generator that normalises over the batch does it with `BatchNorm`, which several processes share; other
+statistics of a batch take `mean_over_processes`.
 
 Names load when first touched; settings (`TrainConfig`, `Penalty`, `Augmentation`) cost no torch.
 """
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ganart_zoo.training.ema import MovingAverage
     from ganart_zoo.training.loop import Trained, Trainer
     from ganart_zoo.training.losses import LOSSES, AdversarialLoss
+    from ganart_zoo.training.processes import mean_over_processes, sum_over_processes
 
 _LAZY = {
     **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
@@ -39,6 +40,7 @@ _LAZY = {
     "MovingAverage": "ema",
     **dict.fromkeys(("Trained", "Trainer"), "loop"),
     **dict.fromkeys(("LOSSES", "AdversarialLoss"), "losses"),
+    **dict.fromkeys(("mean_over_processes", "sum_over_processes"), "processes"),
 }
 
 __all__ = [
@@ -55,8 +57,10 @@ __all__ = [
     "TrainConfig",
     "Trained",
     "Trainer",
+    "mean_over_processes",
     "open_data",
     "recalibrate",
+    "sum_over_processes",
 ]
 
 

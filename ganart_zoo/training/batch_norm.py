@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.models import Generator
 from ganart_zoo.training.draws import row_generators
+from ganart_zoo.training.processes import are_several, sum_over_processes
 
 __all__ = ["BatchNorm", "recalibrate"]
 
@@ -45,7 +46,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[n, C, H, W]` for `[n, C, H, W]`, in their type."""
-        if self.training and self.shared and distributed.is_available() and distributed.is_initialized():
+        if self.training and self.shared and are_several():
             return self._normalise_globally(features)
         return functional.batch_norm(
             features,
@@ -64,9 +65,9 @@ class BatchNorm(nn.Module):
         variance, mean = (each.double() for each in torch.var_mean(wide, (0, 2, 3), correction=0))
         count = mean.new_full((1,), wide.numel() // wide.shape[1])
         sums = torch.cat([mean * count, (variance + mean.square()) * count, count])
-        sums = _SumOverProcesses.apply(sums)  # type: ignore[no-untyped-call]
-        mean, square, count = sums.split([len(mean), len(mean), 1])
-        mean, square = mean / count, square / count
+        sums = sum_over_processes(sums)
+        count = sums[-1]
+        mean, square = (sums[:-1] / count).view(2, -1).unbind()
         variance = (square - mean.square()).clamp(min=0)
         with torch.no_grad():
             unbiased = variance * count / (count - 1).clamp(min=1)
@@ -80,21 +81,6 @@ class BatchNorm(nn.Module):
             shift = shift + self.bias
         scale, shift = (each.to(wide.dtype).view(1, -1, 1, 1) for each in (scale, shift))
         return torch.addcmul(shift, wide, scale).to(features.dtype)
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum that every process gets has a gradient from every process."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        total = tensor.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        found: Tensor = _SumOverProcesses.apply(gradient)  # type: ignore[no-untyped-call]
-        return found
 
 
 def recalibrate(

@@ -19,6 +19,7 @@ from ganart_stylegan2.layers import Convolution, Dense, Mapping
 from ganart_stylegan2.published import critic_names, read_published
 from ganart_zoo import ops
 from ganart_zoo.contract import Condition, Critic, ImageError, class_labels
+from ganart_zoo.training import mean_over_processes
 
 __all__ = ["StyleGan2Critic"]
 
@@ -97,7 +98,8 @@ class StyleGan2Critic(Critic):
         spread_out = ops.minibatch_stddev(features[rows.view(n // group, group).t().flatten()], group)
         wider: Tensor = spread_out[rows.view(group, n // group).t().flatten()]
         with torch.no_grad():
-            self.typical_spread.lerp_(wider[:, -1].mean().to(self.typical_spread.dtype), _SPREAD_RATE)
+            spread = mean_over_processes(wider[:, -1].mean())
+            self.typical_spread.lerp_(spread.to(self.typical_spread.dtype), _SPREAD_RATE)
         return wider
 
     def load_weights(self, files: MappingType[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:

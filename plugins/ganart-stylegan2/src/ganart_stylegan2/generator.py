@@ -30,6 +30,7 @@ from ganart_zoo.contract import (
     per_row,
     randn,
 )
+from ganart_zoo.training import mean_over_processes
 
 __all__ = ["StyleGan2"]
 
@@ -153,7 +154,8 @@ class StyleGan2(StyleGenerator):
         labels = None if labels is None else labels.to(latents.device)
         w: Tensor = self.mapping(latents.to(self.compute_dtype), labels)
         if self.training and len(w):
-            self.mean_w.lerp_(w.detach().mean(dim=0).to(self.mean_w.dtype), _MEAN_RATE)
+            mean = mean_over_processes(w.detach().mean(dim=0))
+            self.mean_w.lerp_(mean.to(self.mean_w.dtype), _MEAN_RATE)
         return w[:, None].expand(-1, self.num_ws, -1)
 
     def synthesize(self, ws: Tensor, *, rng: Rng = None) -> Tensor:
