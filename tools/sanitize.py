@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BUILT = ROOT / "build" / "sanitize" / "lib"
-PATTERNS = ("tests/ops/test_*_kernels.py", "tests/ops/test_drawn_*.py")
+PATTERNS = ("tests/ops/test_*_kernels.py", "tests/ops/test_drawn_*.py", "tests/ops/test_winograd_*.py")
 TESTS = sorted(str(path.relative_to(ROOT)) for pattern in PATTERNS for path in ROOT.glob(pattern))
 OPTIONS = ["-m", "not slow and not gpu", "-k", "not opcheck", "-p", "no:cacheprovider", "-q"]
 

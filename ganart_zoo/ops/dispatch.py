@@ -95,6 +95,7 @@ class NativeOp:
         self.reference = reference
         self._dtypes = dtypes
         self._warned: set[str] = set()
+        self._obstacles: dict[tuple[str, torch.dtype | None], str | None] = {}
         self._native: Callable[..., Any] | None = None
         self._reason = missing
         if library is not None:
@@ -135,15 +136,18 @@ class NativeOp:
         return OpStatus(self.name, device, "reference" if reason else "native", reason or "")
 
     def _why_not(self, device: str, dtype: torch.dtype | None) -> str | None:
+        # Asking torch takes longer than a small kernel.
+        if (device, dtype) not in self._obstacles:
+            self._obstacles[device, dtype] = self._obstacle(device, dtype)
+        return self._obstacles[device, dtype]
+
+    def _obstacle(self, device: str, dtype: torch.dtype | None) -> str | None:
         if self._native is None:
             return self._reason
-        if self._dtypes is None:
-            return None if _has_kernel(self.name, device) else f"built without a kernel for {device}"
-        if device not in self._dtypes:
-            return f"built without a kernel for {device}"
-        if dtype is not None and dtype not in self._dtypes[device]:
+        if self._dtypes is not None and dtype is not None and dtype not in self._dtypes.get(device, ()):
             return f"no kernel for {dtype} on {device}"
-        return None
+        # What the library holds decides, and not what it could: it may have been built without CUDA.
+        return None if _has_kernel(self.name, device) else f"built without a kernel for {device}"
 
     def _warn_once(self, reason: str) -> None:
         if reason not in self._warned:

@@ -98,6 +98,13 @@ def test_dtype_without_a_kernel_falls_back(registered, loadable) -> None:
         assert op(torch.ones(2).half()).tolist() == [2, 2]
 
 
+def test_a_library_built_without_a_device_says_so_though_its_op_could_have_it(registered, loadable) -> None:
+    dtypes = {"cpu": {torch.float32}, "cuda": {torch.float32}}
+    op = ops.NativeOp("dispatch_test::double_it", reference=double_it, library=loadable, dtypes=dtypes)
+    assert op.status("cpu").implementation == "native"
+    assert op.status("cuda").reason == "built without a kernel for cuda"
+
+
 @pytest.mark.parametrize("compiled_mode", ["auto", "reference"])
 def test_compiled_code_follows_the_mode(registered, loadable, compiled_mode) -> None:
     op = ops.NativeOp("dispatch_test::double_it", reference=lambda x: x * 0, library=loadable)

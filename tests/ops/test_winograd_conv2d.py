@@ -127,7 +127,7 @@ def test_gradients(implementation) -> None:
 
 
 @needs_kernels
-def test_torch_knows_it() -> None:
+def test_opcheck_and_compile() -> None:
     x, weight, bias = drawn((2, 3, 7, 8), 5)
     kernel = ops.winograd_kernel(weight)
     arguments = (x.requires_grad_(), kernel.forward, kernel.adjoint, bias.requires_grad_(), 5)
