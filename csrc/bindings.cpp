@@ -8,9 +8,7 @@
 #include "bindings/support.h"
 
 #if defined(USE_CUDA)
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
-
+#include "bindings/cuda_support.h"
 #include "cuda/style_loss.h"
 #endif
 
@@ -164,43 +162,15 @@ Tensor style_loss_backward_cpu(const Tensor& grad_loss, const Tensor& difference
 #if defined(USE_CUDA)
 constexpr std::initializer_list<ScalarType> CUDA_TYPES{ScalarType::Float, ScalarType::BFloat16, ScalarType::Half};
 
-// What every launcher needs: the features' device made current, its stream, and scratch that outlives the call's return
-// because the allocator reuses it in the stream's order.
-struct CudaCall {
-  torch::stable::accelerator::DeviceGuard guard;
-  cudaStream_t stream;
+// What every launcher needs.
+struct CudaCall : OnDevice {
   ganart::cuda::Features features;
   Tensor scratch;
 
   CudaCall(const Tensor& data, const Layout& layout, bool allow_tf32)
-      : guard(data.get_device_index()), stream(current_stream(data.get_device_index())),
-        features{data.const_data_ptr(), type_of(data), layout.samples, layout.channels, layout.pixels,
-                 layout.sample_stride, layout.channel_stride, layout.pixel_stride},
-        scratch(bytes(data, ganart::cuda::workspace_bytes(features, allow_tf32))) {}
-
-  static cudaStream_t current_stream(int32_t device) {
-    void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device, &stream));
-    return static_cast<cudaStream_t>(stream);
-  }
-
-  static ganart::cuda::Type type_of(const Tensor& data) {
-    switch (data.scalar_type()) {
-      case ScalarType::BFloat16: return ganart::cuda::Type::bfloat16;
-      case ScalarType::Half: return ganart::cuda::Type::float16;
-      default: return ganart::cuda::Type::float32;
-    }
-  }
-
-  static Tensor bytes(const Tensor& data, size_t count) {
-    const int64_t size = int64_t(count);
-    return torch::stable::new_empty(data, Sizes(&size, 1), ScalarType::Byte);
-  }
+      : OnDevice(data), features(cuda_features(data, layout)),
+        scratch(scratch_bytes(data, ganart::cuda::workspace_bytes(features, allow_tf32))) {}
 };
-
-void check_queued(const char* op, cudaError_t error) {
-  STD_TORCH_CHECK(error == cudaSuccess, op, ": the CUDA kernel could not be started: ", cudaGetErrorString(error));
-}
 
 const float* floats(const Tensor& tensor) { return static_cast<const float*>(tensor.const_data_ptr()); }
 float* floats(Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }

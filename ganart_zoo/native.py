@@ -19,7 +19,7 @@ from types import ModuleType
 
 from ganart_zoo.contract.errors import GanartError
 
-__all__ = ["NativeBuildError", "introspection", "ops_library", "tune_allocator", "why_not_built"]
+__all__ = ["NativeBuildError", "cuda_build", "introspection", "ops_library", "tune_allocator", "why_not_built"]
 
 OPS_LIBRARY = "_ops"
 INTROSPECTION = "_native"
@@ -52,9 +52,12 @@ def introspection() -> ModuleType:
 
 def why_not_built() -> str:
     """Return one line: why no compiled parts are here, and what to do; for the case that `ops_library` is None."""
-    facts = _package_file(BUILD_FACTS)
-    reason = json.loads(facts.read_text()).get("reason", "") if facts else ""
-    return f"{reason or 'never built here'}; build with GANART_BUILD=1 pip install ."
+    return f"{_build_facts().get('reason') or 'never built here'}; build with GANART_BUILD=1 pip install ."
+
+
+def cuda_build() -> str:
+    """Return the version of CUDA that kernels were built for, or one line why for none."""
+    return _build_facts().get("cuda") or "never built here"
 
 
 def tune_allocator(keep_bytes: int = 1 << 30) -> bool:
@@ -90,6 +93,11 @@ def _load_introspection() -> ModuleType | None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _build_facts() -> dict[str, str]:
+    facts = _package_file(BUILD_FACTS)
+    return json.loads(facts.read_text()) if facts else {}
 
 
 def _built_file(stem: str) -> Path | None:

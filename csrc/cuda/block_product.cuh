@@ -9,7 +9,7 @@
 // Repeats   bit for bit: the order of additions depends on the shape alone.
 #pragma once
 
-#include "ptx.cuh"
+#include "elements.cuh"
 
 namespace ganart::cuda {
 
@@ -21,12 +21,6 @@ struct Operand {
   const Element* data;
   int64_t stride;
   bool aligned;  // data and stride are multiples of 16 bytes
-};
-
-// Neighbouring elements that one thread holds or stores at once.
-template <class Element, int count>
-struct alignas(count * sizeof(Element)) Run {
-  Element elements[count];
 };
 
 // A tile of an operand in shared memory, in 16-byte chunks swizzled so that no two of a warp's accesses share a bank.

@@ -9,19 +9,13 @@
 #include <cstdint>
 #include <utility>
 
-#if defined(__CUDACC__)
-#define GANART_HOST_DEVICE __host__ __device__
-#else
-#define GANART_HOST_DEVICE
-#endif
+#include "arithmetic.h"
 
 namespace ganart::cuda {
 
 struct TileIndex {
   int row, column;
 };
-
-GANART_HOST_DEVICE constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 GANART_HOST_DEVICE constexpr int64_t triangle(int64_t side) { return side * (side + 1) / 2; }
 

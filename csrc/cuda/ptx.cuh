@@ -92,6 +92,34 @@ GANART_DEVICE float16 round_to(float16, float value) {
 }
 GANART_DEVICE tfloat32 round_to(tfloat32, float value) { return {value}; }
 GANART_DEVICE float round_to(float, float value) { return value; }
+GANART_DEVICE double round_to(double, double value) { return value; }
+
+GANART_DEVICE float widen(bfloat16 value) { return __uint_as_float(static_cast<uint32_t>(value.bits) << 16); }
+GANART_DEVICE float widen(float16 value) {
+  float wide;
+  asm("cvt.f32.f16 %0, %1;\n" : "=f"(wide) : "h"(value.bits));
+  return wide;
+}
+GANART_DEVICE float widen(float value) { return value; }
+GANART_DEVICE double widen(double value) { return value; }
+
+// 1 / value within two units in the last place, for normal values whose reciprocal is normal.
+GANART_DEVICE float reciprocal(float value) {
+  float estimate;
+  asm("rcp.approx.ftz.f32 %0, %1;\n" : "=f"(estimate) : "f"(value));
+  return fmaf(fmaf(-value, estimate, 1.0f), estimate, estimate);
+}
+GANART_DEVICE double reciprocal(double value) { return 1.0 / value; }
+
+// 1 / sqrt(value) within two units in the last place.
+GANART_DEVICE float inverse_root(float value) { return rsqrtf(value); }
+GANART_DEVICE double inverse_root(double value) { return rsqrt(value); }
+
+// The value of the lane whose number differs in the bits of `distance`; all of a warp take part.
+template <class S>
+GANART_DEVICE S shuffle_xor(S value, int distance) {
+  return __shfl_xor_sync(0xffffffffu, value, distance);
+}
 
 }  // namespace ganart::cuda
 #endif

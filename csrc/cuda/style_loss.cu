@@ -35,13 +35,12 @@ constexpr int stages = 4;
 
 // Calls use(Element{}) with the type that the features are multiplied as.
 template <class Use>
-auto with_element(const Features& features, bool allow_tf32, const Use& use) {
+auto with_factor(const Features& features, bool allow_tf32, const Use& use) {
   switch (features.type) {
     case Type::bfloat16: return use(bfloat16{});
     case Type::float16: return use(float16{});
-    case Type::float32: break;
+    default: return allow_tf32 ? use(tfloat32{}) : use(float{});
   }
-  return allow_tf32 ? use(tfloat32{}) : use(float{});
 }
 
 template <class Use>
@@ -147,7 +146,7 @@ cudaError_t queue_gradient(const Features& features, const Element* weights, con
 }  // namespace
 
 size_t workspace_bytes(const Features& features, bool allow_tf32) {
-  return with_element(features, allow_tf32, [&](auto element) {
+  return with_factor(features, allow_tf32, [&](auto element) {
     using Element = decltype(element);
     const GramPlan plan = plan_for<Element>(features);
     const size_t forward = partials_bytes(plan) + finish_blocks(plan) * sizeof(double);
@@ -157,7 +156,7 @@ size_t workspace_bytes(const Features& features, bool allow_tf32) {
 }
 
 cudaError_t gram_matrix(const Features& features, float* gram, void* workspace, bool allow_tf32, cudaStream_t stream) {
-  return with_element(features, allow_tf32, [&](auto element) {
+  return with_factor(features, allow_tf32, [&](auto element) {
     using Element = decltype(element);
     return queue_gram<Element>(plan_for<Element>(features), features, nullptr, 0, gram, workspace, stream);
   });
@@ -165,7 +164,7 @@ cudaError_t gram_matrix(const Features& features, float* gram, void* workspace, 
 
 cudaError_t style_loss(const Features& features, const float* target, int64_t target_sample_stride, float* difference,
                        float* loss, void* workspace, bool allow_tf32, cudaStream_t stream) {
-  return with_element(features, allow_tf32, [&](auto element) {
+  return with_factor(features, allow_tf32, [&](auto element) {
     using Element = decltype(element);
     const GramPlan plan = plan_for<Element>(features);
     const cudaError_t error =
@@ -179,7 +178,7 @@ cudaError_t style_loss(const Features& features, const float* target, int64_t ta
 
 cudaError_t gram_matrix_backward(const float* matrix, const float* scale, float factor, const Features& features,
                                  void* grad_features, void* workspace, bool allow_tf32, cudaStream_t stream) {
-  return with_element(features, allow_tf32, [&](auto element) {
+  return with_factor(features, allow_tf32, [&](auto element) {
     using Element = decltype(element);
     auto* const weights = static_cast<Element*>(workspace);
     auto* const row_scales = reinterpret_cast<float*>(static_cast<char*>(workspace) + weights_bytes<Element>(features));

@@ -1,7 +1,8 @@
 // Launchers of the CUDA Gram matrix and style loss: raw pointers and sizes only, no torch. csrc/bindings.cpp calls them.
 //
 // Formula   G(F) = F F^T / (C*P), F as [N, C, P] with P = H*W pixels; loss = mean over N, C, C of (G(F) - T)^2.
-// Types     features float32, bfloat16 or float16; sums, Gram matrices and losses float32; TF32 products only if allowed.
+// Types     features float32, bfloat16 or float16, never float64; sums, Gram matrices and losses float32; TF32 products
+//           only if allowed.
 // Repeats   bit for bit from run to run: no float atomics, the split of P depends on sizes alone.
 #pragma once
 
@@ -9,19 +10,9 @@
 #include <cstdint>
 #include <cuda_runtime_api.h>
 
+#include "features.h"
+
 namespace ganart::cuda {
-
-enum class Type { float32, bfloat16, float16 };
-
-// Features as they lie in memory. Strides are in elements; either pixel_stride == 1 (contiguous) or
-// channel_stride == 1 (channels_last), and the binding has copied anything else. Sizes may be zero; data is aligned to
-// its element only, not to 16 bytes, and strides need not be multiples of a vector's width.
-struct Features {
-  const void* data;
-  Type type;
-  int64_t samples, channels, pixels;
-  int64_t sample_stride, channel_stride, pixel_stride;
-};
 
 // Scratch for any of the launchers below, in bytes; the binding allocates it (aligned to 256) and frees it after.
 size_t workspace_bytes(const Features& features, bool allow_tf32);

@@ -17,7 +17,12 @@ def _facts() -> dict[str, Any]:
         found = native.introspection()
     except native.NativeBuildError:
         return {}
-    return {"instructions": found.cpu_isa(), "this machine": ", ".join(found.cpu_isa_levels()), **found.build_facts()}
+    return {
+        "instructions": found.cpu_isa(),
+        "this machine": ", ".join(found.cpu_isa_levels()),
+        "CUDA": native.cuda_build(),
+        **found.build_facts(),
+    }
 
 
 def main() -> None:

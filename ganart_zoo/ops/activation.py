@@ -26,7 +26,10 @@ __all__ = [
 
 Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
 
-NATIVE_TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16, torch.float64})}
+NATIVE_TYPES = {
+    "cpu": frozenset({torch.float32, torch.bfloat16, torch.float64}),
+    "cuda": frozenset({torch.float32, torch.bfloat16, torch.float16, torch.float64}),
+}
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848  # Klambauer et al. 2017
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

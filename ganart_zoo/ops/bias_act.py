@@ -3,7 +3,8 @@
 Formula     z = x + bias[c]; y = act(z) * gain; with `clamp`, values beyond ±clamp become ±clamp.
 Shapes      x [N, C, ...], bias [C]; y like x.
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
-Types       float32, bfloat16, float64. The arithmetic is float32 (float64 for float64), rounded once.
+Types       float32, bfloat16, float64, and float16 on CUDA. The arithmetic is float32 (float64 for float64), rounded
+            once.
 Gradient    any order for x and bias; zero where the clamp holds. relu, lrelu, tanh and sigmoid keep y for it, elu,
             selu, softplus and swish keep x, linear keeps neither.
 Cost        forward one read and one write; backward two reads and one write, the bias's sum included.

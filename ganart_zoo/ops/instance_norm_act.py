@@ -3,7 +3,8 @@
 Formula     m, v = mean and variance of x over its pixels; y = act((x - m) / sqrt(v + eps) * weight + bias).
 Shapes      x [N, C, H, W]; weight and bias [C], or [N, C] for conditional and adaptive norms; y like x.
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
-Types       float32, bfloat16, float64. Statistics, weight and bias are float32 (float64 for float64); v divides by H*W.
+Types       float32, bfloat16, float64, and float16 on CUDA. Statistics, weight and bias are float32 (float64 for
+            float64); v divides by H*W.
 Gradient    any order for x, weight and bias.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      D. Ulyanov et al., "Instance normalization", 2016; V. Dumoulin et al., "A learned representation for

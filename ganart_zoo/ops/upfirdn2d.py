@@ -6,7 +6,8 @@ Formula     1. insert up - 1 zeros after each pixel; 2. pad with zeros, or crop 
 Shapes      x [N, C, H, W]; taps [K], used along both axes, or [KH, KW];
             y [N, C, (H*up + y0 + y1 - KH) // down + 1, (W*up + x0 + x1 - KW) // down + 1].
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
-Types       float32, bfloat16, float64. Taps and sums are float32 (float64 for float64), rounded once at the end.
+Types       float32, bfloat16, float64, and float16 on CUDA. Taps and sums are float32 (float64 for float64), rounded
+            once at the end.
 Gradient    any order for x: the gradient is again an upfirdn2d. None for taps, which are constants.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., StyleGAN2 (CVPR 2020) and StyleGAN3 (NeurIPS 2021), whose conventions these are.

@@ -1,16 +1,19 @@
-"""Builds the CUDA kernels for the CPU emulator and calls them on NumPy arrays."""
+"""Builds the CUDA kernels for the CPU emulator, lays out arrays for them, and calls those of the style loss."""
 
 from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 HERE = Path(__file__).parent
-TYPES = {"float32": 0, "bfloat16": 1, "float16": 2}  # ganart::cuda::Type
+TYPES = {"float32": 0, "bfloat16": 1, "float16": 2, "float64": 3}  # ganart::cuda::Type
+STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16, "float64": np.float64}
 FULL_MANTISSA_BITS = 16  # that bfloat16 lacks of float32
 
 
@@ -42,27 +45,73 @@ class Features(NamedTuple):
     view: _Features
 
 
-def build(folder: Path, compiler: str) -> Path:
-    """Compile csrc/cuda/style_loss.cu and the emulator into a shared library in `folder`; return its path."""
-    library = folder / "emulated_style_loss.so"
-    source = HERE / "emulator" / "style_loss.cpp"
-    options = ["-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}"]
+def build(folder: Path, compiler: str, name: str) -> Path:
+    """Compile emulator/`name`.cpp, and with it kernels, into a shared library in `folder`; return its path."""
+    library = folder / f"emulated_{name}.so"
+    source = HERE / "emulator" / f"{name}.cpp"
+    options = ["-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}", f"-I{HERE.parents[2] / 'csrc'}"]
+    # A GPU refuses misaligned accesses, this processor would not.
+    options += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
     subprocess.run([compiler, *options, "-o", library, source], check=True, capture_output=True, text=True)
     return library
 
 
-class EmulatedStyleLoss:
-    """The launchers of csrc/cuda/style_loss.h. Arrays end where memory ends, so that reading past one is a crash."""
+class Emulated:
+    """A library of launchers. Arrays end where memory ends, so that reading past one is a crash."""
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
         self._library.guarded.restype = ctypes.c_void_p
         self._library.guarded.argtypes = [ctypes.c_size_t]
-        self._library.workspace_bytes.restype = ctypes.c_size_t
 
     def run_as(self, *, last_thread_first: bool, copies_land_at_once: bool) -> None:
         """Choose the order of threads and the moment of copies for the calls that follow."""
         self._library.emulate(ctypes.c_bool(last_thread_first), ctypes.c_bool(copies_land_at_once))
+
+    @contextmanager
+    def each(self, block_step: int) -> Iterator[None]:
+        """Run only each `block_step`-th block of every kernel."""
+        self._library.run_each(ctypes.c_int64(block_step))
+        yield
+        self._library.run_each(ctypes.c_int64(1))
+
+    def features(
+        self, values: np.ndarray, type_: str, *, channels_last: bool = False, offset: int = 0, padding: int = 0
+    ) -> Features:
+        """Lay out `[N, C, P]` values, `offset` elements after 16-byte alignment, lines `padding` elements apart."""
+        samples, channels, pixels = values.shape
+        lines, length = (pixels, channels) if channels_last else (channels, pixels)
+        stride = length + padding
+        size = np.dtype(STORAGE[type_]).itemsize
+        used = samples * lines * stride
+        # The end is at a page's end; what is left to the next multiple of 16 bytes would hide a misalignment.
+        memory = self.array(-(-(offset + used) * size // 16) * 16 // size, STORAGE[type_])[offset:]
+        rounded = to_storage(values, type_)
+        lined = rounded.transpose(0, 2, 1) if channels_last else rounded
+        memory[:used].reshape(samples, lines, stride)[:, :, :length] = lined
+        strides = (lines * stride, 1, stride) if channels_last else (lines * stride, stride, 1)
+        view = _Features(memory.ctypes.data, TYPES[type_], samples, channels, pixels, *strides)
+        return Features(widen(rounded, type_), type_, channels_last, view)
+
+    def array(self, shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+        """Allocate guarded memory full of NaN: no kernel may rely on what it holds, nor leave any of it."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        address = self._library.guarded(size)
+        array = np.frombuffer((ctypes.c_char * size).from_address(address), dtype=np.uint8)
+        array[:] = 0xFF
+        return array.view(dtype).reshape(shape)
+
+    def call(self, name: str, *arguments: object) -> None:
+        status = getattr(self._library, name)(*(_as_c(argument) for argument in arguments))
+        assert status == 0, f"{name} returned CUDA error {status}"
+
+
+class EmulatedStyleLoss(Emulated):
+    """The launchers of csrc/cuda/style_loss.h."""
+
+    def __init__(self, library: Path) -> None:
+        super().__init__(library)
+        self._library.workspace_bytes.restype = ctypes.c_size_t
 
     def plan(self, samples: int, channels: int, positions: int, depth: int) -> Plan:
         plan = Plan()
@@ -77,41 +126,23 @@ class EmulatedStyleLoss:
         assert self._library.upper_tiles(side, count, ctypes.c_void_p(tiles.ctypes.data)), "upper_index disagrees"
         return [(int(row), int(column)) for row, column in tiles]
 
-    def features(
-        self, values: np.ndarray, type_: str, *, channels_last: bool = False, offset: int = 0, padding: int = 0
-    ) -> Features:
-        """Lay out `[N, C, P]` values, `offset` elements after 16-byte alignment, lines `padding` elements apart."""
-        samples, channels, pixels = values.shape
-        lines, length = (pixels, channels) if channels_last else (channels, pixels)
-        stride = length + padding
-        size = {"float32": 4}.get(type_, 2)
-        used = samples * lines * stride
-        # The end is at a page's end; what is left to the next multiple of 16 bytes would hide a misalignment.
-        memory = self._array(-(-(offset + used) * size // 16) * 16 // size, _storage(type_))[offset:]
-        rounded = _round(values, type_)
-        lined = rounded.transpose(0, 2, 1) if channels_last else rounded
-        memory[:used].reshape(samples, lines, stride)[:, :, :length] = lined
-        strides = (lines * stride, 1, stride) if channels_last else (lines * stride, stride, 1)
-        view = _Features(memory.ctypes.data, TYPES[type_], samples, channels, pixels, *strides)
-        return Features(_widen(rounded, type_), type_, channels_last, view)
-
     def gram_matrix(self, features: Features, *, allow_tf32: bool = False) -> np.ndarray:
         samples, channels, _ = features.values.shape
-        gram = self._array((samples, channels, channels), np.float32)
-        self._call("gram_matrix", features.view, gram, self._workspace(features, allow_tf32), allow_tf32)
+        gram = self.array((samples, channels, channels), np.float32)
+        self.call("gram_matrix", features.view, gram, self._workspace(features, allow_tf32), allow_tf32)
         return gram
 
     def style_loss(
         self, features: Features, target: np.ndarray, *, allow_tf32: bool = False
     ) -> tuple[float, np.ndarray]:
         samples, channels, _ = features.values.shape
-        difference = self._array((samples, channels, channels), np.float32)
-        loss = self._array(1, np.float32)
-        held = self._array(target.shape, np.float32)
+        difference = self.array((samples, channels, channels), np.float32)
+        loss = self.array(1, np.float32)
+        held = self.array(target.shape, np.float32)
         held[...] = target
         stride = 0 if len(target) == 1 else channels * channels
         workspace = self._workspace(features, allow_tf32)
-        self._call("style_loss", features.view, held, stride, difference, loss, workspace, allow_tf32)
+        self.call("style_loss", features.view, held, stride, difference, loss, workspace, allow_tf32)
         return float(loss[0]), difference
 
     def gram_matrix_backward(
@@ -119,12 +150,12 @@ class EmulatedStyleLoss:
     ) -> np.ndarray:
         """Return the gradient as float64 `[N, C, P]`."""
         samples, channels, pixels = features.values.shape
-        held = self._array(matrix.shape, np.float32)
+        held = self.array(matrix.shape, np.float32)
         held[...] = matrix
         held_scale = None if scale is None else np.array([scale], np.float32)
         shape = (samples, pixels, channels) if features.channels_last else (samples, channels, pixels)
-        gradient = self._array(shape, _storage(features.type))
-        self._call(
+        gradient = self.array(shape, STORAGE[features.type])
+        self.call(
             "gram_matrix_backward",
             held,
             held_scale,
@@ -134,48 +165,34 @@ class EmulatedStyleLoss:
             self._workspace(features, allow_tf32),
             allow_tf32,
         )
-        return _widen(gradient.transpose(0, 2, 1) if features.channels_last else gradient, features.type)
+        return widen(gradient.transpose(0, 2, 1) if features.channels_last else gradient, features.type)
 
     def _workspace(self, features: Features, allow_tf32: bool) -> np.ndarray:
         size = self._library.workspace_bytes(ctypes.byref(features.view), ctypes.c_bool(allow_tf32))
-        return self._array(-(-size // 16) * 16, np.uint8)
-
-    def _array(self, shape: int | tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-        """Allocate guarded memory full of NaN: no kernel may rely on what it holds, nor leave any of it."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        address = self._library.guarded(size)
-        array = np.frombuffer((ctypes.c_char * size).from_address(address), dtype=np.uint8)
-        array[:] = 0xFF
-        return array.view(dtype).reshape(shape)
-
-    def _call(self, name: str, *arguments: object) -> None:
-        status = getattr(self._library, name)(*(_as_c(argument) for argument in arguments))
-        assert status == 0, f"{name} returned CUDA error {status}"
+        return self.array(-(-size // 16) * 16, np.uint8)
 
 
 def _as_c(argument: object) -> object:
     if isinstance(argument, np.ndarray):
         return ctypes.c_void_p(argument.ctypes.data)
-    if isinstance(argument, _Features):
+    if isinstance(argument, ctypes.Structure):
         return ctypes.byref(argument)
     if isinstance(argument, bool):
         return ctypes.c_bool(argument)
+    if isinstance(argument, float):
+        return ctypes.c_double(argument)
     return ctypes.c_int64(argument) if isinstance(argument, int) else argument
 
 
-def _storage(type_: str) -> np.dtype:
-    return np.dtype({"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}[type_])
-
-
-def _round(values: np.ndarray, type_: str) -> np.ndarray:
+def to_storage(values: np.ndarray, type_: str) -> np.ndarray:
     if type_ != "bfloat16":
-        return values.astype(_storage(type_))
+        return values.astype(STORAGE[type_])
     bits = values.astype(np.float32).view(np.uint32)
     nearest_even = bits + 0x7FFF + (bits >> FULL_MANTISSA_BITS & 1)
     return (nearest_even >> FULL_MANTISSA_BITS).astype(np.uint16)
 
 
-def _widen(stored: np.ndarray, type_: str) -> np.ndarray:
+def widen(stored: np.ndarray, type_: str) -> np.ndarray:
     if type_ != "bfloat16":
         return stored.astype(np.float64)
     return (stored.astype(np.uint32) << FULL_MANTISSA_BITS).view(np.float32).astype(np.float64)

@@ -49,6 +49,7 @@ constexpr int shared_capacity = 227 * 1024;  // what a block may ask for on Hopp
 alignas(128) inline unsigned char shared_memory[shared_capacity + 1024];
 inline bool last_thread_first = false;
 inline bool copies_land_at_once = false;
+inline int64_t block_step = 1;  // more than 1: only some blocks run, where all would take too long
 
 [[noreturn]] inline void fail(const char* why) {
   std::fprintf(stderr, "emulator: block %u thread %u: %s\n", blockIdx.x, threadIdx.x, why);
@@ -249,6 +250,18 @@ void multiply_accumulate(MultiplyAccumulate* const (&lanes)[32]) {
   }
 }
 
+template <class S>
+struct ShuffleXor {
+  S value;
+  int distance;
+  S result;
+};
+
+template <class S>
+void shuffle_xor(ShuffleXor<S>* const (&lanes)[32]) {
+  for (int lane = 0; lane < 32; ++lane) lanes[lane]->result = lanes[lane ^ lanes[lane]->distance]->value;
+}
+
 }  // namespace emulator
 
 inline void __syncthreads() { emulator::wait_as(emulator::State::at_barrier); }
@@ -324,6 +337,28 @@ inline float16 round_to(float16, float value) {
 }
 inline tfloat32 round_to(tfloat32, float value) { return {value}; }
 inline float round_to(float, float value) { return value; }
+inline double round_to(double, double value) { return value; }
+
+inline float widen(bfloat16 value) { return emulator::Bfloat16Register::element(value.bits, 0); }
+inline float widen(float16 value) { return emulator::Float16Register::element(value.bits, 0); }
+inline float widen(float value) { return value; }
+inline double widen(double value) { return value; }
+
+template <class S>
+S reciprocal(S value) {
+  return 1 / value;
+}
+template <class S>
+S inverse_root(S value) {
+  return 1 / std::sqrt(value);
+}
+
+template <class S>
+S shuffle_xor(S value, int distance) {
+  emulator::ShuffleXor<S> own{value, distance, {}};
+  emulator::warp_instruction(own, emulator::shuffle_xor<S>);
+  return own.result;
+}
 
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int shared_bytes, cudaStream_t,
@@ -331,7 +366,7 @@ cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, int threads, i
   constexpr unsigned char canary = 0xa5;
   if (shared_bytes > emulator::shared_capacity) return cudaErrorInvalidConfiguration;
   emulator::kernel = [&] { kernel(arguments...); };
-  for (int64_t block = 0; block < blocks; ++block) {
+  for (int64_t block = 0; block < blocks; block += emulator::block_step) {
     blockIdx.x = static_cast<unsigned>(block);
     std::memset(emulator::shared_memory, 0xff, shared_bytes);  // NaN in every type
     std::memset(emulator::shared_memory + shared_bytes, canary, 1024);

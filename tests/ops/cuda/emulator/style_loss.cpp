@@ -2,28 +2,11 @@
 #include "emulator.h"
 // The emulator comes first.
 #include "../../../../csrc/cuda/style_loss.cu"
-
-#include <sys/mman.h>
-#include <unistd.h>
+#include "python.h"
 
 using ganart::cuda::Features;
 
 extern "C" {
-
-void emulate(bool last_thread_first, bool copies_land_at_once) {
-  emulator::last_thread_first = last_thread_first;
-  emulator::copies_land_at_once = copies_land_at_once;
-}
-
-// Memory that ends where a page begins that may not be touched. Never freed.
-void* guarded(size_t bytes) {
-  const size_t page = sysconf(_SC_PAGESIZE);
-  const size_t whole = (bytes + page - 1) / page * page;
-  auto* const start = static_cast<char*>(mmap(nullptr, whole + page, PROT_READ | PROT_WRITE,
-                                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  mprotect(start + whole, page, PROT_NONE);
-  return start + whole - bytes;
-}
 
 void plan(int64_t samples, int channels, int64_t positions, int depth, ganart::cuda::GramPlan* plan) {
   *plan = ganart::cuda::plan_gram(samples, channels, positions, ganart::cuda::choose_tile(channels), depth, 1);

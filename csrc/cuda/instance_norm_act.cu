@@ -1,0 +1,188 @@
+// Launchers of instance norm, scale, shift and activation: choose who works on a channel, lay out the workspace, queue.
+#include "instance_norm_act.cuh"
+
+#include "launch.cuh"
+#include "layers.h"
+
+namespace ganart::cuda {
+namespace {
+
+// --- who works on a channel: depends on sizes alone
+
+constexpr int forward_bytes = 64 * 1024;       // of shared memory that a block keeps its line in: three blocks an SM of Hopper
+constexpr int backward_bytes = 2 * 40 * 1024;  // two blocks an SM, of Ampere too
+constexpr int64_t runs_of_a_thread = 8;        // of a line that is kept
+constexpr int64_t few_lines = 264;             // two for each SM of an H100
+
+// Whether several blocks share a channel: where channels are not lines, or are few and too long to be kept.
+bool in_parts(const LineShape& shape, Type type, int tensors, int bytes) {
+  const int64_t size = type == Type::float64 ? 8 : type == Type::float32 ? 4 : 2;
+  return !shape.by_channel || (shape.length * size * tensors > bytes && shape.lines() < few_lines);
+}
+
+bool forward_in_parts(const LineShape& shape, Type type) { return in_parts(shape, type, 1, forward_bytes); }
+bool backward_in_parts(const LineShape& shape, Type type) { return in_parts(shape, type, 2, backward_bytes); }
+
+PartPlan plan_parts(const LineShape& shape, int count) {
+  PartPlan plan = {shape.samples, shape.channels(), shape.pixels()};
+  if (shape.by_channel) {
+    plan.part_pixels = int64_t{part_threads} * part_runs * count;
+    plan.columns = static_cast<int>(plan.channels);
+  } else {
+    while (plan.across < most_across && plan.across * count < plan.channels) plan.across *= 2;
+    plan.part_pixels = int64_t{part_threads} / plan.across * part_runs;
+    plan.columns = static_cast<int>(ceil_divide(plan.channels, plan.across * count));
+  }
+  plan.parts = ceil_divide(plan.pixels, plan.part_pixels);
+  return plan;
+}
+
+// Single elements make the most parts.
+size_t parts_bytes(const LineShape& shape, Type type) {
+  return 2 * plan_parts(shape, 1).results() * (type == Type::float64 ? sizeof(double) : sizeof(float));
+}
+
+// Queues a kernel that keeps lines, as `kernel(team)`, with the arguments after those that say how.
+template <class Element, class Kernel, class... Arguments>
+cudaError_t queue_lines(const LineShape& shape, int count, int tensors, int bytes, const Kernel& kernel,
+                        cudaStream_t stream, const Arguments&... arguments) {
+  constexpr int size = sizeof(Element);
+  const auto queue = [&](auto team, int64_t kept, int64_t blocks, int64_t threads, int lines_per_block) {
+    const int shared = static_cast<int>(kept) * tensors * size * lines_per_block;
+    return launch(kernel(team), blocks, static_cast<int>(threads), shared, stream, shape.lines(),
+                  shape.lines_per_sample, shape.length, kept, static_cast<int>(threads), arguments...);
+  };
+  if (shape.length <= 32 * count * runs_of_a_thread) {
+    return queue(std::integral_constant<Team, Team::warp>{}, shape.length, ceil_divide(shape.lines(), warps_per_block),
+                 32 * warps_per_block, warps_per_block);
+  }
+  const int64_t threads = smaller<int64_t>(ceil_divide(shape.length, 32 * count * runs_of_a_thread) * 32,
+                                           most_threads<Team::block>);
+  // What is not kept are whole steps of the block: a thread then comes to the kept runs that it brought.
+  const int64_t step = threads * count, room = bytes / (tensors * size);
+  const int64_t not_kept = shape.length <= room ? 0 : ceil_divide(shape.length - room, step) * step;
+  return queue(std::integral_constant<Team, Team::block>{}, shape.length - not_kept, shape.lines(), threads, 1);
+}
+
+template <class Element>
+cudaError_t forward(const LineShape& shape, const LineView<Element>& x, const ChannelValues<Sum<Element>>& weight,
+                    const ChannelValues<Sum<Element>>& bias, const Layer<Sum<Element>>& layer, double eps, Element* y,
+                    Sum<Element>* means, Sum<Element>* scales, void* workspace, bool parts, cudaStream_t stream) {
+  using S = Sum<Element>;
+  constexpr int width = elements_per_vector<Element>;
+  const bool runs = shape.length % width == 0 && x.aligned();
+  if (!parts) {
+    const auto queue = [&](auto count) {
+      const auto kernel = [](auto team) { return instance_norm_lines<Element, decltype(count)::value, team>; };
+      return queue_lines<Element>(shape, count, 1, forward_bytes, kernel, stream, x, weight, bias, layer,
+                                  static_cast<S>(eps), y, means, scales);
+    };
+    return runs && is_aligned(y) ? queue(Constant<width>{}) : queue(Constant<1>{});
+  }
+  S* const results = static_cast<S*>(workspace);
+  const auto queue_parts = [&](auto count) {
+    const PartPlan plan = plan_parts(shape, count);
+    const cudaError_t error =
+        launch(shape.by_channel ? instance_norm_part_by_channel<Element, count>
+                                : instance_norm_part_by_pixel<Element, count>,
+               plan.blocks(), part_threads, 0, stream, plan, x, results);
+    if (error != cudaSuccess) return error;
+    return launch(instance_norm_join<S, true>, plan.samples * ceil_divide(plan.channels, joined_channels), join_threads,
+                  0, stream, plan, static_cast<const S*>(results), eps, means, scales);
+  };
+  const cudaError_t error = runs ? queue_parts(Constant<width>{}) : queue_parts(Constant<1>{});
+  if (error != cudaSuccess) return error;
+  return with_flat<Element>(shape, x.has_runs(shape) && is_aligned(y), [&](auto count, auto index) {
+    using Index = decltype(index);
+    return launch(instance_norm_apply<Element, Index, count>, ceil_divide(shape.size(), flat_threads * count),
+                  flat_threads, 0, stream, FlatShape<Index>(shape), x, ChannelValues<S>(means, shape.channels(), S(0)),
+                  ChannelValues<S>(scales, shape.channels(), S(0)), weight, bias, layer, y);
+  });
+}
+
+template <class Element>
+cudaError_t backward(const LineShape& shape, const LineView<Element>& grad, const LineView<Element>& x,
+                     const Sum<Element>* means, const Sum<Element>* scales, const ChannelValues<Sum<Element>>& weight,
+                     const ChannelValues<Sum<Element>>& bias, const Layer<Sum<Element>>& layer, Element* grad_x,
+                     Sum<Element>* grad_weight, Sum<Element>* grad_bias, void* workspace, bool parts,
+                     cudaStream_t stream) {
+  using S = Sum<Element>;
+  constexpr int width = elements_per_vector<Element>;
+  const bool runs = shape.length % width == 0 && x.aligned() && grad.aligned();
+  if (!parts) {
+    const auto queue = [&](auto count) {
+      const auto kernel = [](auto team) { return instance_norm_gradient_lines<Element, decltype(count)::value, team>; };
+      return queue_lines<Element>(shape, count, 2, backward_bytes, kernel, stream, grad, x, means, scales, weight, bias,
+                                  layer, grad_x, grad_weight, grad_bias);
+    };
+    return runs && is_aligned(grad_x) ? queue(Constant<width>{}) : queue(Constant<1>{});
+  }
+  S* const results = static_cast<S*>(workspace);
+  const auto queue_parts = [&](auto count) {
+    const PartPlan plan = plan_parts(shape, count);
+    const cudaError_t error =
+        launch(shape.by_channel ? instance_norm_gradient_part_by_channel<Element, count>
+                                : instance_norm_gradient_part_by_pixel<Element, count>,
+               plan.blocks(), part_threads, 0, stream, plan, grad, x, means, scales, weight, bias, layer, results);
+    if (error != cudaSuccess) return error;
+    return launch(instance_norm_join<S, false>, plan.samples * ceil_divide(plan.channels, joined_channels),
+                  join_threads, 0, stream, plan, static_cast<const S*>(results), 0.0, grad_bias, grad_weight);
+  };
+  const cudaError_t error = runs ? queue_parts(Constant<width>{}) : queue_parts(Constant<1>{});
+  if (error != cudaSuccess) return error;
+  const bool flat_runs = x.has_runs(shape) && grad.has_runs(shape) && is_aligned(grad_x);
+  return with_flat<Element>(shape, flat_runs, [&](auto count, auto index) {
+    using Index = decltype(index);
+    const auto of_channels = [&](const S* values) { return ChannelValues<S>(values, shape.channels(), S(0)); };
+    return launch(instance_norm_gradient_apply<Element, Index, count>, ceil_divide(shape.size(), flat_threads * count),
+                  flat_threads, 0, stream, FlatShape<Index>(shape), grad, x, of_channels(means), of_channels(scales),
+                  weight, bias, of_channels(grad_bias), of_channels(grad_weight),
+                  static_cast<S>(1 / static_cast<double>(shape.pixels())), layer, grad_x);
+  });
+}
+
+}  // namespace
+
+size_t instance_norm_act_workspace(const Features& x) {
+  const LineShape shape(x);
+  return forward_in_parts(shape, x.type) ? parts_bytes(shape, x.type) : 0;
+}
+
+cudaError_t instance_norm_act(const Features& x, ChannelParameters weight, ChannelParameters bias,
+                              const ActivationParameters& act, double eps, void* y, void* mean, void* scale,
+                              void* workspace, cudaStream_t stream) {
+  return with_element(x.type, [&](auto element) {
+    using Element = decltype(element);
+    using S = Sum<Element>;
+    const LineShape shape(x);
+    return forward<Element>(shape, LineView<Element>(shape, x),
+                            ChannelValues<S>(weight.values, weight.sample_stride, S(1)),
+                            ChannelValues<S>(bias.values, bias.sample_stride, S(0)), Layer<S>(act), eps,
+                            static_cast<Element*>(y), static_cast<S*>(mean), static_cast<S*>(scale), workspace,
+                            forward_in_parts(shape, x.type), stream);
+  });
+}
+
+size_t instance_norm_act_backward_workspace(const Features& x) {
+  const LineShape shape(x);
+  return backward_in_parts(shape, x.type) ? parts_bytes(shape, x.type) : 0;
+}
+
+cudaError_t instance_norm_act_backward(const Features& grad, const Features& x, const void* mean, const void* scale,
+                                       ChannelParameters weight, ChannelParameters bias,
+                                       const ActivationParameters& act, void* grad_x, void* grad_weight,
+                                       void* grad_bias, void* workspace, cudaStream_t stream) {
+  return with_element(x.type, [&](auto element) {
+    using Element = decltype(element);
+    using S = Sum<Element>;
+    const LineShape shape(x);
+    return backward<Element>(shape, LineView<Element>(shape, grad), LineView<Element>(shape, x),
+                             static_cast<const S*>(mean), static_cast<const S*>(scale),
+                             ChannelValues<S>(weight.values, weight.sample_stride, S(1)),
+                             ChannelValues<S>(bias.values, bias.sample_stride, S(0)), Layer<S>(act),
+                             static_cast<Element*>(grad_x), static_cast<S*>(grad_weight), static_cast<S*>(grad_bias),
+                             workspace, backward_in_parts(shape, x.type), stream);
+  });
+}
+
+}  // namespace ganart::cuda
