@@ -22,19 +22,24 @@ from ganart_zoo.contract.digest import file_sha256
 
 PLUGIN = Path(__file__).resolve().parent.parent
 ZOO = Zoo(plugins=[ganart_dcgan])
-INSIDE = "ganart_dcgan/weights/garments.safetensors"
+NAMES = ("garments", "emoji")  # the first is what a call without a name takes
 
 
-def _garments() -> Weights:
-    (variant,) = ZOO.spec("dcgan").weights
-    assert variant.name == "garments"
-    return variant
+def _variant(name: str) -> Weights:
+    variants = {variant.name: variant for variant in ZOO.spec("dcgan").weights}
+    assert tuple(variants) == NAMES
+    return variants[name]
 
 
-def test_the_declaration_is_of_the_file_and_the_file_is_small() -> None:
-    (file,) = _garments().files
-    path = PLUGIN / "src" / INSIDE
-    assert file.package == f"ganart-dcgan:{INSIDE}"
+def _inside(name: str) -> str:
+    return f"ganart_dcgan/weights/{name}.safetensors"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_declaration_is_of_the_file_and_the_file_is_small(name: str) -> None:
+    (file,) = _variant(name).files
+    path = PLUGIN / "src" / _inside(name)
+    assert file.package == f"ganart-dcgan:{_inside(name)}"
     assert file.sha256 == file_sha256(path)
     assert file.size == path.stat().st_size <= 8_000_000
     assert file.license
@@ -50,12 +55,14 @@ def test_a_wheel_carries_the_weights_and_their_card(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, capture_output=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as carried:
-        assert carried.read(INSIDE) == (PLUGIN / "src" / INSIDE).read_bytes()
-        assert "ganart_dcgan/weights/garments.md" in carried.namelist()
+        for name in NAMES:
+            assert carried.read(_inside(name)) == (PLUGIN / "src" / _inside(name)).read_bytes()
+            assert f"ganart_dcgan/weights/{name}.md" in carried.namelist()
 
 
-def test_ganart_sample_makes_a_grid_of_them_offline(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ganart_zoo", "sample", "dcgan", "--weights", "garments", "-n", "16"]
+@pytest.mark.parametrize("name", NAMES)
+def test_ganart_sample_makes_a_grid_of_them_offline(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ganart_zoo", "sample", "dcgan", "--weights", name, "-n", "16"]
     environment = {**os.environ, "GANART_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, "-o", "grid.png", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -63,8 +70,8 @@ def test_ganart_sample_makes_a_grid_of_them_offline(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["pictures"] == 16
     with Image.open(tmp_path / "grid.png") as grid:
-        assert min(grid.size) > 32
-        assert _garments().files[0].sha256 in grid.info["ganart"]
+        assert min(grid.size) > _variant(name).config["resolution"]
+        assert _variant(name).files[0].sha256 in grid.info["ganart"]
 
 
 def test_garments_look_most_like_the_mean_of_the_class_asked_for() -> None:
@@ -81,3 +88,12 @@ def test_garments_look_most_like_the_mean_of_the_class_asked_for() -> None:
     pictures = made(made.sample_latents(200, rng=generator(seed=0)), Condition(labels=asked)).mean(dim=1)
     nearest = torch.cdist(pictures.flatten(1), means.flatten(1)).argmin(dim=1)
     assert (nearest == asked).float().mean() > 0.5
+
+
+def test_emoji_stand_on_white_in_colour_and_differ() -> None:
+    made = ZOO.create("dcgan", weights="emoji")
+    pictures = made(made.sample_latents(32, rng=generator(seed=0)))
+    assert pictures.shape == (32, 3, 64, 64)
+    assert pictures[:, :, :2, :2].mean() > 0.9  # corners
+    assert (pictures.amax(dim=1) - pictures.amin(dim=1)).mean() > 0.1  # grey pictures have 0
+    assert pictures.std(dim=0).mean() > 0.1
