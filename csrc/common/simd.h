@@ -34,6 +34,16 @@ GANART_INLINE Vector<Lane> splat(Lane value) {
   return value - Vector<Lane>{};  // x - 0 is x for every x; 0 + x would not be for -0
 }
 
+// The smaller or larger of `bound` and x, lane by lane, and NaN where x is: written so that it is one instruction.
+template <class Lane>
+GANART_INLINE Vector<Lane> at_most(Vector<Lane> bound, Vector<Lane> x) {
+  return bound < x ? bound : x;
+}
+template <class Lane>
+GANART_INLINE Vector<Lane> at_least(Vector<Lane> bound, Vector<Lane> x) {
+  return bound > x ? bound : x;
+}
+
 GANART_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 GANART_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 GANART_INLINE int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
@@ -100,12 +110,13 @@ GANART_INLINE Vector<uint32_t> load_bits(const Bfloat16* from) {
 
 GANART_INLINE Vector<float> widen(Vector<uint32_t> bits) { return (Vector<float>)(bits << 16); }
 
-// Rounds to the nearest, ties to even; NaN stays NaN.
-GANART_INLINE Vector<uint32_t> narrow(Vector<float> value) {
+// Rounds to the nearest, ties to even, in the upper half of each lane; NaN stays NaN. The lower half is of no use.
+GANART_INLINE Vector<uint32_t> rounded(Vector<float> value) {
   const Vector<uint32_t> bits = (Vector<uint32_t>)value;
-  const Vector<uint32_t> rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  return value == value ? rounded : splat<uint32_t>(0x7fc0u);
+  return value == value ? bits + 0x7fffu + ((bits >> 16) & 1u) : splat<uint32_t>(0x7fc00000u);
 }
+
+GANART_INLINE Vector<uint32_t> narrow(Vector<float> value) { return rounded(value) >> 16; }
 
 // ---- transposes ----
 

@@ -1,6 +1,7 @@
 // Activations and their derivatives on vectors; float's exponential is our own, double's is libm's. For one level.
 //
-// FROM_OUTPUT says whether `slope` takes the activation's result (what a layer keeps anyway) or its argument.
+// FROM_OUTPUT says whether `slope` takes the activation's result (what a layer keeps anyway) or its argument; FROM_SIGN
+// that either will do, since it needs no more than the sign, which both share.
 #pragma once
 
 #include "cpu/elements.h"
@@ -66,7 +67,7 @@ GANART_INLINE Vector<S> logistic(Vector<S> z) {
 }
 
 struct Linear {
-  static constexpr bool FROM_OUTPUT = true;
+  static constexpr bool FROM_OUTPUT = true, FROM_SIGN = true;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z; }
   template <class S>
@@ -74,15 +75,15 @@ struct Linear {
 };
 
 struct Relu {
-  static constexpr bool FROM_OUTPUT = true;
+  static constexpr bool FROM_OUTPUT = true, FROM_SIGN = true;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z <= S(0) ? splat(S(0)) : z; }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return at_least<S>(splat(S(0)), z); }
   template <class S>
   GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return y > S(0) ? splat(S(1)) : splat(S(0)); }
 };
 
 struct LeakyRelu {
-  static constexpr bool FROM_OUTPUT = true;
+  static constexpr bool FROM_OUTPUT = true, FROM_SIGN = true;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S negative) { return z > S(0) ? z : z * negative; }
   template <class S>
@@ -90,7 +91,7 @@ struct LeakyRelu {
 };
 
 struct Tanh {
-  static constexpr bool FROM_OUTPUT = true;
+  static constexpr bool FROM_OUTPUT = true, FROM_SIGN = false;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) {
     const Vector<S> e = exponential_minus_one(magnitude<S>(z) * S(-2)), t = -e / (e + S(2));
@@ -101,7 +102,7 @@ struct Tanh {
 };
 
 struct Sigmoid {
-  static constexpr bool FROM_OUTPUT = true;
+  static constexpr bool FROM_OUTPUT = true, FROM_SIGN = false;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) { return logistic<S>(z); }
   template <class S>
@@ -109,7 +110,7 @@ struct Sigmoid {
 };
 
 struct Elu {
-  static constexpr bool FROM_OUTPUT = false;
+  static constexpr bool FROM_OUTPUT = false, FROM_SIGN = false;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z > S(0) ? z : exponential_minus_one(z); }
   template <class S>
@@ -117,7 +118,7 @@ struct Elu {
 };
 
 struct Selu {
-  static constexpr bool FROM_OUTPUT = false;
+  static constexpr bool FROM_OUTPUT = false, FROM_SIGN = false;
   static constexpr double SCALE = 1.0507009873554804934, ALPHA = 1.6732632423543772848;  // Klambauer et al. 2017
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) {
@@ -130,7 +131,7 @@ struct Selu {
 };
 
 struct Softplus {
-  static constexpr bool FROM_OUTPUT = false;
+  static constexpr bool FROM_OUTPUT = false, FROM_SIGN = false;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) {
     return (z <= S(0) ? splat(S(0)) : z) + log_of_one_plus(exponential(-magnitude<S>(z)));
@@ -140,7 +141,7 @@ struct Softplus {
 };
 
 struct Swish {
-  static constexpr bool FROM_OUTPUT = false;
+  static constexpr bool FROM_OUTPUT = false, FROM_SIGN = false;
   template <class S>
   GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z * logistic<S>(z); }
   template <class S>
@@ -165,25 +166,40 @@ void with_activation(Activation activation, Body body) {
   }
 }
 
-// An activation with its gain and clamp. A clamp of NaN is none: no comparison with it holds.
+// An activation's derivative at z.
+template <class Act, class S>
+GANART_INLINE Vector<S> slope_at(Vector<S> z, S negative_slope) {
+  if constexpr (Act::FROM_OUTPUT && !Act::FROM_SIGN)
+    return Act::slope(Act::value(z, negative_slope), negative_slope);
+  else
+    return Act::slope(z, negative_slope);
+}
+
+// An activation with its gain and clamp.
 template <class Act, class S>
 struct Layer {
-  S negative_slope, gain, clamp;
+  S negative_slope, gain, limit;  // infinity where there is no clamp
+  S inverse_gain, flat_from;      // NaN where there is no clamp: outputs of this magnitude have a derivative of 0
+
+  // `clamp` of NaN is none; `stored_clamp` is what remains of it in an output.
+  Layer(const ActivationParameters& act, S stored_clamp)
+      : negative_slope(S(act.negative_slope)), gain(S(act.gain)),
+        limit(act.clamp == act.clamp ? S(act.clamp) : S(__builtin_inf())), inverse_gain(S(1) / gain), flat_from(stored_clamp) {}
 
   GANART_INLINE Vector<S> apply(Vector<S> z) const {
     const Vector<S> y = Act::value(z, negative_slope) * gain;
-    return y > clamp ? splat(clamp) : y < -clamp ? splat(-clamp) : y;
+    return at_least<S>(splat(-limit), at_most<S>(splat(limit), y));
   }
 
   // The derivative, given what is kept: the output, or for some activations z.
   GANART_INLINE Vector<S> derivative(Vector<S> kept) const {
+    const Vector<S> argument = Act::FROM_OUTPUT && !Act::FROM_SIGN ? kept * inverse_gain : kept;
+    const Vector<S> slope = Act::slope(argument, negative_slope) * gain;
     if constexpr (Act::FROM_OUTPUT) {
-      const Vector<S> slope = Act::slope(kept * (S(1) / gain), negative_slope) * gain;
-      return magnitude<S>(kept) >= clamp ? splat(S(0)) : slope;
+      return magnitude<S>(kept) >= flat_from ? splat(S(0)) : slope;
     } else {
-      const Vector<S> slope = Act::slope(kept, negative_slope) * gain;
-      if (!(clamp == clamp)) return slope;
-      return magnitude<S>(Act::value(kept, negative_slope) * gain) >= clamp ? splat(S(0)) : slope;
+      if (!(flat_from == flat_from)) return slope;
+      return magnitude<S>(Act::value(kept, negative_slope) * gain) >= limit ? splat(S(0)) : slope;
     }
   }
 };

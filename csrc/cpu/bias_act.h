@@ -9,31 +9,25 @@
 #include "cpu/rows.h"
 
 template <class Act, class Element>
-void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<Element>>& layer, Element* y,
+void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<Element>>& shared_layer, Element* y,
               RunTasks run) {
   using S = Sum<Element>;
-  constexpr int L = WIDTH<Element>;
-  const Rows rows(x, L);
-  const BiasRows<S> biases(rows, bias, false);
+  const Rows rows(x, STEP<Element>);
+  const BiasRows<Element> biases(rows, bias, false);
   const bool past_caches = rows.stores_past_caches(y, sizeof(Element));
   for_each(rows.runner(run), rows.tasks, [&](int64_t task) {
+    const auto layer = shared_layer;  // a copy stays in registers
     rows.for_rows(task, [&](const Rows::Row& row, auto across) {
       const Element* from = static_cast<const Element*>(x.data) + row.offset(x);
-      Element* to = y + row.dense;
       const S* values = biases.of(row);
       const Vector<S> one = splat(*values);
-      const auto result = [&](int64_t i) {
-        return layer.apply(load_elements(from + i) + (decltype(across)::value ? load(values + i) : one));
-      };
-      int64_t i = 0;
-      if (past_caches)
-        for (; i + L <= row.length; i += L) stream_elements(to + i, result(i));
-      for (; i + L <= row.length; i += L) store_elements(to + i, result(i));
-      if (i < row.length) {
-        const int64_t rest = row.length - i;
-        const Vector<S> b = decltype(across)::value ? load_elements(values + i, rest) : one;
-        store_elements(to + i, layer.apply(load_elements(from + i, rest) + b), rest);
-      }
+      write_row(y + row.dense, row.length, past_caches, [=](int64_t i, int64_t valid) {
+        const Pair<Element> in = load_pair(from + i, valid);
+        if constexpr (decltype(across)::value)
+          return Pair<Element>{layer.apply(in.first + load(values + i)), layer.apply(in.second + load(values + i + LANES<S>))};
+        else
+          return Pair<Element>{layer.apply(in.first + one), layer.apply(in.second + one)};
+      });
     });
     if (past_caches) end_streaming();
   });
@@ -42,51 +36,42 @@ void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<
 
 template <class Act, class Element>
 void bias_act_backward(const Features& grad, const Features& kept, const Sum<Element>* bias,
-                       const Layer<Act, Sum<Element>>& layer, Element* grad_x, Sum<Element>* grad_bias, RunTasks run) {
+                       const Layer<Act, Sum<Element>>& shared_layer, Element* grad_x, Sum<Element>* grad_bias,
+                       RunTasks run) {
   using S = Sum<Element>;
-  constexpr int L = WIDTH<Element>;
+  constexpr int L = LANES<S>;
   const bool summing = grad_bias != nullptr;
-  const Rows rows(kept, L, kept.pixel_stride == grad.pixel_stride);
-  const BiasRows<S> biases(rows, bias, summing);
+  const Rows rows(kept, STEP<Element>, kept.pixel_stride == grad.pixel_stride);
+  const BiasRows<Element> biases(rows, bias, summing);
   const bool past_caches = rows.stores_past_caches(grad_x, sizeof(Element));
   for_each(rows.runner(run), rows.tasks, [&](int64_t task) {
-    typename BiasRows<S>::Task sums(biases, task);
+    const auto layer = shared_layer;
+    typename BiasRows<Element>::Task sums(biases, task);
     rows.for_rows(task, [&](const Rows::Row& row, auto across) {
       constexpr bool ACROSS = decltype(across)::value;
       const Element* incoming = static_cast<const Element*>(grad.data) + row.offset(grad);
       const Element* from = static_cast<const Element*>(kept.data) + row.offset(kept);
-      Element* to = grad_x + row.dense;
       const S* values = biases.of(row);
       S* recent = sums.recent();
       const Vector<S> one = splat(*values);
-      const auto result = [&](Vector<S> g, Vector<S> k, Vector<S> b) {
-        return g * layer.derivative(Act::FROM_OUTPUT ? k : k + b);
-      };
-      Cascade<S> sum;
-      int64_t i = 0;
-      for (; i + L <= row.length; i += L) {
-        const Vector<S> b = ACROSS ? load(values + i) : one;
-        const Vector<S> value = result(load_elements(incoming + i), load_elements(from + i), b);
-        if (past_caches)
-          stream_elements(to + i, value);
-        else
-          store_elements(to + i, value);
-        if constexpr (!ACROSS)
-          sum.add(value);
-        else if (summing)
-          store(recent + i, load(recent + i) + value);
-      }
-      if (i < row.length) {
-        const int64_t rest = row.length - i;
-        const Vector<S> b = ACROSS ? load_elements(values + i, rest) : one;
-        const Vector<S> value = result(load_elements(incoming + i, rest), load_elements(from + i, rest), b);
-        store_elements(to + i, value, rest);
-        if constexpr (!ACROSS)  // lanes past the end are 0 times a derivative
-          sum.add(value);
-        else if (summing)
-          store_elements(recent + i, load_elements(recent + i, rest) + value, rest);
-      }
-      if (summing) sums.finish_row(ACROSS ? 0.0 : sum.total());
+      Vector<S> first_sum{}, second_sum{};
+      write_row(grad_x + row.dense, row.length, past_caches, [&](int64_t i, int64_t valid) {
+        const Pair<Element> g = load_pair(incoming + i, valid), k = load_pair(from + i, valid);
+        const auto result = [&](Vector<S> outer, Vector<S> own, int64_t at) {
+          if constexpr (!Act::FROM_OUTPUT) own += ACROSS ? load(values + at) : one;
+          return outer * layer.derivative(own);
+        };
+        const Pair<Element> inner{result(g.first, k.first, i), result(g.second, k.second, i + L)};
+        if constexpr (!ACROSS) {  // elements past the end are 0 times a derivative
+          first_sum += inner.first;
+          second_sum += inner.second;
+        } else if (summing) {
+          store(recent + i, load(recent + i) + inner.first);
+          store(recent + i + L, load(recent + i + L) + inner.second);
+        }
+        return inner;
+      });
+      if (summing) sums.finish_row(ACROSS ? 0.0 : total_of<S>(first_sum + second_sum));
     });
     if (summing) sums.finish();
     if (past_caches) end_streaming();
@@ -95,17 +80,19 @@ void bias_act_backward(const Features& grad, const Features& kept, const Sum<Ele
   give_back_large_scratch(ScratchSlot::shared);
 }
 
-template <class S, class Body>
+// `body` gets the layer of an activation; what an output of type Element keeps of the clamp is the clamp, rounded.
+template <class Element, class Body>
 void with_layer(const ActivationParameters& act, Body body) {
-  with_activation(act.activation, [&](auto activation) {
-    body(Layer<decltype(activation), S>{S(act.negative_slope), S(act.gain), S(act.clamp)});
-  });
+  using S = Sum<Element>;
+  Vector<S> stored = splat(S(act.clamp));
+  if constexpr (sizeof(Element) < sizeof(S)) stored = widen(narrow(stored));
+  with_activation(act.activation, [&](auto activation) { body(Layer<decltype(activation), S>(act, stored[0])); });
 }
 
 void bias_act_of_type(const Features& x, const void* bias, const ActivationParameters& act, void* y, RunTasks run) {
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
-    with_layer<Sum<Element>>(act, [&](const auto& layer) {
+    with_layer<Element>(act, [&](const auto& layer) {
       bias_act(x, static_cast<const Sum<Element>*>(bias), layer, static_cast<Element*>(y), run);
     });
   });
@@ -116,7 +103,7 @@ void bias_act_backward_of_type(const Features& grad, const Features& kept, const
   with_element(kept.type, [&](auto element) {
     using Element = decltype(element);
     using S = Sum<Element>;
-    with_layer<S>(act, [&](const auto& layer) {
+    with_layer<Element>(act, [&](const auto& layer) {
       bias_act_backward(grad, kept, static_cast<const S*>(bias), layer, static_cast<Element*>(grad_x),
                         static_cast<S*>(grad_bias), run);
     });

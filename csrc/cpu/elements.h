@@ -17,6 +17,22 @@ using Sum = typename SumOf<Element>::type;
 template <class Element>
 constexpr int WIDTH = LANES<Sum<Element>>;  // elements a vector
 
+// One element as a number, and back.
+template <class Element>
+GANART_INLINE Sum<Element> number_of(Element element) {
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>))
+    return widen(splat(uint32_t(element.bits)))[0];
+  else
+    return element;
+}
+template <class Element>
+GANART_INLINE Element element_of(double number) {
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>))
+    return {uint16_t(narrow(splat(float(number)))[0])};
+  else
+    return Element(number);
+}
+
 template <class Element>
 GANART_INLINE Vector<Sum<Element>> load_elements(const Element* from) {
   if constexpr (sizeof(Element) < sizeof(Sum<Element>))
@@ -63,30 +79,120 @@ GANART_INLINE void stream_elements(Element* to, Vector<Sum<Element>> values) {
   }
 }
 
-// The sum of a vector's lanes, always in the same order.
-template <class S>
-GANART_INLINE double total_of(Vector<S> vector) {
-  double total = 0;
-#pragma GCC unroll 16
-  for (int lane = 0; lane < LANES<S>; ++lane) total += double(vector[lane]);
-  return total;
+// ---- two vectors at a time ----
+
+// Two vectors of elements that follow one another, in the order that costs least: bfloat16's even ones and then its odd
+// ones, since a shift or a mask widens them where they lie; others as they come.
+template <class Element>
+struct Pair {
+  Vector<Sum<Element>> first, second;
+};
+
+template <class Element>
+constexpr int STEP = 2 * WIDTH<Element>;  // elements a pair
+
+// Where element i is in memory that is filled with whole vectors of pairs.
+template <class Element>
+constexpr int64_t place_in_pairs(int64_t i) {
+  if (sizeof(Element) == sizeof(Sum<Element>)) return i;
+  return i - i % STEP<Element> + i % 2 * WIDTH<Element> + i % STEP<Element> / 2;
 }
 
-// A long sum of vectors in two steps, so that rounding grows with the square root of its length.
-template <class S>
-struct Cascade {
-  Vector<S> recent{}, settled{};
-  int64_t count = 0;
-
-  GANART_INLINE void add(Vector<S> values) {
-    recent += values;
-    if (++count % 32 == 0) {
-      settled += recent;
-      recent = Vector<S>{};
-    }
+template <class Element>
+GANART_INLINE Pair<Element> load_pair(const Element* from) {
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    Vector<uint32_t> bits;
+    __builtin_memcpy(&bits, from, sizeof bits);
+    return {widen(bits), (Vector<float>)(bits & 0xffff0000u)};
+  } else {
+    return {load(from), load(from + WIDTH<Element>)};
   }
-  GANART_INLINE double total() const { return total_of<S>(settled) + total_of<S>(recent); }
-};
+}
+
+// Elements from `valid` on are `rest`, and their memory is not touched.
+template <class Element>
+GANART_INLINE Pair<Element> load_pair(const Element* from, int64_t valid, Element rest = {}) {
+  if (valid >= STEP<Element>) return load_pair(from);
+  Element padded[STEP<Element>];
+  for (int64_t i = 0; i < STEP<Element>; ++i) padded[i] = i < valid ? from[i] : rest;
+  return load_pair(padded);
+}
+
+// Pairs of bfloat16 as they lie in memory. Where the processor rounds by itself, subnormal results become 0.
+GANART_INLINE Vector<uint32_t> narrow_pair(const Pair<Bfloat16>& pair) {
+#if defined(GANART_BFLOAT16_PAIRS)
+  typedef uint16_t Halves __attribute__((vector_size(64)));
+  const auto halves = (Halves)_mm512_cvtne2ps_pbh((__m512)pair.second, (__m512)pair.first);
+  return (Vector<uint32_t>)__builtin_shufflevector(halves, halves, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                                   8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+  return narrow(pair.first) | (rounded(pair.second) & 0xffff0000u);
+#endif
+}
+
+template <class Element>
+GANART_INLINE void store_pair(Element* to, const Pair<Element>& pair) {
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    const Vector<uint32_t> bits = narrow_pair(pair);
+    __builtin_memcpy(to, &bits, sizeof bits);
+  } else {
+    store(to, pair.first);
+    store(to + WIDTH<Element>, pair.second);
+  }
+}
+
+template <class Element>
+GANART_INLINE void store_pair(Element* to, const Pair<Element>& pair, int64_t valid) {
+  if (valid >= STEP<Element>) return store_pair(to, pair);
+  Element padded[STEP<Element>];
+  store_pair(padded, pair);
+  for (int64_t i = 0; i < valid; ++i) to[i] = padded[i];
+}
+
+// As store_pair, but past the caches; `to` must be on a vector's boundary.
+template <class Element>
+GANART_INLINE void stream_pair(Element* to, const Pair<Element>& pair) {
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    stream(to, narrow_pair(pair));
+  } else {
+    stream(to, pair.first);
+    stream(to + WIDTH<Element>, pair.second);
+  }
+}
+
+// Writes result(i, valid), a pair whose first `valid` elements count, for each step of a row.
+template <class Element, class Result>
+GANART_INLINE void write_row(Element* to, int64_t length, bool past_caches, Result result) {
+  constexpr int N = STEP<Element>;
+  int64_t i = 0;
+  if (past_caches)
+    for (; i + N <= length; i += N) stream_pair(to + i, result(i, N));
+  for (; i + N <= length; i += N) store_pair(to + i, result(i, N));
+  if (i < length) store_pair(to + i, result(i, length - i), length - i);
+}
+
+// ---- sums ----
+
+// The sum of a vector's lanes, always in the same order: halves are added until one lane is left.
+template <int LANE_COUNT, class S>
+GANART_INLINE double total_of_first(const double (&lanes)[LANES<S>]) {
+  if constexpr (LANE_COUNT == 1) {
+    return lanes[0];
+  } else {
+    double halved[LANES<S>];
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANE_COUNT / 2; ++lane) halved[lane] = lanes[lane] + lanes[lane + LANE_COUNT / 2];
+    return total_of_first<LANE_COUNT / 2, S>(halved);
+  }
+}
+
+template <class S>
+GANART_INLINE double total_of(Vector<S> vector) {
+  double lanes[LANES<S>];
+#pragma GCC unroll 16
+  for (int lane = 0; lane < LANES<S>; ++lane) lanes[lane] = double(vector[lane]);
+  return total_of_first<LANES<S>, S>(lanes);
+}
 
 // Calls body(Element{}) for a type.
 template <class Body>

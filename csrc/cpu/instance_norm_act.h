@@ -6,114 +6,164 @@
 // Shapes    x, y, grad, grad_x [N, C, P], pixels or channels adjacent; weight, bias [N or 1, C]; mean, scale, grad_weight,
 //           grad_bias [N, C].
 // Cost      forward one read and one write of memory, the second reading from the caches; backward two reads, one write.
-// Sums      mean and squared deviations block by block in float (double for double), blocks joined in double.
+// Sums      block by block in float (double for double), blocks joined in double. The statistics are of differences from
+//           the mean so far, in blocks no longer than all before: what the squares lose to that is at most their size.
 // Repeats   bit for bit: a task has whole channels of one sample.
 #include "cpu/activations.h"
 #include "cpu/rows.h"
 
-// The channels of one sample that a task has: one along its pixels, or several vectors of them across.
+// The channels of one sample that a task has: one along its pixels, or a pair of vectors across.
 template <class Element>
 struct Channels {
-  static constexpr int L = WIDTH<Element>, VECTORS = 64 / sizeof(Element) > L ? 2 : 1;  // whole cache lines across
-  static constexpr int64_t BLOCK = 256;  // vectors a block: they stay in the first-level cache between its two passes
-
   bool across;
   int64_t samples, channels, pixels, groups;
 
   explicit Channels(const Features& f)
-      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples),
-        channels(f.channels), pixels(f.pixels), groups((f.channels + L * VECTORS - 1) / (L * VECTORS)) {}
+      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples), channels(f.channels),
+        pixels(f.pixels), groups((f.channels + STEP<Element> - 1) / STEP<Element>) {}
 
   int64_t tasks() const { return samples * (across ? groups : channels); }
-  RunTasks runner(RunTasks run) const { return samples * channels * pixels < 16384 ? run_serially : run; }
-};
-
-template <class S>
-struct Moments {
-  double count = 0, mean = 0, squares = 0;
-
-  // Joins a block whose `sum` and squared deviations from its own mean are known (Chan et al. 1979).
-  GANART_INLINE void join(double block_count, double block_mean, double block_squares) {
-    const double both = count + block_count, difference = block_mean - mean;
-    mean += difference * block_count / both;
-    squares += block_squares + difference * difference * count * block_count / both;
-    count = both;
+  RunTasks runner(RunTasks run) const {
+    return samples * channels * pixels < Rows::SERIAL_ELEMENTS ? run_serially : run;
+  }
+  bool stores_past_caches(const Element* to) const {
+    const int64_t row_bytes = pixels * int64_t(sizeof(Element));
+    return !across && samples * channels * row_bytes > Rows::PAST_CACHES &&
+           (uintptr_t(to) | uintptr_t(row_bytes)) % GANART_VECTOR_BYTES == 0;
   }
 };
 
-// Along: the moments of one row.
+constexpr int64_t LONGEST_BLOCK = 8192;  // elements along a row, or pixels across: each lane sums a small part of them
+
+// Statistics of N series at once, joined block by block (Chan et al. 1979).
+template <int N>
+struct Moments {
+  double count = 0, mean[N] = {}, squares[N] = {};
+
+  // Takes a block's sums of differences from `centre`, and of their squares.
+  GANART_INLINE void join(double block_count, const double (&centre)[N], const double (&sums)[N],
+                          const double (&square_sums)[N]) {
+    const double both = count + block_count, share = block_count / both, weight = count * share;
+    for (int n = 0; n < N; ++n) {
+      const double offset = sums[n] / block_count, difference = centre[n] + offset - mean[n];
+      mean[n] += difference * share;
+      squares[n] += square_sums[n] - sums[n] * offset + difference * difference * weight;
+    }
+    count = both;
+  }
+
+  // 1 / sqrt(variance + eps).
+  GANART_INLINE double scale(int n, double eps) const {
+    const double variance = squares[n] / count;
+    return 1.0 / __builtin_sqrt((variance < 0 ? 0.0 : variance) + eps);  // below by rounding only
+  }
+};
+
+// The length of the statistics' next block, `first` elements having been seen.
+GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t length) {
+  return smaller(smaller(larger(first, shortest), LONGEST_BLOCK), length - first);
+}
+
+// ---- along: a channel's pixels follow one another ----
+
+struct Deviations {
+  double sum, squares;
+};
+
 template <class Element>
-Moments<Sum<Element>> row_moments(const Element* row, int64_t length) {
+Deviations deviations_from(Element centre, const Element* from, int64_t count) {
   using S = Sum<Element>;
-  constexpr int L = WIDTH<Element>, UNROLL = 4;
-  constexpr int64_t BLOCK = Channels<Element>::BLOCK * L;
-  Moments<S> moments;
-  for (int64_t first = 0; first < length; first += BLOCK) {
-    const int64_t count = smaller(BLOCK, length - first);
-    const Element* from = row + first;
-    Vector<S> sums[UNROLL] = {}, squares[UNROLL] = {};
-    int64_t i = 0;
-    for (; i + UNROLL * L <= count; i += UNROLL * L)
-#pragma GCC unroll 4
-      for (int u = 0; u < UNROLL; ++u) sums[u] += load_elements(from + i + u * L);
-    for (; i < count; i += L) sums[0] += load_elements(from + i, count - i);
-    const double mean = total_of<S>((sums[0] + sums[1]) + (sums[2] + sums[3])) / double(count);
-    const Vector<S> centre = splat(S(mean));
-    for (i = 0; i + UNROLL * L <= count; i += UNROLL * L)
-#pragma GCC unroll 4
-      for (int u = 0; u < UNROLL; ++u) {
-        const Vector<S> deviation = load_elements(from + i + u * L) - centre;
-        squares[u] += deviation * deviation;
-      }
-    for (; i + L <= count; i += L) {
-      const Vector<S> deviation = load_elements(from + i) - centre;
-      squares[0] += deviation * deviation;
-    }
-    double rest = 0;
-    for (; i < count; i += L) {
-      const Vector<S> deviation = load_elements(from + i, count - i) - centre;
-      for (int64_t lane = 0; lane < count - i; ++lane) rest += double(deviation[lane]) * double(deviation[lane]);
-    }
-    // The centre was rounded: what that adds to the squares is known exactly.
-    const double shift = double(S(mean)) - mean;
-    moments.join(count, mean, total_of<S>((squares[0] + squares[1]) + (squares[2] + squares[3])) + rest - shift * shift * count);
+  constexpr int N = STEP<Element>;
+  const Vector<S> middle = splat(number_of(centre));
+  Vector<S> sums[4] = {}, squares[4] = {};
+  const auto add = [&](const Pair<Element>& pair, int at) {
+    const Vector<S> first = pair.first - middle, second = pair.second - middle;
+    sums[at] += first, squares[at] += first * first;
+    sums[at + 1] += second, squares[at + 1] += second * second;
+  };
+  int64_t i = 0;
+  for (; i + 2 * N <= count; i += 2 * N) add(load_pair(from + i), 0), add(load_pair(from + i + N), 2);
+  for (; i < count; i += N) add(load_pair(from + i, count - i, centre), 0);
+  return {total_of<S>((sums[0] + sums[1]) + (sums[2] + sums[3])),
+          total_of<S>((squares[0] + squares[1]) + (squares[2] + squares[3]))};
+}
+
+template <class Element>
+Moments<1> row_moments(const Element* row, int64_t length) {
+  constexpr int64_t SHORTEST = 1024;
+  const int64_t start = smaller(SHORTEST, length);
+  double mean = double(number_of(row[0])) + deviations_from(row[0], row, start).sum / double(start);
+  Moments<1> moments;
+  for (int64_t first = 0, count; first < length; first += count) {
+    count = block_after(first, SHORTEST, length);
+    const auto centre = element_of<Element>(mean);
+    const Deviations block = deviations_from(centre, row + first, count);
+    moments.join(double(count), {double(number_of(centre))}, {block.sum}, {block.squares});
+    mean = moments.mean[0];
   }
   return moments;
 }
 
-// A vector of channels, or the first `valid` of them.
-template <class Element>
-struct Lanes {
-  int64_t valid;
+// ---- across: channels follow one another, and a pair of vectors holds some of them ----
 
-  GANART_INLINE Vector<Sum<Element>> load(const Element* from) const { return load_elements(from, valid); }
-  GANART_INLINE void store(Element* to, Vector<Sum<Element>> values) const { store_elements(to, values, valid); }
+template <class Element>
+struct Whole {  // all of a pair's channels
+  GANART_INLINE constexpr operator int64_t() const { return STEP<Element>; }
 };
 
-// Across: the moments of each lane.
+// Calls body(how many channels of a pair there are), which is a constant where there are all.
+template <class Element, class Body>
+GANART_INLINE void with_valid(int64_t valid, Body body) {
+  if (valid == STEP<Element>)
+    body(Whole<Element>{});
+  else
+    body(valid);
+}
+
 template <class Element>
-void lane_moments(const Element* from, int64_t stride, int64_t pixels, Lanes<Element> lanes,
-                  Moments<Sum<Element>> (&moments)[WIDTH<Element>]) {
-  using S = Sum<Element>;
-  constexpr int64_t BLOCK = Channels<Element>::BLOCK;
-  for (int64_t first = 0; first < pixels; first += BLOCK) {
-    const int64_t count = smaller(BLOCK, pixels - first);
-    const Element* corner = from + first * stride;
-    Vector<S> sum{}, squares{};
-    for (int64_t p = 0; p < count; ++p) sum += lanes.load(corner + p * stride);
-    const Vector<S> centre = sum / S(count);
-    sum = Vector<S>{};
-    for (int64_t p = 0; p < count; ++p) {
-      const Vector<S> deviation = lanes.load(corner + p * stride) - centre;
-      sum += deviation;
-      squares += deviation * deviation;
-    }
-    // A long sum in S puts the centre beside the mean; the deviations tell how far.
-    for (int lane = 0; lane < WIDTH<Element>; ++lane) {
-      const double shift = double(sum[lane]) / double(count);
-      moments[lane].join(count, double(centre[lane]) + shift, double(squares[lane]) - shift * shift * count);
-    }
+GANART_INLINE void add_lanes(const Pair<Element>& values, double (&totals)[STEP<Element>]) {
+  for (int lane = 0; lane < WIDTH<Element>; ++lane) {
+    totals[lane] += double(values.first[lane]);
+    totals[lane + WIDTH<Element>] += double(values.second[lane]);
   }
+}
+
+template <class Element, class Valid>
+Moments<STEP<Element>> lane_moments(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
+  using S = Sum<Element>;
+  constexpr int N = STEP<Element>;
+  constexpr int64_t SHORTEST = 128;
+  const auto deviations = [=](const Pair<Element>& centre, int64_t begin, int64_t count, double (&sums)[N],
+                              double (&squares)[N]) {
+    Pair<Element> sum{}, square{};
+    for (int64_t p = begin; p < begin + count; ++p) {
+      const Pair<Element> x = load_pair(from + p * stride, valid);
+      const Vector<S> first = x.first - centre.first, second = x.second - centre.second;
+      sum.first += first, square.first += first * first;
+      sum.second += second, square.second += second * second;
+    }
+    for (int lane = 0; lane < N; ++lane) sums[lane] = squares[lane] = 0;
+    add_lanes<Element>(sum, sums);
+    add_lanes<Element>(square, squares);
+  };
+  double centres[N] = {}, sums[N], squares[N];
+  Pair<Element> centre = load_pair(from, valid);
+  const int64_t start = smaller(SHORTEST, pixels);
+  deviations(centre, 0, start, sums, squares);
+  add_lanes<Element>(centre, centres);
+  for (int lane = 0; lane < N; ++lane) centres[lane] += sums[lane] / double(start);
+  Moments<N> moments;
+  for (int64_t first = 0, count; first < pixels; first += count) {
+    count = block_after(first, SHORTEST, pixels);
+    for (int lane = 0; lane < WIDTH<Element>; ++lane) {
+      centre.first[lane] = S(centres[lane]), centre.second[lane] = S(centres[lane + WIDTH<Element>]);
+      centres[lane] = double(centre.first[lane]), centres[lane + WIDTH<Element>] = double(centre.second[lane]);
+    }
+    deviations(centre, first, count, sums, squares);
+    moments.join(double(count), centres, sums, squares);
+    for (int lane = 0; lane < N; ++lane) centres[lane] = moments.mean[lane];
+  }
+  return moments;
 }
 
 // A value for each channel, with a default where there are none.
@@ -126,165 +176,183 @@ struct ChannelValues {
   GANART_INLINE S at(int64_t sample, int64_t channel) const {
     return values ? values[sample * sample_stride + channel] : otherwise;
   }
-  GANART_INLINE Vector<S> from(int64_t sample, int64_t channel, int64_t valid) const {
-    return values ? load_elements(values + sample * sample_stride + channel, valid) : splat(otherwise);
+  template <class Element>
+  GANART_INLINE Pair<Element> pair(int64_t sample, int64_t channel, int64_t valid) const {
+    S lanes[STEP<Element>] = {};
+    for (int64_t i = 0; i < valid; ++i) lanes[place_in_pairs<Element>(i)] = at(sample, channel + i);
+    return {load(lanes), load(lanes + LANES<S>)};
   }
+};
+
+// ---- forward ----
+
+template <class Act, class S>
+struct Normalizer {  // of a channel, or of a vector of them
+  Vector<S> mean, factor, shift;
+  S negative_slope;
+
+  GANART_INLINE Vector<S> operator()(Vector<S> x) const { return Act::value((x - mean) * factor + shift, negative_slope); }
 };
 
 template <class Act, class Element>
 void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, ChannelValues<Sum<Element>> bias,
-                       const Layer<Act, Sum<Element>>& layer, double eps, Element* y, Sum<Element>* means,
-                       Sum<Element>* scales, RunTasks run) {
+                       Sum<Element> negative_slope, double eps, Element* y, Sum<Element>* means, Sum<Element>* scales,
+                       RunTasks run) {
   using S = Sum<Element>;
-  constexpr int L = WIDTH<Element>;
   const Channels<Element> cut(x);
   const auto* data = static_cast<const Element*>(x.data);
-  const bool past_caches = !cut.across && x.samples * x.channels * x.pixels * int64_t(sizeof(Element)) > Rows::PAST_CACHES &&
-                           (uintptr_t(y) | uintptr_t(x.pixels * sizeof(Element))) % (L * sizeof(Element)) == 0;
-  const auto finish = [&](const Moments<S>& moments, int64_t sample, int64_t channel) {
-    means[sample * x.channels + channel] = S(moments.mean);
-    scales[sample * x.channels + channel] = S(1.0 / __builtin_sqrt(moments.squares / double(x.pixels) + eps));
-  };
+  const bool past_caches = cut.stores_past_caches(y);
   for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
     if (!cut.across) {
       const int64_t sample = task / x.channels, channel = task % x.channels;
       const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
-      Element* to = y + task * x.pixels;
-      finish(row_moments(from, x.pixels), sample, channel);
-      const Vector<S> mean = splat(means[task]), factor = splat(scales[task] * weight.at(sample, channel)),
-                      shift = splat(bias.at(sample, channel));
-      const auto result = [&](Vector<S> value) { return layer.apply((value - mean) * factor + shift); };
-      int64_t i = 0;
-      if (past_caches) {
-        for (; i + L <= x.pixels; i += L) stream_elements(to + i, result(load_elements(from + i)));
-        end_streaming();
-      }
-      for (; i + L <= x.pixels; i += L) store_elements(to + i, result(load_elements(from + i)));
-      if (i < x.pixels) store_elements(to + i, result(load_elements(from + i, x.pixels - i)), x.pixels - i);
+      const Moments<1> moments = row_moments(from, x.pixels);
+      means[task] = S(moments.mean[0]);
+      scales[task] = S(moments.scale(0, eps));
+      const Normalizer<Act, S> normalize{splat(means[task]), splat(scales[task] * weight.at(sample, channel)),
+                                         splat(bias.at(sample, channel)), negative_slope};
+      write_row(y + task * x.pixels, x.pixels, past_caches, [=](int64_t i, int64_t valid) {
+        const Pair<Element> pair = load_pair(from + i, valid);
+        return Pair<Element>{normalize(pair.first), normalize(pair.second)};
+      });
+      if (past_caches) end_streaming();
       return;
     }
-    const int64_t sample = task / cut.groups, first = task % cut.groups * L * cut.VECTORS;
-    for (int64_t channel = first; channel < smaller(x.channels, first + L * cut.VECTORS); channel += L) {
-      const int64_t valid = smaller(L, x.channels - channel);
-      const Element* from = data + sample * x.sample_stride + channel;
-      Moments<S> moments[L];
-      if (valid == L)
-        lane_moments(from, x.pixel_stride, x.pixels, Lanes<Element>{L}, moments);
-      else
-        lane_moments(from, x.pixel_stride, x.pixels, Lanes<Element>{valid}, moments);
-      for (int64_t lane = 0; lane < valid; ++lane) finish(moments[lane], sample, channel + lane);
-      const int64_t at = sample * x.channels + channel;
-      const Vector<S> mean = load_elements(means + at, valid),
-                      factor = load_elements(scales + at, valid) * weight.from(sample, channel, valid),
-                      shift = bias.from(sample, channel, valid);
-      Element* to = y + sample * x.pixels * x.channels + channel;
-      const auto transform = [&](Lanes<Element> lanes) {
-        for (int64_t p = 0; p < x.pixels; ++p)
-          lanes.store(to + p * x.channels, layer.apply((lanes.load(from + p * x.pixel_stride) - mean) * factor + shift));
-      };
-      if (valid == L)
-        transform(Lanes<Element>{L});
-      else
-        transform(Lanes<Element>{valid});
-    }
+    const int64_t sample = task / cut.groups, channel = task % cut.groups * STEP<Element>;
+    const int64_t at = sample * x.channels + channel;
+    const Element* from = data + sample * x.sample_stride + channel;
+    Element* to = y + sample * x.pixels * x.channels + channel;
+    with_valid<Element>(smaller(STEP<Element>, x.channels - channel), [&](auto valid) {
+      const auto moments = lane_moments(from, x.pixel_stride, x.pixels, valid);
+      for (int64_t i = 0; i < valid; ++i) {
+        means[at + i] = S(moments.mean[place_in_pairs<Element>(i)]);
+        scales[at + i] = S(moments.scale(place_in_pairs<Element>(i), eps));
+      }
+      const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
+      const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
+      const auto weights = values(weight), shift = values(bias);
+      const Normalizer<Act, S> first{mean.first, scale.first * weights.first, shift.first, negative_slope};
+      const Normalizer<Act, S> second{mean.second, scale.second * weights.second, shift.second, negative_slope};
+      for (int64_t p = 0; p < x.pixels; ++p) {
+        const Pair<Element> pair = load_pair(from + p * x.pixel_stride, valid);
+        store_pair(to + p * x.channels, Pair<Element>{first(pair.first), second(pair.second)}, valid);
+      }
+    });
   });
 }
+
+// ---- backward ----
+
+template <class Act, class S>
+struct NormBackward {  // of a channel, or of a vector of them
+  Vector<S> mean, scale, weight, bias;
+  S negative_slope;
+  Vector<S> sum{}, product{}, factor{}, from_sum{}, from_product{};
+
+  GANART_INLINE Vector<S> normal(Vector<S> x) const { return (x - mean) * scale; }
+  GANART_INLINE Vector<S> inner(Vector<S> normal, Vector<S> grad) const {
+    return grad * slope_at<Act>(normal * weight + bias, negative_slope);
+  }
+  // First every point is added.
+  GANART_INLINE void add(Vector<S> x, Vector<S> grad) {
+    const Vector<S> point = normal(x), value = inner(point, grad);
+    sum += value;
+    product += value * point;
+  }
+  // Then the means of what was added give the result at each.
+  GANART_INLINE void use_means(Vector<S> mean_sum, Vector<S> mean_product) {
+    factor = weight * scale;
+    from_sum = factor * mean_sum;
+    from_product = factor * mean_product;
+  }
+  GANART_INLINE Vector<S> result(Vector<S> x, Vector<S> grad) const {
+    const Vector<S> point = normal(x);
+    return factor * inner(point, grad) - (point * from_product + from_sum);
+  }
+};
 
 template <class Act, class Element>
 void instance_norm_act_backward(const Features& grad, const Features& x, const Sum<Element>* means,
                                 const Sum<Element>* scales, ChannelValues<Sum<Element>> weight,
-                                ChannelValues<Sum<Element>> bias, const Layer<Act, Sum<Element>>& layer, Element* grad_x,
+                                ChannelValues<Sum<Element>> bias, Sum<Element> negative_slope, Element* grad_x,
                                 Sum<Element>* grad_weight, Sum<Element>* grad_bias, RunTasks run) {
   using S = Sum<Element>;
-  constexpr int L = WIDTH<Element>;
+  constexpr int L = LANES<S>, N = STEP<Element>;
   const Channels<Element> cut(x);
   const auto* data = static_cast<const Element*>(x.data);
   const auto* incoming = static_cast<const Element*>(grad.data);
-  const auto derivative = [&](Vector<S> normal, Vector<S> w, Vector<S> b) {
-    const Vector<S> z = normal * w + b;
-    return layer.derivative(Act::FROM_OUTPUT ? layer.apply(z) : z);
-  };
-  const bool past_caches = !cut.across && x.samples * x.channels * x.pixels * int64_t(sizeof(Element)) > Rows::PAST_CACHES &&
-                           (uintptr_t(grad_x) | uintptr_t(x.pixels * sizeof(Element))) % (L * sizeof(Element)) == 0;
+  const bool past_caches = cut.stores_past_caches(grad_x);
+  const double pixels = double(x.pixels);
   for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
     if (!cut.across) {
       const int64_t sample = task / x.channels, channel = task % x.channels;
       const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
-      const Element* g = incoming + sample * grad.sample_stride + channel * grad.channel_stride;
-      Element* to = grad_x + task * x.pixels;
-      const Vector<S> mean = splat(means[task]), scale = splat(scales[task]), w = splat(weight.at(sample, channel)),
-                      b = splat(bias.at(sample, channel));
-      Cascade<S> sum, product;
-      int64_t i = 0;
-      for (; i + L <= x.pixels; i += L) {
-        const Vector<S> normal = (load_elements(from + i) - mean) * scale;
-        const Vector<S> inner = load_elements(g + i) * derivative(normal, w, b);
-        sum.add(inner);
-        product.add(inner * normal);
+      const Element* outer = incoming + sample * grad.sample_stride + channel * grad.channel_stride;
+      NormBackward<Act, S> backward{splat(means[task]), splat(scales[task]), splat(weight.at(sample, channel)),
+                                    splat(bias.at(sample, channel)), negative_slope};
+      double total = 0, products = 0;
+      for (int64_t i = 0; i < x.pixels;) {
+        backward.sum = backward.product = Vector<S>{};
+        for (const int64_t end = smaller(x.pixels, i + LONGEST_BLOCK); i < end; i += N) {
+          // Elements past the end have a gradient of 0.
+          const Pair<Element> own = load_pair(from + i, x.pixels - i), g = load_pair(outer + i, x.pixels - i);
+          backward.add(own.first, g.first);
+          backward.add(own.second, g.second);
+        }
+        total += total_of<S>(backward.sum);
+        products += total_of<S>(backward.product);
       }
-      if (i < x.pixels) {  // lanes past the end have a gradient of 0
-        const Vector<S> normal = (load_elements(from + i, x.pixels - i) - mean) * scale;
-        const Vector<S> inner = load_elements(g + i, x.pixels - i) * derivative(normal, w, b);
-        sum.add(inner);
-        product.add(inner * normal);
-      }
-      const double total = sum.total(), products = product.total();
       grad_bias[task] = S(total);
       grad_weight[task] = S(products);
-      const Vector<S> mean_sum = splat(S(total / double(x.pixels))), mean_product = splat(S(products / double(x.pixels))),
-                      factor = w * scale;
-      const auto result = [&](Vector<S> value, Vector<S> outer) {
-        const Vector<S> normal = (value - mean) * scale;
-        return factor * (outer * derivative(normal, w, b) - mean_sum - normal * mean_product);
-      };
-      i = 0;
-      if (past_caches) {
-        for (; i + L <= x.pixels; i += L) stream_elements(to + i, result(load_elements(from + i), load_elements(g + i)));
-        end_streaming();
-      }
-      for (; i + L <= x.pixels; i += L) store_elements(to + i, result(load_elements(from + i), load_elements(g + i)));
-      const int64_t rest = x.pixels - i;
-      if (rest > 0) store_elements(to + i, result(load_elements(from + i, rest), load_elements(g + i, rest)), rest);
+      backward.use_means(splat(S(total / pixels)), splat(S(products / pixels)));
+      const NormBackward<Act, S> finish = backward;
+      write_row(grad_x + task * x.pixels, x.pixels, past_caches, [=](int64_t i, int64_t valid) {
+        const Pair<Element> own = load_pair(from + i, valid), g = load_pair(outer + i, valid);
+        return Pair<Element>{finish.result(own.first, g.first), finish.result(own.second, g.second)};
+      });
+      if (past_caches) end_streaming();
       return;
     }
-    const int64_t sample = task / cut.groups, first = task % cut.groups * L * cut.VECTORS;
-    for (int64_t channel = first; channel < smaller(x.channels, first + L * cut.VECTORS); channel += L) {
-      const int64_t valid = smaller(L, x.channels - channel), at = sample * x.channels + channel;
-      const Element* from = data + sample * x.sample_stride + channel;
-      const Element* g = incoming + sample * grad.sample_stride + channel;
-      Element* to = grad_x + sample * x.pixels * x.channels + channel;
-      const Vector<S> mean = load_elements(means + at, valid), scale = load_elements(scales + at, valid),
-                      w = weight.from(sample, channel, valid), b = bias.from(sample, channel, valid);
-      const auto work = [&](Lanes<Element> lanes) {
-        double totals[L] = {}, products[L] = {};
-        for (int64_t block = 0; block < x.pixels; block += cut.BLOCK) {
-          Vector<S> sum{}, product{};
-          for (int64_t p = block; p < smaller(x.pixels, block + cut.BLOCK); ++p) {
-            const Vector<S> normal = (lanes.load(from + p * x.pixel_stride) - mean) * scale;
-            const Vector<S> inner = lanes.load(g + p * grad.pixel_stride) * derivative(normal, w, b);
-            sum += inner;
-            product += inner * normal;
-          }
-          for (int lane = 0; lane < L; ++lane) totals[lane] += double(sum[lane]), products[lane] += double(product[lane]);
+    const int64_t sample = task / cut.groups, channel = task % cut.groups * N, at = sample * x.channels + channel;
+    const Element* from = data + sample * x.sample_stride + channel;
+    const Element* outer = incoming + sample * grad.sample_stride + channel;
+    Element* to = grad_x + sample * x.pixels * x.channels + channel;
+    with_valid<Element>(smaller(N, x.channels - channel), [&](auto valid) {
+      const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
+      const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
+      const auto weights = values(weight), shift = values(bias);
+      NormBackward<Act, S> first{mean.first, scale.first, weights.first, shift.first, negative_slope};
+      NormBackward<Act, S> second{mean.second, scale.second, weights.second, shift.second, negative_slope};
+      double totals[N] = {}, products[N] = {};
+      for (int64_t p = 0; p < x.pixels;) {
+        first.sum = first.product = second.sum = second.product = Vector<S>{};
+        for (const int64_t end = smaller(x.pixels, p + LONGEST_BLOCK / N); p < end; ++p) {
+          const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
+          const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
+          first.add(own.first, g.first);
+          second.add(own.second, g.second);
         }
-        Vector<S> mean_sum{}, mean_product{};
-        for (int lane = 0; lane < L; ++lane) {
-          mean_sum[lane] = S(totals[lane] / double(x.pixels));
-          mean_product[lane] = S(products[lane] / double(x.pixels));
-          if (lane < valid) grad_bias[at + lane] = S(totals[lane]), grad_weight[at + lane] = S(products[lane]);
-        }
-        const Vector<S> factor = w * scale;
-        for (int64_t p = 0; p < x.pixels; ++p) {
-          const Vector<S> normal = (lanes.load(from + p * x.pixel_stride) - mean) * scale;
-          const Vector<S> inner = lanes.load(g + p * grad.pixel_stride) * derivative(normal, w, b);
-          lanes.store(to + p * x.channels, factor * (inner - mean_sum - normal * mean_product));
-        }
-      };
-      if (valid == L)
-        work(Lanes<Element>{L});
-      else
-        work(Lanes<Element>{valid});
-    }
+        add_lanes<Element>({first.sum, second.sum}, totals);
+        add_lanes<Element>({first.product, second.product}, products);
+      }
+      for (int64_t i = 0; i < valid; ++i) {
+        grad_bias[at + i] = S(totals[place_in_pairs<Element>(i)]);
+        grad_weight[at + i] = S(products[place_in_pairs<Element>(i)]);
+      }
+      Pair<Element> mean_sum{}, mean_product{};
+      for (int lane = 0; lane < L; ++lane) {
+        mean_sum.first[lane] = S(totals[lane] / pixels), mean_sum.second[lane] = S(totals[lane + L] / pixels);
+        mean_product.first[lane] = S(products[lane] / pixels), mean_product.second[lane] = S(products[lane + L] / pixels);
+      }
+      first.use_means(mean_sum.first, mean_product.first);
+      second.use_means(mean_sum.second, mean_product.second);
+      for (int64_t p = 0; p < x.pixels; ++p) {
+        const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
+        const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
+        store_pair(to + p * x.channels, Pair<Element>{first.result(own.first, g.first), second.result(own.second, g.second)},
+                   valid);
+      }
+    });
   });
 }
 
@@ -294,10 +362,11 @@ void instance_norm_act_of_type(const Features& x, const void* weight, int64_t we
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
     using S = Sum<Element>;
-    with_layer<S>(act, [&](const auto& layer) {
-      instance_norm_act(x, ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
-                        ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)}, layer, eps,
-                        static_cast<Element*>(y), static_cast<S*>(mean), static_cast<S*>(scale), run);
+    with_activation(act.activation, [&](auto activation) {
+      instance_norm_act<decltype(activation)>(
+          x, ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
+          ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)}, S(act.negative_slope), eps,
+          static_cast<Element*>(y), static_cast<S*>(mean), static_cast<S*>(scale), run);
     });
   });
 }
@@ -309,12 +378,12 @@ void instance_norm_act_backward_of_type(const Features& grad, const Features& x,
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
     using S = Sum<Element>;
-    with_layer<S>(act, [&](const auto& layer) {
-      instance_norm_act_backward(grad, x, static_cast<const S*>(mean), static_cast<const S*>(scale),
-                                 ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
-                                 ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)}, layer,
-                                 static_cast<Element*>(grad_x), static_cast<S*>(grad_weight), static_cast<S*>(grad_bias),
-                                 run);
+    with_activation(act.activation, [&](auto activation) {
+      instance_norm_act_backward<decltype(activation)>(
+          grad, x, static_cast<const S*>(mean), static_cast<const S*>(scale),
+          ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
+          ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)}, S(act.negative_slope),
+          static_cast<Element*>(grad_x), static_cast<S*>(grad_weight), static_cast<S*>(grad_bias), run);
     });
   });
 }

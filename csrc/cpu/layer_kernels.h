@@ -17,6 +17,7 @@ struct LayerKernels {
                             const ActivationParameters& act, void* grad_x, void* grad_bias, RunTasks run);
 
   // weight and bias Sum, [C] with sample stride 0 or [N, C] with C, or null; mean and scale [N, C] Sum, scale = 1 / sqrt(v + eps).
+  // act's gain and clamp are not used.
   void (*instance_norm_act)(const Features& x, const void* weight, int64_t weight_stride, const void* bias,
                             int64_t bias_stride, const ActivationParameters& act, double eps, void* y, void* mean,
                             void* scale, RunTasks run);

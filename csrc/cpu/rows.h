@@ -7,9 +7,10 @@
 // Tasks are cut by sizes alone, so that sums do not depend on how many threads there are.
 struct Rows {
   static constexpr int64_t TASK_ELEMENTS = 16384, SERIAL_ELEMENTS = 16384, PAST_CACHES = 16 << 20;
+  static constexpr int64_t PIECE_ELEMENTS = 4096;  // few enough that a piece's sum needs no more than its own type
 
   bool across;
-  int64_t channels, pixels, lanes, tasks, elements;
+  int64_t channels, pixels, tasks, elements;
   int64_t piece, pieces, units_per_task, units;  // along: pieces of a channel's pixels
   int64_t group, chunk, chunks;                  // across: pixels a row, pixels a task, tasks a sample
 
@@ -21,15 +22,16 @@ struct Rows {
     }
   };
 
-  Rows(const Features& f, int64_t vector_lanes, bool dense = true)
-      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), channels(f.channels), pixels(f.pixels), lanes(vector_lanes) {
+  // `step`: how many elements are worked on at once.
+  Rows(const Features& f, int64_t step, bool dense = true)
+      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), channels(f.channels), pixels(f.pixels) {
     elements = f.samples * channels * pixels;
-    piece = smaller(pixels, TASK_ELEMENTS);
+    piece = smaller(pixels, PIECE_ELEMENTS);
     pieces = (pixels + piece - 1) / piece;
     units = f.samples * channels * pieces;
     units_per_task = larger(1, TASK_ELEMENTS / piece);
     // Few channels would leave most of a vector empty: several pixels make a row where they follow one another.
-    group = dense && channels < 2 * lanes && (f.pixel_stride == channels || pixels == 1) ? lanes : 1;
+    group = dense && channels < 2 * step && (f.pixel_stride == channels || pixels == 1) ? step : 1;
     chunk = round_up(larger(1, TASK_ELEMENTS / channels), group);
     chunks = (pixels + chunk - 1) / chunk;
     tasks = across ? f.samples * chunks : (units + units_per_task - 1) / units_per_task;
@@ -40,7 +42,7 @@ struct Rows {
   // Whether a result would be out of the caches before it is next read: then it need not be read into them first.
   bool stores_past_caches(const void* to, int64_t size) const {
     const int64_t stride = (across ? channels * group : pixels) * size;
-    return elements * size > PAST_CACHES && (uintptr_t(to) | uintptr_t(stride)) % uintptr_t(lanes * size) == 0;
+    return elements * size > PAST_CACHES && (uintptr_t(to) | uintptr_t(stride)) % GANART_VECTOR_BYTES == 0;
   }
 
   // Calls body(row, std::bool_constant) for each row of a task; the constant is `across`.
@@ -67,18 +69,22 @@ struct Rows {
   }
 };
 
-// A bias for each row, and the sums over samples and pixels that its gradient is.
-template <class S>
+// A bias for each row, and the sums over samples and pixels that its gradient is. Across channels, both lie in the order
+// of pairs.
+template <class Element>
 class BiasRows {
+  using S = Sum<Element>;
+
  public:
   // `summing`: whether sums are wanted. Uses the caller's shared scratch until it is given back.
   BiasRows(const Rows& rows, const S* bias, bool summing) : rows_(rows) {
-    const int64_t row = rows.across ? rows.group * rows.channels : rows.channels, tiled = round_up(row, 64);
+    const int64_t copies = rows.across ? rows.group : 1, tiled = round_up(copies * rows.channels, 64);
     const int64_t sums = !summing ? 0 : rows.across ? rows.tasks * rows.channels : rows.units;
     auto* memory = static_cast<char*>(scratch(ScratchSlot::shared, tiled * sizeof(S) + sums * sizeof(double)));
     auto* values = reinterpret_cast<S*>(memory);
-    // x + -0 is x for every x, so no bias needs no code of its own.
-    for (int64_t i = 0; i < row; ++i) values[i] = bias ? bias[i % rows.channels] : S(-0.0);
+    for (int64_t copy = 0, at = 0; copy < copies; ++copy)
+      for (int64_t c = 0; c < rows.channels; ++c, ++at)
+        values[rows.across ? place_in_pairs<Element>(at) : at] = bias ? bias[c] : S(-0.0);  // x + -0 is x for every x
     values_ = values;
     sums_ = reinterpret_cast<double*>(memory + tiled * sizeof(S));
   }
@@ -94,12 +100,13 @@ class BiasRows {
         return;
       }
       out_ = owner.sums_ + task * rows_.channels;
-      width_ = rows_.group * rows_.channels;
+      width_ = round_up(rows_.group * rows_.channels, 64);
       settled_ = static_cast<double*>(scratch(ScratchSlot::worker, width_ * (sizeof(double) + sizeof(S))));
       recent_ = reinterpret_cast<S*>(settled_ + width_);
       for (int64_t i = 0; i < width_; ++i) settled_[i] = 0, recent_[i] = 0;
     }
 
+    // Across: a row's sums so far, whole pairs of them.
     GANART_INLINE S* recent() { return recent_; }
 
     void finish_row(double total) {
@@ -113,8 +120,8 @@ class BiasRows {
       if (!rows_.across) return;
       settle();
       for (int64_t c = 0; c < rows_.channels; ++c) out_[c] = 0;
-      for (int64_t g = 0; g < rows_.group; ++g)
-        for (int64_t c = 0; c < rows_.channels; ++c) out_[c] += settled_[g * rows_.channels + c];
+      for (int64_t g = 0, at = 0; g < rows_.group; ++g)
+        for (int64_t c = 0; c < rows_.channels; ++c) out_[c] += settled_[place_in_pairs<Element>(at++)];
       give_back_large_scratch(ScratchSlot::worker);
     }
 

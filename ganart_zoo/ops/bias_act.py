@@ -188,7 +188,9 @@ def bias_act_backward_reference(
     }
     slope = slopes[act](z if act in _KEEPS_X else y / gain) * gain
     if clamp is not None:
-        slope = torch.where(y.detach().abs() < clamp, slope, 0.0)
+        # An output keeps the clamp rounded to its own type.
+        limit = clamp if act in _KEEPS_X else torch.tensor(clamp, dtype=kept.dtype, device=kept.device)
+        slope = torch.where(y.detach().abs() < limit, slope, 0.0)
     grad_x = grad * slope
     return grad_x.to(kept.dtype), grad_x.sum([dim for dim in range(kept.dim()) if dim != 1])
 

@@ -88,6 +88,23 @@ def test_odd_shapes_and_types(shape, dtype, generator):
     np.testing.assert_allclose(bias.grad.double().numpy(), summed, rtol=4 * tolerance, atol=tolerance)
 
 
+def test_no_gradient_where_a_clamp_that_bfloat16_rounds_down_holds():
+    x = torch.tensor([[0.5], [3.0], [-3.0]], dtype=torch.bfloat16).repeat(40, 3).requires_grad_()
+    y = ops.bias_act(x, act="linear", clamp=1.003)  # 1 as a bfloat16
+    (grad,) = torch.autograd.grad(y.float().sum(), x)
+    expected = torch.tensor([[1.0], [0.0], [0.0]], dtype=torch.bfloat16).repeat(40, 3)
+    torch.testing.assert_close(grad, expected, rtol=0, atol=0)
+
+
+def test_nan_stays_and_nothing_else_becomes_it():
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        x = torch.arange(-40.0, 41).to(dtype).reshape(1, 3, 27)
+        x[0, 1, 5] = torch.nan
+        x[0, 2, 26] = torch.inf
+        for act in ACTIVATIONS:
+            assert torch.equal(ops.bias_act(x, act=act, clamp=2.0).isnan(), x.isnan()), (dtype, act)
+
+
 @pytest.mark.parametrize("view", ["expanded", "flipped", "transposed", "sliced", "misaligned"])
 def test_views_are_read_right(view, generator):
     base = torch.randn(4, 6, 8, 8, generator=generator)
