@@ -113,8 +113,11 @@ GANART_INLINE Pair<Element> load_pair(const Element* from) {
 template <class Element>
 GANART_INLINE Pair<Element> load_pair(const Element* from, int64_t valid, Element rest = {}) {
   if (valid >= STEP<Element>) return load_pair(from);
+  constexpr int HALF = WIDTH<Element>;
+  const int64_t whole = valid >= HALF ? HALF : 0;  // at once, the others one by one
   Element padded[STEP<Element>];
-  for (int64_t i = 0; i < STEP<Element>; ++i) padded[i] = i < valid ? from[i] : rest;
+  if (whole) __builtin_memcpy(padded, from, sizeof padded / 2);
+  for (int64_t i = whole; i < STEP<Element>; ++i) padded[i] = i < valid ? from[i] : rest;
   return load_pair(padded);
 }
 
@@ -144,9 +147,12 @@ GANART_INLINE void store_pair(Element* to, const Pair<Element>& pair) {
 template <class Element>
 GANART_INLINE void store_pair(Element* to, const Pair<Element>& pair, int64_t valid) {
   if (valid >= STEP<Element>) return store_pair(to, pair);
+  constexpr int HALF = WIDTH<Element>;
+  const int64_t whole = valid >= HALF ? HALF : 0;
   Element padded[STEP<Element>];
   store_pair(padded, pair);
-  for (int64_t i = 0; i < valid; ++i) to[i] = padded[i];
+  if (whole) __builtin_memcpy(to, padded, sizeof padded / 2);
+  for (int64_t i = whole; i < valid; ++i) to[i] = padded[i];
 }
 
 // As store_pair, but past the caches; `to` must be on a vector's boundary.

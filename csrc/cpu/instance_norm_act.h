@@ -33,7 +33,7 @@ struct Channels {
   }
 };
 
-constexpr int64_t LONGEST_BLOCK = 8192;  // elements along a row, or pixels across: each lane sums a small part of them
+constexpr int64_t LONGEST_BLOCK = 256;  // steps along a row, or pixels across: so few that a lane's sum stays exact enough
 
 // Statistics of N series at once, joined block by block (Chan et al. 1979).
 template <int N>
@@ -60,8 +60,8 @@ struct Moments {
 };
 
 // The length of the statistics' next block, `first` elements having been seen.
-GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t length) {
-  return smaller(smaller(larger(first, shortest), LONGEST_BLOCK), length - first);
+GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t longest, int64_t length) {
+  return smaller(smaller(larger(first, shortest), longest), length - first);
 }
 
 // ---- along: a channel's pixels follow one another ----
@@ -95,7 +95,7 @@ Moments<1> row_moments(const Element* row, int64_t length) {
   double mean = double(number_of(row[0])) + deviations_from(row[0], row, start).sum / double(start);
   Moments<1> moments;
   for (int64_t first = 0, count; first < length; first += count) {
-    count = block_after(first, SHORTEST, length);
+    count = block_after(first, SHORTEST, LONGEST_BLOCK * STEP<Element>, length);
     const auto centre = element_of<Element>(mean);
     const Deviations block = deviations_from(centre, row + first, count);
     moments.join(double(count), {double(number_of(centre))}, {block.sum}, {block.squares});
@@ -154,7 +154,7 @@ Moments<STEP<Element>> lane_moments(const Element* from, int64_t stride, int64_t
   for (int lane = 0; lane < N; ++lane) centres[lane] += sums[lane] / double(start);
   Moments<N> moments;
   for (int64_t first = 0, count; first < pixels; first += count) {
-    count = block_after(first, SHORTEST, pixels);
+    count = block_after(first, SHORTEST, LONGEST_BLOCK, pixels);
     for (int lane = 0; lane < WIDTH<Element>; ++lane) {
       centre.first[lane] = S(centres[lane]), centre.second[lane] = S(centres[lane + WIDTH<Element>]);
       centres[lane] = double(centre.first[lane]), centres[lane + WIDTH<Element>] = double(centre.second[lane]);
@@ -293,7 +293,7 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
       double total = 0, products = 0;
       for (int64_t i = 0; i < x.pixels;) {
         backward.sum = backward.product = Vector<S>{};
-        for (const int64_t end = smaller(x.pixels, i + LONGEST_BLOCK); i < end; i += N) {
+        for (const int64_t end = smaller(x.pixels, i + LONGEST_BLOCK / 2 * N); i < end; i += N) {
           // Elements past the end have a gradient of 0.
           const Pair<Element> own = load_pair(from + i, x.pixels - i), g = load_pair(outer + i, x.pixels - i);
           backward.add(own.first, g.first);
@@ -326,7 +326,7 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
       double totals[N] = {}, products[N] = {};
       for (int64_t p = 0; p < x.pixels;) {
         first.sum = first.product = second.sum = second.product = Vector<S>{};
-        for (const int64_t end = smaller(x.pixels, p + LONGEST_BLOCK / N); p < end; ++p) {
+        for (const int64_t end = smaller(x.pixels, p + LONGEST_BLOCK / 4); p < end; ++p) {
           const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
           const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
           first.add(own.first, g.first);
