@@ -2,13 +2,19 @@
 //
 // Formula   y[o] = sum over k of taps[k] * x[(o * down + k - padding) / up], where that divides; each axis on its own.
 // Shapes    x [N, C, H, W] with pixels or channels adjacent; y dense in the same layout.
-// Cost      one read and one write of memory; KH / up_y + KW / up_x multiply-adds a result, zeros never multiplied.
-// Sums      float (double for double): first down the columns into a line of one output row, then along the line.
+// Cost      one read and one write of memory; about KH / up_y + KW / up_x multiply-adds a result, zeros never multiplied.
+//           Each input row is filtered once, into a ring of the lines that the next output row still needs.
+// Sums      float (double for double): first along the rows, then down the columns.
 // Repeats   bit for bit.
-#include "cpu/elements.h"
-#include "cpu/tasks.h"
+#include "cpu/rows.h"
 
 constexpr int64_t floor_divide(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+constexpr int64_t power_of_two_from(int64_t least) {
+  int64_t power = 1;
+  while (power < least) power *= 2;
+  return power;
+}
 
 // One axis: which inputs and taps an output needs.
 struct Axis {
@@ -21,6 +27,12 @@ struct Axis {
     const int64_t base = output * down - padding, input = -floor_divide(-base, up);
     const int64_t tap = input * up - base;
     return {tap, input, tap < taps ? (taps - tap + up - 1) / up : 0};
+  }
+  // The same without inputs outside [0, size), which are zeros.
+  Overlap overlap_within(int64_t output, int64_t size) const {
+    const Overlap all = overlap(output);
+    const int64_t first = smaller(larger(0, all.input), size), end = larger(first, smaller(all.input + all.count, size));
+    return {all.tap + (first - all.input) * up, first, end - first};
   }
   // The inputs that all outputs need: [first, last), zeros included.
   int64_t first() const { return smaller(0, -floor_divide(padding, up)); }
@@ -40,164 +52,282 @@ GANART_INLINE V in_turn(V even, V odd, std::integer_sequence<int, LANE...>) {
   return __builtin_shufflevector(even, odd, (LANE / 2 + HALF * N / 2 + (LANE % 2) * N)...);
 }
 
-// Filters a line in memory of type S into `out`, or adds to it. `line` points at input 0 and can be read from the axis'
-// first to its last input and a few vectors beyond. UNIT elements (channels) make a pixel.
-template <class S, class Out, bool ADD>
-struct LineFilter {
-  static constexpr int L = LANES<S>;
-  const Axis& axis;
+template <class V, int... LANE>
+GANART_INLINE void deinterleave(V& low, V& high, std::integer_sequence<int, LANE...> lanes) {
+  const V even = every_other<0>(low, high, lanes), odd = every_other<1>(low, high, lanes);
+  low = even, high = odd;
+}
+template <class V, int... LANE>
+GANART_INLINE void interleave(V& even, V& odd, std::integer_sequence<int, LANE...> lanes) {
+  const V low = in_turn<0>(even, odd, lanes), high = in_turn<1>(even, odd, lanes);
+  even = low, odd = high;
+}
+
+// Makes what load_pair gives two vectors in order, or its even and its odd elements; and back.
+template <bool SPLIT, class Element>
+GANART_INLINE Pair<Element> from_pair(Pair<Element> pair) {
+  constexpr bool IS_SPLIT = sizeof(Element) < sizeof(Sum<Element>);
+  constexpr auto lanes = std::make_integer_sequence<int, WIDTH<Element>>{};
+  if constexpr (SPLIT && !IS_SPLIT) deinterleave(pair.first, pair.second, lanes);
+  if constexpr (!SPLIT && IS_SPLIT) interleave(pair.first, pair.second, lanes);
+  return pair;
+}
+template <bool SPLIT, class Element>
+GANART_INLINE Pair<Element> to_pair(Pair<Element> pair) {
+  constexpr bool IS_SPLIT = sizeof(Element) < sizeof(Sum<Element>);
+  constexpr auto lanes = std::make_integer_sequence<int, WIDTH<Element>>{};
+  if constexpr (SPLIT && !IS_SPLIT) interleave(pair.first, pair.second, lanes);
+  if constexpr (!SPLIT && IS_SPLIT) deinterleave(pair.first, pair.second, lanes);
+  return pair;
+}
+
+// How a row is filtered. Where single elements are filtered at factors of 1 or 2, lines are split into their even and their
+// odd pixels: what is shifted by an even number of pixels then meets in the same lanes, and zeros or dropped pixels vanish.
+enum class Way { plain, halved, doubled, general };
+
+constexpr bool splits_input(Way way) { return way == Way::plain || way == Way::halved; }
+constexpr bool splits_output(Way way) { return way == Way::plain || way == Way::doubled; }
+
+// The sum of memory a stride apart times taps a step apart, from tap `first`. COUNT 0 takes what there are.
+template <class S, int COUNT>
+struct WeightedSum {
   const S* taps;
-  int64_t unit;
+  int64_t step, count;
+  Vector<S> weights[COUNT + 1];
 
-  GANART_INLINE static void put(Out* to, Vector<S> values, int64_t valid) {
-    if constexpr (ADD)
-      store_elements(to, load_elements(to, valid) + values, valid);
-    else
-      store_elements(to, values, valid);
+  GANART_INLINE WeightedSum(const S* all, int64_t first, int64_t tap_step, int64_t total)
+      : taps(all + first), step(tap_step), count((total - first + step - 1) / step) {
+#pragma GCC unroll 4
+    for (int j = 0; j < COUNT; ++j) weights[j] = splat(taps[j * step]);
   }
-
-  // No resampling: every output element is the same sum of shifted ones, whatever the unit.
-  template <int TAPS>
-  void plain(const S* line, Out* out) const {
-    const int64_t length = axis.out * unit, count = TAPS ? TAPS : axis.taps;
-    const S* from = line - axis.padding * unit;
-    Vector<S> weights[TAPS ? TAPS : 1];
-#pragma GCC unroll 8
-    for (int k = 0; k < TAPS; ++k) weights[k] = splat(taps[k]);
-    for (int64_t i = 0; i < length; i += L) {
-      Vector<S> sum{};
-#pragma GCC unroll 8
-      for (int64_t k = 0; k < count; ++k) sum += load(from + i + k * unit) * (TAPS ? weights[TAPS ? k : 0] : splat(taps[k]));
-      put(out + i, sum, length - i);
+  GANART_INLINE Vector<S> of(const S* from, int64_t stride) const {
+    Vector<S> sum{};
+    if constexpr (COUNT > 0) {
+#pragma GCC unroll 4
+      for (int j = 0; j < COUNT; ++j) sum += load(from + j * stride) * weights[j];
+    } else {
+      for (int64_t j = 0; j < count; ++j) sum += load(from + j * stride) * taps[j * step];
     }
-  }
-
-  // Every second one of single elements: pairs of taps take the even and the odd lanes of the same two vectors.
-  void halved(const S* line, Out* out) const {
-    constexpr auto lanes = std::make_integer_sequence<int, L>{};
-    const S* from = line - axis.padding;
-    for (int64_t i = 0; i < axis.out; i += L) {
-      Vector<S> sum{};
-      for (int64_t k = 0; k < axis.taps; k += 2) {
-        const Vector<S> low = load(from + 2 * i + k), high = load(from + 2 * i + k + L);
-        sum += every_other<0>(low, high, lanes) * taps[k];
-        if (k + 1 < axis.taps) sum += every_other<1>(low, high, lanes) * taps[k + 1];
-      }
-      put(out + i, sum, axis.out - i);
-    }
-  }
-
-  // Twice as many single elements: even and odd outputs apart, then in turn.
-  void doubled(const S* line, Out* out) const {
-    constexpr auto lanes = std::make_integer_sequence<int, L>{};
-    const Axis::Overlap first = axis.overlap(0), second = axis.overlap(1);
-    const auto phase = [&](const Axis::Overlap& overlap, int64_t i) {
-      Vector<S> sum{};
-      for (int64_t j = 0; j < overlap.count; ++j) sum += load(line + overlap.input + i + j) * taps[overlap.tap + 2 * j];
-      return sum;
-    };
-    for (int64_t i = 0; 2 * i < axis.out; i += L) {
-      const Vector<S> even = phase(first, i), odd = phase(second, i);
-      put(out + 2 * i, in_turn<0>(even, odd, lanes), axis.out - 2 * i);
-      if (2 * i + L < axis.out) put(out + 2 * i + L, in_turn<1>(even, odd, lanes), axis.out - 2 * i - L);
-    }
-  }
-
-  // Any factors, pixel by pixel.
-  void general(const S* line, Out* out) const {
-    for (int64_t o = 0; o < axis.out; ++o) {
-      const Axis::Overlap overlap = axis.overlap(o);
-      for (int64_t c = 0; c < unit; c += L) {
-        Vector<S> sum{};
-        for (int64_t j = 0; j < overlap.count; ++j)
-          sum += load(line + (overlap.input + j) * unit + c) * taps[overlap.tap + j * axis.up];
-        put(out + o * unit + c, sum, unit - c);
-      }
-    }
-  }
-
-  void operator()(const S* line, Out* out) const {
-    if (axis.up == 1 && axis.down == 1) return axis.taps == 4 ? plain<4>(line, out) : plain<0>(line, out);
-    if (unit == 1 && axis.up == 1 && axis.down == 2) return halved(line, out);
-    if (unit == 1 && axis.up == 2 && axis.down == 1) return doubled(line, out);
-    general(line, out);
+    return sum;
   }
 };
 
-// line[i] = sum over rows of taps * row[i], and zeros up to a whole vector; TAPS 0 takes `count`.
-template <int TAPS, class Element, class S>
-void sum_rows(const Element* rows, int64_t row_stride, int64_t count, const S* taps, int64_t tap_step, int64_t length,
-              S* line) {
-  constexpr int L = LANES<S>;
-  if (TAPS) count = TAPS;
-  const auto at = [&](int64_t i, auto load_row) {
-    Vector<S> sum{};
-#pragma GCC unroll 4
-    for (int64_t j = 0; j < count; ++j) sum += load_row(rows + j * row_stride + i) * taps[j * tap_step];
-    store(line + i, sum);
-  };
-  int64_t i = 0;
-  for (; i + L <= length; i += L) at(i, [](const Element* from) { return load_elements(from); });
-  if (i < length) at(i, [&](const Element* from) { return load_elements(from, length - i); });
-}
+// One row's input and output as lines of S in memory; the second half of a split one is `half` elements on. `before` the
+// input, which lies on a vector's boundary in split lines, there is room for the padding.
+template <class S>
+struct Lines {
+  static constexpr int L = LANES<S>;
+  static constexpr int64_t AHEAD = 4096;
+  Axis axis;
+  int64_t unit, width;  // elements a pixel, pixels
+  int64_t before, in_half, in_size, out_half, out_size;
 
-template <class Element>
-void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, const Sum<Element>* row_taps, Element* y,
-               RunTasks run) {
-  using S = Sum<Element>;
-  const bool across = x.pixel_stride != 1;  // channels_last: a pixel is all its channels
-  const int64_t unit = across ? x.channels : 1, planes = across ? x.samples : x.samples * x.channels;
-  const Axis vertical{r.rows, r.up_y, r.down_y, r.y0, r.out_height}, horizontal{r.columns, r.up_x, r.down_x, r.x0, r.out_width};
-  const auto* column_taps = row_taps + r.rows;
-  const int64_t length = r.width * unit, out_length = r.out_width * unit;
-  const int64_t before = -horizontal.first() * unit, after = (horizontal.last(r.width) - r.width) * unit;
-  const int64_t slack = 3 * LANES<S>, line_size = round_up(before + length + after + slack, 64);
-  const int64_t strip = larger(1, 16384 / out_length), strips = (r.out_height + strip - 1) / strip;
-  const auto* data = static_cast<const Element*>(x.data);
-  const RunTasks runner = planes * r.out_height * out_length < 16384 ? run_serially : run;
-  for_each(runner, planes * strips, [&](int64_t task) {
-    const int64_t plane = task / strips, from_row = task % strips * strip, to_row = smaller(r.out_height, from_row + strip);
-    const Element* corner = across ? data + plane * x.sample_stride
-                                   : data + plane / x.channels * x.sample_stride + plane % x.channels * x.channel_stride;
-    auto* line = static_cast<S*>(scratch(ScratchSlot::worker, (line_size + round_up(out_length, 64)) * sizeof(S)));
-    S* sums = line + line_size;
-    for (int64_t i = 0; i < line_size; ++i) line[i] = 0;
-    line += before;
-    for (int64_t o = from_row; o < to_row; ++o) {
-      const Axis::Overlap overlap = vertical.overlap(o);
-      const int64_t skipped = larger(0, -overlap.input), first = overlap.input + skipped;
-      const int64_t count = smaller(overlap.count - skipped, r.height - first);
-      Element* out = y + (plane * r.out_height + o) * out_length;
-      const Element* rows = corner + first * x_row_stride;
-      if (r.separable) {
-        const S* taps = row_taps + overlap.tap + skipped * r.up_y;
-        if (count == 4)
-          sum_rows<4>(rows, x_row_stride, count, taps, r.up_y, length, line);
-        else if (count == 2)
-          sum_rows<2>(rows, x_row_stride, count, taps, r.up_y, length, line);
-        else
-          sum_rows<0>(rows, x_row_stride, larger(0, count), taps, r.up_y, length, line);
-        LineFilter<S, Element, false>{horizontal, column_taps, unit}(line, out);
-        continue;
-      }
-      for (int64_t i = 0; i < out_length; ++i) sums[i] = 0;
-      for (int64_t j = 0; j < count; ++j) {
-        const S one = 1;
-        sum_rows<0>(rows + j * x_row_stride, x_row_stride, 1, &one, 1, length, line);
-        const S* taps = row_taps + (overlap.tap + (skipped + j) * r.up_y) * r.columns;
-        LineFilter<S, S, true>{horizontal, taps, unit}(line, sums);
-      }
-      constexpr int L = LANES<S>;
-      for (int64_t i = 0; i < out_length; i += L) store_elements(out + i, load(sums + i), out_length - i);
+  Lines(Way way, const Axis& horizontal, int64_t elements, int64_t pixels) : axis(horizontal), unit(elements), width(pixels) {
+    if (splits_input(way)) {
+      before = round_up((larger(0, axis.padding) + 1) / 2, L);
+      const int64_t filled = round_up((width + 1) / 2, L), read = (axis.out - 1) * axis.down / 2 + axis.taps / 2 + 2 * L;
+      in_half = before + round_up(larger(filled, read), L);
+      in_size = 2 * in_half;
+    } else {
+      before = -axis.first() * unit;
+      in_half = 0;
+      in_size = round_up(before + axis.last(width) * unit + 4 * L, 16);
     }
-    give_back_large_scratch(ScratchSlot::worker);
+    out_half = splits_output(way) ? round_up((axis.out + 1) / 2, L) : 0;
+    out_size = splits_output(way) ? 2 * out_half : round_up(axis.out * unit, 2 * L);
+  }
+
+  // Widens a row into its line, whose padding is zero already.
+  template <bool SPLIT, class Element>
+  void fill(const Element* row, S* line) const {
+    const int64_t skipped = SPLIT ? larger(0, -axis.padding) : 0, length = width * unit - skipped;
+    S *even = line + before, *odd = even + L;
+    int64_t advance = 2 * L;
+    if constexpr (SPLIT) {
+      const bool swapped = axis.padding > 0 && axis.padding % 2;  // inputs at even places are at odd ones once padded
+      even = line + (swapped ? in_half : 0) + before;
+      odd = line + (swapped ? 0 : in_half) + before;
+      advance = L;
+    }
+    for (int64_t i = 0; i < length; i += 2 * L, even += advance, odd += advance) {
+      const Pair<Element> pair = from_pair<SPLIT>(load_pair(row + skipped + i, length - i));
+      for (size_t line_start = 0; line_start < sizeof(Element) * 2 * L; line_start += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(row + skipped + i) + AHEAD + line_start);
+      store(even, pair.first);
+      store(odd, pair.second);
+    }
+  }
+
+  // Filters the lines from(row) into to(row), or adds to them, for rows [begin, end). TAPS 0 takes the axis' number.
+  template <Way WAY, int TAPS, bool ADD, class From, class To>
+  GANART_INLINE void filter(const S* taps, int64_t begin, int64_t end, From from, To to) const {
+    const auto put = [](S* at, Vector<S> sum) { store(at, ADD ? load(at) + sum : sum); };
+    if constexpr (WAY == Way::plain || WAY == Way::halved) {
+      const WeightedSum<S, TAPS / 2> even_taps(taps, 0, 2, axis.taps), odd_taps(taps, 1, 2, axis.taps);
+      const int64_t lead = larger(0, axis.padding), to_even = before - (lead + 1) / 2, to_odd = in_half + before - lead / 2;
+      const int64_t split = out_half, length = WAY == Way::plain ? out_half : axis.out;
+      for (int64_t row = begin; row < end; ++row) {
+        const S *even = from(row) + to_even, *odd = from(row) + to_odd;
+        S* out = to(row);
+        for (int64_t i = 0; i < length; i += L) {
+          const Vector<S> sum = even_taps.of(even + i, 1) + odd_taps.of(odd + i, 1);
+          if constexpr (WAY == Way::plain)
+            put(out + split + i, even_taps.of(odd + i, 1) + odd_taps.of(even + i + 1, 1));
+          put(out + i, sum);
+        }
+      }
+    } else if constexpr (WAY == Way::doubled) {
+      const Axis::Overlap first = axis.overlap(0), second = axis.overlap(1);
+      const WeightedSum<S, TAPS / 2> first_taps(taps, first.tap, 2, axis.taps), second_taps(taps, second.tap, 2, axis.taps);
+      const int64_t half = out_half;
+      for (int64_t row = begin; row < end; ++row) {
+        const S *first_line = from(row) + before + first.input, *second_line = from(row) + before + second.input;
+        S* out = to(row);
+        for (int64_t i = 0; i < half; i += L) {
+          put(out + i, first_taps.of(first_line + i, 1));
+          put(out + half + i, second_taps.of(second_line + i, 1));
+        }
+      }
+    } else if (axis.up == 1 && axis.down == 1) {  // every element is the same sum of shifted ones
+      const WeightedSum<S, TAPS> all(taps, 0, 1, axis.taps);
+      const int64_t length = axis.out * unit, shift = unit;
+      for (int64_t row = begin; row < end; ++row) {
+        const S* line = from(row) + before - axis.padding * shift;
+        S* out = to(row);
+        for (int64_t i = 0; i < length; i += L) put(out + i, all.of(line + i, shift));
+      }
+    } else {
+      for (int64_t row = begin; row < end; ++row)
+        for (int64_t o = 0; o < axis.out; ++o) {
+          const Axis::Overlap overlap = axis.overlap(o);
+          const WeightedSum<S, 0> some(taps, overlap.tap, axis.up, axis.taps);
+          for (int64_t c = 0; c < unit; c += L) {
+            const Vector<S> sum = some.of(from(row) + before + overlap.input * unit + c, unit);
+            S* out = to(row) + o * unit + c;
+            store_elements(out, ADD ? load_elements(out, unit - c) + sum : sum, unit - c);
+          }
+        }
+    }
+  }
+};
+
+// Writes an output row: the sum of `count` lines times taps. COUNT 0 takes `count`.
+template <bool SPLIT, int COUNT, class Element, class LineOf>
+GANART_INLINE void add_lines(LineOf line_of, int64_t half, const Sum<Element>* taps, int64_t tap_step, int64_t count,
+                             Element* to, int64_t length, bool past_caches) {
+  using S = Sum<Element>;
+  const S* from[COUNT + 1];
+  Vector<S> weights[COUNT + 1];
+#pragma GCC unroll 4
+  for (int j = 0; j < COUNT; ++j) from[j] = line_of(j), weights[j] = splat(taps[j * tap_step]);
+  const auto sum_at = [&](int64_t i) {
+    Vector<S> sum{};
+    if constexpr (COUNT > 0) {
+#pragma GCC unroll 4
+      for (int j = 0; j < COUNT; ++j) sum += load(from[j] + i) * weights[j];
+    } else {
+      for (int64_t j = 0; j < count; ++j) sum += load(line_of(j) + i) * taps[j * tap_step];
+    }
+    return sum;
+  };
+  write_row(to, length, past_caches, [&](int64_t i, int64_t) {
+    if constexpr (SPLIT)
+      return to_pair<SPLIT>(Pair<Element>{sum_at(i / 2), sum_at(half + i / 2)});
+    else
+      return to_pair<SPLIT>(Pair<Element>{sum_at(i), sum_at(i + LANES<S>)});
   });
 }
 
-void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps, void* y,
+template <Way WAY, class Element>
+void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, const Sum<Element>* row_taps, Element* y,
+               RunTasks run) {
+  using S = Sum<Element>;
+  constexpr bool SPLIT = splits_output(WAY);
+  const bool across = x.pixel_stride != 1;  // channels_last: a pixel is all its channels
+  const int64_t unit = across ? x.channels : 1, planes = across ? x.samples : x.samples * x.channels;
+  const Axis vertical{r.rows, r.up_y, r.down_y, r.y0, r.out_height};
+  const Lines<S> lines(WAY, Axis{r.columns, r.up_x, r.down_x, r.x0, r.out_width}, unit, r.width);
+  const int64_t out_length = r.out_width * unit, out_rows = r.out_height, kept = (r.rows + r.up_y - 1) / r.up_y;
+  // Output rows come in batches, and all lines of a batch are filled before the first is read: a load that overlaps two
+  // stores would wait for them to reach the cache.
+  const int64_t batch = larger(1, 2048 / lines.in_size * r.up_y / r.down_y), fresh = batch * r.down_y / r.up_y + kept + 1;
+  const int64_t strip = round_up(larger(4 * r.rows, 32768 / out_length), batch), strips = (out_rows + strip - 1) / strip;
+  const int64_t group = larger(1, 16384 / (out_rows * out_length)), groups = (planes + group - 1) / group;
+  const auto* data = static_cast<const Element*>(x.data);
+  const int64_t results = planes * out_rows * out_length, row_bytes = out_length * int64_t(sizeof(Element));
+  const bool past_caches = results * int64_t(sizeof(Element)) > Rows::PAST_CACHES &&
+                           (uintptr_t(y) | uintptr_t(row_bytes)) % GANART_VECTOR_BYTES == 0;
+  // Separable: the fresh lines, and a ring of filtered ones. Else: a ring of lines as they are, and one line of sums.
+  const int64_t ring_lines = power_of_two_from(kept + fresh);
+  const int64_t ring_size = r.separable ? lines.out_size : lines.in_size;
+  const int64_t apart_size = r.separable ? fresh * lines.in_size : lines.out_size;
+  const int64_t worker_bytes = (apart_size + ring_lines * ring_size) * sizeof(S);
+  auto* overlaps = static_cast<Axis::Overlap*>(scratch(ScratchSlot::shared, out_rows * sizeof(Axis::Overlap)));
+  for (int64_t o = 0; o < out_rows; ++o) overlaps[o] = vertical.overlap_within(o, r.height);
+  const auto* column_taps = row_taps + r.rows;
+  const S one = 1;
+  for_each(results < Rows::SERIAL_ELEMENTS ? run_serially : run, groups * strips, [&](int64_t task) {
+    auto* apart = static_cast<S*>(scratch(ScratchSlot::worker, worker_bytes));
+    S* ring = apart + apart_size;
+    const int64_t in_size = lines.in_size, half = lines.out_half;
+    for (int64_t i = 0; i < apart_size + ring_lines * ring_size; ++i) apart[i] = 0;
+    const auto ring_line = [=](int64_t row) { return ring + (row & (ring_lines - 1)) * ring_size; };
+    const int64_t from_row = task % strips * strip, to_row = smaller(out_rows, from_row + strip);
+    const int64_t from_plane = task / strips * group, to_plane = smaller(planes, from_plane + group);
+    for (int64_t plane = from_plane; plane < to_plane; ++plane) {
+      const Element* corner = across ? data + plane * x.sample_stride
+                                     : data + plane / x.channels * x.sample_stride + plane % x.channels * x.channel_stride;
+      int64_t end = 0;  // of the rows in the ring
+      for (int64_t o = from_row, next; o < to_row; o = next) {
+        next = smaller(o + batch, to_row);
+        const int64_t begin = larger(end, overlaps[o].input);
+        end = larger(begin, overlaps[next - 1].input + overlaps[next - 1].count);
+        for (int64_t row = begin; row < end; ++row)
+          lines.template fill<splits_input(WAY)>(corner + row * x_row_stride,
+                                                 r.separable ? apart + (row - begin) * in_size : ring_line(row));
+        const auto fresh_line = [=](int64_t row) -> const S* { return apart + (row - begin) * in_size; };
+        if (r.separable && r.columns == 4)
+          lines.template filter<WAY, 4, false>(column_taps, begin, end, fresh_line, ring_line);
+        else if (r.separable)
+          lines.template filter<WAY, 0, false>(column_taps, begin, end, fresh_line, ring_line);
+        for (; o < next; ++o) {
+          const auto [tap, input, count] = overlaps[o];
+          const auto line_of = [=](int64_t j) -> const S* { return ring_line(input + j); };
+          const S* taps = row_taps + tap;
+          Element* to = y + (plane * out_rows + o) * out_length;
+          if (!r.separable) {
+            for (int64_t i = 0; i < lines.out_size; ++i) apart[i] = 0;
+            for (int64_t j = 0; j < count; ++j)
+              lines.template filter<WAY, 0, true>(row_taps + (tap + j * r.up_y) * r.columns, j, j + 1, line_of,
+                                                  [=](int64_t) { return apart; });
+            add_lines<SPLIT, 1>([=](int64_t) -> const S* { return apart; }, half, &one, 1, 1, to, out_length, past_caches);
+          } else if (count == 4) {
+            add_lines<SPLIT, 4>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
+          } else if (count == 2) {
+            add_lines<SPLIT, 2>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
+          } else {
+            add_lines<SPLIT, 0>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
+          }
+        }
+      }
+    }
+    if (past_caches) end_streaming();
+    give_back_large_scratch(ScratchSlot::worker);
+  });
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
+void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling& r, const void* taps, void* y,
                        RunTasks run) {
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
-    upfirdn2d(x, x_row_stride, geometry, static_cast<const Sum<Element>*>(taps), static_cast<Element*>(y), run);
+    const auto filter = [&](auto kernel) {
+      kernel(x, x_row_stride, r, static_cast<const Sum<Element>*>(taps), static_cast<Element*>(y), run);
+    };
+    const bool single = x.pixel_stride == 1;
+    if (single && r.up_x == 1 && r.down_x == 1) return filter(upfirdn2d<Way::plain, Element>);
+    if (single && r.up_x == 1 && r.down_x == 2) return filter(upfirdn2d<Way::halved, Element>);
+    if (single && r.up_x == 2 && r.down_x == 1) return filter(upfirdn2d<Way::doubled, Element>);
+    filter(upfirdn2d<Way::general, Element>);
   });
 }
