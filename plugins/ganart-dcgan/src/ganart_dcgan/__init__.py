@@ -43,7 +43,7 @@ _EMOJI = Weights(
     files=(
         WeightsFile(
             package="ganart-dcgan:ganart_dcgan/weights/emoji.safetensors",
-            sha256="cd918359aac93ff518a45f3015384dbe8d1888225fcbdbc9690243df3da2f3fc",
+            sha256="e1efe77fc97dc89ee507960030e633057226b0ec33251a54ba438def0afb3de6",
             size=2_703_462,
             license="Apache-2.0",
             training_data="459 Noto emoji of animals, plants, food, faces and hearts (Apache-2.0, Google)",
