@@ -69,7 +69,9 @@ def test_the_saved_generator_is_the_average_of_the_trained(tmp_path: Path) -> No
 
 
 def test_it_learns_the_mean_colour(tmp_path: Path) -> None:
-    made = trainer(tmp_path / "run", steps=150, generator_rate=0.01, critic_rate=0.01, ema_decay=0.9, log_every=50)
+    firm = Penalty(weight=1, interval=4)  # at rates as high as these
+    rates = {"generator_rate": 0.01, "critic_rate": 0.01, "ema_decay": 0.9, "r1": firm, "r2": firm}
+    made = trainer(tmp_path / "run", steps=150, log_every=50, **rates)
     latents = made.generator.sample_latents(64, rng=torch.Generator().manual_seed(0))
     before = float(made.generator(latents).mean())
     made.fit()
@@ -204,7 +206,7 @@ def test_the_best_measured_is_what_is_kept(tmp_path: Path) -> None:
 def test_a_changed_setting_is_named_and_refused(tmp_path: Path) -> None:
     trainer(tmp_path / "run").fit()
     with pytest.raises(
-        SettingsError, match=r"training\.loss was 'rpgan', now 'hinge'; training\.r1\.weight was 1\.0, now 2\.0"
+        SettingsError, match=r"training\.loss was 'rpgan', now 'hinge'; training\.r1\.weight was 0\.2, now 2\.0"
     ):
         trainer(tmp_path / "run", loss="hinge", r1=Penalty(weight=2, interval=4, final=0.1)).fit(resume=True)
     with pytest.raises(SettingsError, match=r"data\.sha256 was"):
