@@ -23,6 +23,7 @@ struct Channels {
         pixels(f.pixels), groups((f.channels + STEP<Element> - 1) / STEP<Element>) {}
 
   int64_t tasks() const { return samples * (across ? groups : channels); }
+  int64_t together() const { return across ? 1 : larger(1, Rows::TASK_ELEMENTS / pixels); }
   RunTasks runner(RunTasks run) const {
     return samples * channels * pixels < Rows::SERIAL_ELEMENTS ? run_serially : run;
   }
@@ -202,7 +203,7 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
   const Channels<Element> cut(x);
   const auto* data = static_cast<const Element*>(x.data);
   const bool past_caches = cut.stores_past_caches(y);
-  for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
+  for_each_of_groups(cut.runner(run), cut.tasks(), cut.together(), [&](int64_t task) {
     if (!cut.across) {
       const int64_t sample = task / x.channels, channel = task % x.channels;
       const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
@@ -283,7 +284,7 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
   const auto* incoming = static_cast<const Element*>(grad.data);
   const bool past_caches = cut.stores_past_caches(grad_x);
   const double pixels = double(x.pixels);
-  for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
+  for_each_of_groups(cut.runner(run), cut.tasks(), cut.together(), [&](int64_t task) {
     if (!cut.across) {
       const int64_t sample = task / x.channels, channel = task % x.channels;
       const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;

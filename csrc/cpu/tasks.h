@@ -9,3 +9,12 @@ void for_each(RunTasks run, int64_t count, Body body) {
 void run_serially(int64_t count, void* closure, void (*task)(void* closure, int64_t index)) {
   for (int64_t index = 0; index < count; ++index) task(closure, index);
 }
+
+// As for_each, by `group` indices a task: neighbours' results share cache lines, which two threads would pull to and fro.
+template <class Body>
+void for_each_of_groups(RunTasks run, int64_t count, int64_t group, Body body) {
+  for_each(run, (count + group - 1) / group, [&](int64_t task) {
+    const int64_t end = (task + 1) * group < count ? (task + 1) * group : count;
+    for (int64_t index = task * group; index < end; ++index) body(index);
+  });
+}
