@@ -6,6 +6,7 @@
 #pragma once
 
 #define GANART_INLINE [[gnu::always_inline]] inline
+#define GANART_INLINE_LAMBDA __attribute__((always_inline))
 
 template <class Lane>
 struct VectorOf {

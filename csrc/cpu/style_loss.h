@@ -78,7 +78,7 @@ template <class P, int VECTORS, int COUNT>
 template <class P>
 void forward_block(int64_t items, const typename P::Item* packed, int64_t packed_panel, int64_t channels, int64_t from,
                    int64_t to, typename P::Sum* tiles, bool add, Ahead ahead) {
-  constexpr int L = LANES<typename P::Sum>, STEP = COLUMNS<P>;
+  constexpr int L = LANES<typename P::Sum>;
   for (int64_t column = from; column < to; ++column) {
     const typename P::Item* panel = packed + column * packed_panel;
     const bool narrow_panel = channels - column * PANEL<P> <= L;
@@ -87,14 +87,19 @@ void forward_block(int64_t items, const typename P::Item* packed, int64_t packed
       typename P::Sum* tile = tiles + tile_index(row, column) * PANEL<P> * PANEL<P>;
       const int64_t rows = smaller(PANEL<P>, channels - row * PANEL<P>);
       // Below the diagonal nothing is needed: of a diagonal tile's lower half, only the second vector.
-      const int64_t full = row == column ? smaller(rows, L) : rows;
-      for (int64_t c = 0; c < full; c += STEP) {
+      const auto add_part = [&](auto count, int c) {
+        constexpr int COUNT = decltype(count)::value;
         if (narrow_panel)
-          forward_tile<P, 1, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add, ahead);
+          forward_tile<P, 1, COUNT>(items, broadcast + c, panel, tile + c * PANEL<P>, add, ahead);
         else
-          forward_tile<P, 2, STEP>(items, broadcast + c, panel, tile + c * PANEL<P>, add, ahead);
+          forward_tile<P, 2, COUNT>(items, broadcast + c, panel, tile + c * PANEL<P>, add, ahead);
+      };
+      if (row < column) {
+        for_parts<P, PANEL<P>>(rows, add_part);
+      } else {
+        for_parts<P, L>(rows, add_part);
+        if (rows > L) forward_tile<P, 1, L>(items, broadcast + L, panel + L, tile + L * PANEL<P> + L, add, ahead);
       }
-      if (full < rows) forward_tile<P, 1, L>(items, broadcast + L, panel + L, tile + L * PANEL<P> + L, add, ahead);
     }
   }
 }
@@ -290,26 +295,28 @@ GANART_INLINE auto as_elements(Vector<Sum> sums) {
     return sums;
 }
 
-template <class P, class Element, int VECTORS, bool FROM_PANEL>
+template <class P, class Element, int COUNT, int VECTORS, bool FROM_PANEL>
 [[gnu::noinline]] void backward_tile(int64_t items, const typename P::Item* broadcast, int64_t pitch,
                                      const typename P::Item* panel, Element* to, int64_t row_stride, int64_t rows,
                                      int64_t lanes, bool past_caches, Ahead& ahead) {
   using Sum = typename P::Sum;
-  Vector<Sum> sums[COLUMNS<P>][VECTORS];
+  Vector<Sum> sums[COUNT][VECTORS];
 #pragma GCC unroll 8
-  for (int c = 0; c < COLUMNS<P>; ++c)
+  for (int c = 0; c < COUNT; ++c)
 #pragma GCC unroll 2
     for (int v = 0; v < VECTORS; ++v) sums[c][v] = Vector<Sum>{};
   if constexpr (FROM_PANEL)
-    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, PANEL<P>, 1, panel, sums, ahead);
+    multiply_tile<P, VECTORS, COUNT>(items, broadcast, PANEL<P>, 1, panel, sums, ahead);
   else
-    multiply_tile<P, VECTORS, COLUMNS<P>>(items, broadcast, 1, pitch, panel, sums, ahead);
+    multiply_tile<P, VECTORS, COUNT>(items, broadcast, 1, pitch, panel, sums, ahead);
   constexpr int L = LANES<Sum>;
-  const bool whole = rows >= COLUMNS<P> && lanes >= VECTORS * L;
+  const bool whole = rows >= COUNT && lanes >= VECTORS * L;
   constexpr uintptr_t BYTES = L * sizeof(Element);
-  past_caches = past_caches && whole && ((uintptr_t(to) | uintptr_t(row_stride * sizeof(Element))) & (BYTES - 1)) == 0;
+  // A part of a cache line, sent past the caches by itself, would cost as much as a whole one.
+  past_caches = VECTORS * BYTES >= 64 && past_caches && whole &&
+                ((uintptr_t(to) | uintptr_t(row_stride * sizeof(Element))) & (BYTES - 1)) == 0;
 #pragma GCC unroll 8
-  for (int c = 0; c < COLUMNS<P>; ++c) {
+  for (int c = 0; c < COUNT; ++c) {
     Element* row = to + c * row_stride;
 #pragma GCC unroll 2
     for (int v = 0; v < VECTORS; ++v, row += L) {
@@ -373,12 +380,15 @@ void backward_rows(const Features& f, const typename P::Item* matrices, Element*
     auto* packed = static_cast<Item*>(scratch(ScratchSlot::worker, block * items * sizeof(Item)));
     for (int64_t at = 0; at < count; at += PANEL<P>)
       pack_rows<P>(data + at, f.channel_stride, smaller(PANEL<P>, count - at), f.channels, packed + at * items);
-    for (int64_t channel = 0; channel < f.channels; channel += COLUMNS<P>) {
-      const Item* broadcast = matrix + channel / PANEL<P> * PANEL<P> * items + channel % PANEL<P>;
-      for (int64_t at = 0; at < count; at += PANEL<P>)
-        backward_tile<P, Element, 2, true>(items, broadcast, 0, packed + at * items, to + channel * f.pixels + at,
-                                           f.pixels, f.channels - channel, count - at, past_caches, ahead);
-    }
+    for (int64_t panel = 0; panel < f.channels; panel += PANEL<P>)
+      for_parts<P, PANEL<P>>(f.channels - panel, [&](auto columns, int first) {
+        const Item* broadcast = matrix + panel * items + first;
+        const int64_t channel = panel + first;
+        for (int64_t at = 0; at < count; at += PANEL<P>)
+          backward_tile<P, Element, decltype(columns)::value, 2, true>(
+              items, broadcast, 0, packed + at * items, to + channel * f.pixels + at, f.pixels, f.channels - channel,
+              count - at, past_caches, ahead);
+      });
   });
 }
 
@@ -399,7 +409,8 @@ void backward_columns(const Features& f, const typename P::Item* matrices, Eleme
     pack_broadcast<P>(data, f.pixel_stride, count, f.channels, packed, pitch);
     for (int64_t channel = 0; channel < f.channels; channel += PANEL<P>) {
       const int64_t lanes = f.channels - channel;
-      const auto tile = lanes <= L ? backward_tile<P, Element, 1, false> : backward_tile<P, Element, 2, false>;
+      const auto tile = lanes <= L ? backward_tile<P, Element, COLUMNS<P>, 1, false>
+                                   : backward_tile<P, Element, COLUMNS<P>, 2, false>;
       for (int64_t row = 0; row < count; row += COLUMNS<P>)
         tile(items, packed + row * pitch, pitch, matrix + channel * items, to + row * f.channels + channel, f.channels,
              count - row, lanes, past_caches, ahead);

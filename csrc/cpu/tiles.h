@@ -34,9 +34,22 @@ using Bfloat16Products = PlainProducts<float>;
 template <class P>
 constexpr int PANEL = 2 * LANES<typename P::Sum>;
 
-// Enough sums to cover a multiply-add's latency, few enough to stay in registers. Divides LANES.
+// Most columns of a tile: enough sums to cover a multiply-add's latency, few enough to stay in registers.
 template <class P>
-constexpr int COLUMNS = LANES<typename P::Sum> > 8 ? 8 : LANES<typename P::Sum> > 2 ? 4 : 2;
+constexpr int COLUMNS = LANES<typename P::Sum> > 8 ? 8 : LANES<typename P::Sum> > 4 ? 6 : LANES<typename P::Sum> > 2 ? 4 : 2;
+
+// Calls body(count, first), `count` an integral_constant of at most COLUMNS, for parts of TOTAL as equal as can be, as
+// long as they begin below `used`.
+template <class P, int TOTAL, class Body>
+GANART_INLINE void for_parts(int64_t used, Body body) {
+  constexpr int PARTS = (TOTAL + COLUMNS<P> - 1) / COLUMNS<P>;
+  [&]<int... PART>(std::integer_sequence<int, PART...>) GANART_INLINE_LAMBDA {
+    const auto take = [&](auto count, int first) GANART_INLINE_LAMBDA {
+      if (first < used) body(count, first);
+    };
+    (take(std::integral_constant<int, (PART + 1) * TOTAL / PARTS - PART * TOTAL / PARTS>{}, PART * TOTAL / PARTS), ...);
+  }(std::make_integer_sequence<int, PARTS>{});
+}
 
 template <class P>
 constexpr int64_t items_in(int64_t elements) {
@@ -189,14 +202,18 @@ void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, 
 
 // ---- products ----
 
-// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v]; fetches a line an item.
+// Items between two fetches of a line: narrow vectors take many of them for a line, and would wait for the decoder.
+template <class P>
+constexpr int FETCH_EVERY = LANES<typename P::Sum> > 8 ? 1 : 4;
+
+// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v]; fetches lines on the way.
 template <class P, int VECTORS, int COUNT>
 GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcast, int64_t item_step,
                                  int64_t column_step, const typename P::Item* panel,
                                  Vector<typename P::Sum> (&sums)[COUNT][VECTORS], Ahead& ahead) {
   using Item = typename P::Item;
   Ahead next = ahead;
-  for (int64_t item = 0; item < items; ++item) {
+  const auto multiply_item = [&]() GANART_INLINE_LAMBDA {
     Vector<Item> lanes[VECTORS];
 #pragma GCC unroll 2
     for (int v = 0; v < VECTORS; ++v) lanes[v] = load(panel + v * LANES<Item>);
@@ -208,7 +225,13 @@ GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcas
     }
     broadcast += item_step;
     panel += PANEL<P>;
+  };
+  int64_t item = 0;
+  for (; item + FETCH_EVERY<P> <= items; item += FETCH_EVERY<P>) {
+#pragma GCC unroll 4
+    for (int i = 0; i < FETCH_EVERY<P>; ++i) multiply_item();
     next.fetch_line();
   }
+  for (; item < items; ++item) multiply_item();
   ahead = next;
 }
