@@ -65,3 +65,37 @@ def test_style_loss(race: Race, compiled: Any, direction: str, dtype: str, shape
             flops=passes * samples * shape.channels**2 * pixels,
             moved=passes * features.numel() * features.element_size(),
         )
+
+
+@pytest.mark.parametrize("side", [512, 256])
+def test_style_losses(race: Race, side: int, device: str) -> None:
+    """All taps of the default backbone at once, against a node a layer."""
+    taps = [shape._replace(side=shape.side * side // 512) for shape in EFFICIENTNET_LITE0]
+    features = [torch.randn(1, tap.channels, tap.side, tap.side, device=device).requires_grad_() for tap in taps]
+    targets = [ops.gram_matrix(torch.randn(1, tap.channels, 32, 32, device=device)) for tap in taps]
+    weights = [1 / len(taps)] * len(taps)
+
+    def step(loss: Callable[[], Tensor]) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(loss(), features)
+
+    def looped(one: Loss) -> Callable[[], Tensor]:
+        layers = list(zip(features, targets, weights, strict=True))
+        return lambda: sum((weight * one(f, target) for f, target, weight in layers), torch.zeros((), device=device))
+
+    candidates = {
+        "ganart": step(lambda: ops.style_losses(features, targets, weights)),
+        "eager": step(looped(baselines.style_loss)),
+        "loop": step(looped(ops.style_loss)),
+    }
+    with ops.use("native"):
+        race(
+            candidates,
+            op="style_losses",
+            group="EfficientNet-lite0",
+            shape=f"{len(taps)} taps at {side}",
+            dtype="float32",
+            device=device,
+            direction="forward+backward",
+            flops=sum(3 * tap.channels**2 * tap.side**2 for tap in taps),
+            moved=sum(3 * f.numel() * f.element_size() for f in features),
+        )

@@ -26,6 +26,7 @@ from ganart_zoo.ops.modulated_conv2d import modulated_conv2d
 from ganart_zoo.ops.pixel_norm import pixel_norm
 from ganart_zoo.ops.spectral_norm import spectral_norm
 from ganart_zoo.ops.style_loss import gram_matrix, style_loss
+from ganart_zoo.ops.style_losses import style_losses
 from ganart_zoo.ops.upfirdn2d import blur, downsample2d, upfirdn2d, upsample2d
 from ganart_zoo.ops.winograd_conv2d import WinogradKernel, winograd_conv2d, winograd_kernel
 
@@ -49,6 +50,7 @@ __all__ = [
     "spectral_norm",
     "status",
     "style_loss",
+    "style_losses",
     "upfirdn2d",
     "upsample2d",
     "use",

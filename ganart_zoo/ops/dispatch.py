@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor
 
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
 
@@ -127,6 +128,10 @@ class NativeOp:
             raise NativeUnavailableError(f"{self.name} has no native kernel here: {reason}; or allow ops.use('auto')")
         self._warn_once(reason)
         return self.reference(*arguments)
+
+    def is_native_for(self, x: Tensor) -> bool:
+        """Return whether a call whose first argument is `x` would run the native kernel."""
+        return _switch.mode != "reference" and self._why_not(x.device.type, x.dtype) is None
 
     def status(self, device: str) -> OpStatus:
         """Return what would run on a device type such as `"cpu"`."""

@@ -48,7 +48,7 @@ def gram_matrix(features: Tensor) -> Tensor:
         SettingsError: `features` has another rank or is not floating point.
     """
     _check_features(features)
-    gram: Tensor = _gram_matrix(features, _allow_tf32(features))
+    gram: Tensor = _gram_matrix(features, allow_tf32(features))
     return gram
 
 
@@ -65,9 +65,8 @@ def style_loss(features: Tensor, target_gram: Tensor) -> Tensor:
     Raises:
         SettingsError: shapes, dtypes or devices do not fit together.
     """
-    _check_features(features)
-    _check_target(features, target_gram)
-    loss: Tensor = _style_loss(features, target_gram, _allow_tf32(features))[0]
+    check_style_loss(features, target_gram)
+    loss: Tensor = style_loss_op(features, target_gram, allow_tf32(features))[0]
     return loss
 
 
@@ -92,7 +91,7 @@ _gram_matrix = NativeOp(
     dtypes=_TYPES,
     missing=native.why_not_built(),
 )
-_style_loss = NativeOp(
+style_loss_op = NativeOp(
     "ganart::style_loss",
     reference=style_loss_reference,
     library=native.ops_library(),
@@ -105,8 +104,15 @@ def _sum_type(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _allow_tf32(features: Tensor) -> bool:
+def allow_tf32(features: Tensor) -> bool:
+    """Return whether products of these features may be rounded to TF32, as torch's own switch says."""
     return features.is_cuda and torch.backends.cuda.matmul.allow_tf32
+
+
+def check_style_loss(features: Tensor, target_gram: Tensor) -> None:
+    """Refuse features and a target that do not fit together."""
+    _check_features(features)
+    _check_target(features, target_gram)
 
 
 def _check_features(features: Tensor) -> None:
@@ -232,7 +238,7 @@ def _cross_gram(grad: Tensor, features: Tensor) -> Tensor:
         return (product + product.transpose(1, 2)) / max(features[:1].numel(), 1)
 
 
-if _style_loss.loaded:
+if style_loss_op.loaded:
     torch.library.register_fake("ganart::gram_matrix", _like_gram)
     torch.library.register_fake("ganart::gram_matrix_backward", _like_gradient)
     torch.library.register_fake("ganart::style_loss", _like_loss)

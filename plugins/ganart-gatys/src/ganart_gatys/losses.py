@@ -9,12 +9,14 @@ takes means. For a layer of C channels and M = H*W positions, equal in picture a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ganart_zoo import ops
 
-__all__ = ["ContentTarget", "StyleTarget", "range_penalty", "total_variation"]
+__all__ = ["ContentTarget", "StyleTarget", "range_penalty", "style_term", "total_variation"]
 
 
 class ContentTarget:
@@ -42,11 +44,19 @@ class StyleTarget:
 
     def __init__(self, gram: Tensor) -> None:
         self.gram = gram
-        self._scale = _inverse(gram.square().mean())
+        self.scale = float(_inverse(gram.square().mean()))
 
-    def loss(self, features: Tensor) -> Tensor:
-        """Return `mean (G - A)^2 / mean A^2` for features `[n, C, h, w]`, G = F F^T / (C*h*w): a scalar."""
-        return ops.style_loss(features, self.gram) * self._scale
+
+def style_term(targets: Sequence[StyleTarget], features: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return the sum over layers of `weight * mean (G - A)^2 / mean A^2`, G = F F^T / (C*h*w): a scalar.
+
+    Args:
+        targets: Of each layer.
+        features: `[n, C, h, w]` of each.
+        weights: Of each.
+    """
+    relative = [weight * target.scale for target, weight in zip(targets, weights, strict=True)]
+    return ops.style_losses(features, [target.gram for target in targets], relative)
 
 
 def total_variation(picture: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ganart_gatys.config import Options
-from ganart_gatys.losses import ContentTarget, StyleTarget, range_penalty, total_variation
+from ganart_gatys.losses import ContentTarget, StyleTarget, range_penalty, style_term, total_variation
 from ganart_gatys.regions import Group, guidance, guided_gram
 from ganart_gatys.shifts import UNSHIFTED, Shift, with_margin
 from ganart_zoo.contract import Backbone
@@ -100,11 +100,13 @@ class Objective:
         targets = self._targets_at(shift, seen)
         nothing = picture.new_zeros(())
         content = sum((w * targets.content[name].loss(seen[name]) for name, w in self._content_layers.items()), nothing)
-        style = nothing
+        style_targets, features, weights = [], [], []
         for group, wanted, guides in zip(self._groups, self._style_targets, targets.guidance, strict=True):
             for name, weight in self._style_layers.items():
-                features = seen[name] * guides[name] if guides else seen[name]
-                style = style + group.share * weight * wanted[name].loss(features)
+                style_targets.append(wanted[name])
+                features.append(seen[name] * guides[name] if guides else seen[name])
+                weights.append(group.share * weight)
+        style = style_term(style_targets, features, weights) if weights else nothing
         options = self._options
         variation = total_variation(picture)
         total = (
