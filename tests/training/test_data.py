@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections import Counter
 from itertools import islice
@@ -40,17 +41,23 @@ def write_folder(root: Path, n: int = 6, classes: tuple[str, ...] = ("",)) -> Pa
     return root
 
 
+def write_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+
 def write_shards(root: Path, shards: int = 3, each: int = 5) -> Path:
     root.mkdir()
     for shard in range(shards):
-        with tarfile.open(root / f"part-{shard:02}.tar", "w") as tar:
-            for row in range(each):
-                level = shard * each + row
-                files = {"png": png(level), "txt": f"grey {level}".encode(), "cls": str(level % 2).encode()}
-                for suffix, data in files.items():
-                    entry = tarfile.TarInfo(f"{level:03}.{suffix}")
-                    entry.size = len(data)
-                    tar.addfile(entry, io.BytesIO(data))
+        files: dict[str, bytes] = {}
+        for level in range(shard * each, (shard + 1) * each):
+            files[f"{level:03}.png"] = png(level)
+            files[f"{level:03}.txt"] = f"grey {level}".encode()
+            files[f"{level:03}.cls"] = str(level % 2).encode()
+        write_tar(root / f"part-{shard:02}.tar", files)
     (root / "class_names.json").write_text('["even", "odd"]')
     return root
 
@@ -179,6 +186,92 @@ def test_a_damaged_shard_costs_the_rest_of_itself(tmp_path: Path) -> None:
     seen = {level for batch in batches for level in levels(batch)}
     assert set(range(8)) <= seen <= set(range(9))
     assert any("part-01.tar" in line for batch in batches for line in batch.skipped)
+
+
+def test_one_corrupt_sample_is_passed_over_wherever_it_is_drawn(tmp_path: Path) -> None:
+    root = tmp_path / "shards"
+    root.mkdir()
+    pictures = {f"{level:03}.png": png(level) for level in range(4)}
+    write_tar(root / "only.tar", pictures | {"004.png": b"no picture"})
+    for seed in range(8):  # with one of them it is drawn last
+        batches = taken(open_data(root, 8), 6, seed=seed)
+        assert Counter(level for batch in batches for level in levels(batch)) == dict.fromkeys(range(4), 6)
+        named = [line for batch in batches for line in batch.skipped]
+        assert len(named) >= 5
+        assert {line.partition(": ")[0] for line in named} == {f"{root / 'only.tar'}/004"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("bad", ["empty", "corrupt"])
+def test_a_shard_without_a_sample_does_not_end_the_others(tmp_path: Path, bad: str, workers: int) -> None:
+    root = write_shards(tmp_path / "shards", 1, 5)
+    write_tar(root / "part-99.tar", {} if bad == "empty" else {"a.png": b"no picture"})
+    for seed in range(4):  # each of two workers has one shard an epoch, and one of the shards is barren
+        batches = taken(open_data(root, 8), 10, seed=seed, workers=workers)
+        assert {level for batch in batches for level in levels(batch)} == set(range(5))
+        assert any("part-99.tar" in line for batch in batches for line in batch.skipped)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_shards_without_any_sample_are_an_error(tmp_path: Path, workers: int) -> None:
+    for number in range(2):
+        write_tar(tmp_path / f"{number}.tar", {})
+    with pytest.raises(ImageError, match=r"no picture among 2 in a row .* the first: .*\.tar: holds no samples$"):
+        taken(open_data(tmp_path, 8), 1, workers=workers)
+
+
+def test_captions_do_not_hang_on_the_first_shard(tmp_path: Path) -> None:
+    root = write_shards(tmp_path / "shards")
+    (root / "part-00.tar").write_bytes(b"broken" * 1000)
+    data = open_data(root, 8)
+    assert data.prompts == [f"grey {level}" for level in range(5, 15)]
+    assert all(batch.prompts is not None for batch in taken(data, 3))
+
+
+def hashed(path: Path) -> str:
+    return open_data(path, 8).describe()["sha256"]
+
+
+@pytest.mark.parametrize("most_read", [2**30, 0], ids=["whole", "in blocks"])
+def test_the_hash_is_over_contents(tmp_path: Path, most_read: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganart_zoo.training.data.fingerprint._MOST_READ", most_read)
+    for root in (write_folder(tmp_path / "folder", 3), write_shards(tmp_path / "shards")):
+        file = sorted(file for file in root.iterdir() if file.suffix != ".json")[1]
+        before, data = hashed(root), file.read_bytes()
+        assert hashed(root) == before
+        root.rename(root.with_name("moved"))
+        assert hashed(root.with_name("moved")) == before
+        root.with_name("moved").rename(root)
+        file.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])  # as long as before
+        assert hashed(root) != before
+        file.write_bytes(data + b" ")
+        assert hashed(root) != before
+        file.write_bytes(data)
+        assert hashed(root) == before
+        file.rename(file.with_name(f"x{file.name}"))
+        assert hashed(root) != before
+
+
+def test_a_large_set_is_hashed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganart_zoo.training.data.fingerprint._MOST_READ", 2**14)
+    (tmp_path / "a.png").write_bytes(bytes(2**16))
+    before = hashed(tmp_path)
+    for place, noticed in ((0, True), (2**16 - 1, True), (2**15, False)):  # two blocks of 8 KiB, at the ends
+        changed = bytearray(2**16)
+        changed[place] = 1
+        (tmp_path / "a.png").write_bytes(changed)
+        assert (hashed(tmp_path) != before) == noticed
+
+
+def test_names_need_not_be_text(tmp_path: Path) -> None:
+    for number, name in enumerate((b"caf\xe9", b"th\xe9")):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        grey(number).save(folder / os.fsdecode(b"\xff.png"))
+    data = open_data(tmp_path, 8)
+    assert data.class_names == ("caf\\xe9", "th\\xe9")
+    assert len(data.describe()["sha256"]) == 64
+    assert taken(data, 1)[0].images.shape == (4, 3, 8, 8)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -6,8 +6,8 @@ As in Hugging Face's imagefolder: where pictures lie in several folders, the fol
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.images import load
+from ganart_zoo.training.data.fingerprint import fingerprint
 from ganart_zoo.training.data.indexed import IndexedData
 from ganart_zoo.training.data.pictures import LEAST_SCALING, Crop, Sample, cut, scaled
 
@@ -59,7 +60,8 @@ class FolderData(IndexedData):
         names = [folder.name for folder in self._classes]
         if len(set(names)) < len(names):  # two folders of one name below different ones
             names = [folder.relative_to(path).as_posix() for folder in self._classes]
-        self.class_names = tuple(names)
+        # a folder's name need not be text, and a class name has to be
+        self.class_names = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in names)
         captions = _captions(path)
         self.prompts = [captions.get(file, "") for file in self._files] if captions else None
         self._kept: dict[int, Tensor] = {}
@@ -87,16 +89,12 @@ class FolderData(IndexedData):
         return image
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts of the folder; its hash is over names and lengths of files, and captions."""
-        digest = hashlib.sha256()
-        for file in self._files:
-            digest.update(f"{file.relative_to(self._path).as_posix()}\0{file.stat().st_size}\n".encode())
-        for prompt in self.prompts or ():
-            digest.update(f"{prompt}\n".encode())
+        """Return the facts of the folder; its hash is over files and captions, see `fingerprint`."""
+        files = {file.relative_to(self._path).as_posix(): file for file in self._files}
         return {
             "path": str(self._path),
             "holds": f"{len(self)} pictures",
-            "sha256": digest.hexdigest(),
+            "sha256": fingerprint(files, self.prompts or ()),
             "size": self.size,
             "crop": self._crop,
             "flip": self._flip,

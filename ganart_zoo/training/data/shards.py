@@ -7,9 +7,9 @@ store has to be mounted.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ig
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.images import load
+from ganart_zoo.training.data.fingerprint import fingerprint
 from ganart_zoo.training.data.folder import PICTURE_SUFFIXES
 from ganart_zoo.training.data.indexed import MOST_FAILURES, collate, ignore_interrupts
 from ganart_zoo.training.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, fit_square
@@ -29,7 +30,7 @@ __all__ = ["ShardData"]
 
 _WINDOW = 1000
 """Samples that are mixed with each other. They are of one shard, so that resuming reads no other again."""
-_PEEK = 64  # samples looked at for captions
+_PEEK = 64  # samples looked at for captions: the first that can be read
 
 Place = list[int]
 """Epoch, shard of this reader's in that epoch, samples of it handed out."""
@@ -55,7 +56,8 @@ class ShardData(Data):
         self._path, self.size, self._crop, self._flip = path, size, crop, flip
         self.shards = _shards(path)
         self.class_names = _class_names(self.shards[0].parent / "class_names.json")
-        texts = [_text(raw) for raw, _ in zip(_read(self.shards[0], []), range(_PEEK), strict=False)]
+        first = islice(chain.from_iterable(_read(shard, []) for shard in self.shards), _PEEK)
+        texts = [_text(raw) for raw in first]
         self._captioned = any(text is not None for text in texts)
         self.prompts = [text or "" for text in texts] if self._captioned else None
 
@@ -90,12 +92,12 @@ class ShardData(Data):
         return Sample(image, label if self.class_names else None, (_text(raw) or "") if self._captioned else None)
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts of the shards; the hash is over their names and lengths."""
-        listing = "".join(f"{shard.name}\0{shard.stat().st_size}\n" for shard in self.shards)
+        """Return the facts of the shards; its hash is over them, see `fingerprint`."""
+        shards = {f"{number}/{shard.name}": shard for number, shard in enumerate(self.shards)}
         return {
             "path": str(self._path),
             "holds": f"{len(self.shards)} shards",
-            "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+            "sha256": fingerprint(shards),
             "size": self.size,
             "crop": self._crop,
             "flip": self._flip,
@@ -156,13 +158,19 @@ class _Reader(IterableDataset["Batch | str"]):
     def _samples(
         self, role: int, roles: int, epoch: int, first: int, done: int
     ) -> Iterator[tuple[Sample | None, tuple[str, ...], Place]]:
-        """Yield samples without end, with what was passed over before them and the place after them."""
+        """Yield samples without end, with what was passed over before them and the place after them.
+
+        A None in place of a sample ends it: too many failures in a row, or this reader has met every shard (each epoch
+        gives it others) and none gave a sample.
+        """
         skipped: list[str] = []
+        barren: set[Path] = set()
         while True:
             rng = key_generator("shards", self._seed, epoch)
             order = torch.randperm(len(self._data.shards), generator=rng)[role::roles].tolist()
             for number in range(first, len(order)):
                 shard = self._data.shards[order[number]]
+                fruitful, known = done > 0, len(skipped)
                 for count, raw in enumerate(self._mixed(shard, epoch, skipped), start=1):
                     if count <= done:
                         continue
@@ -171,14 +179,19 @@ class _Reader(IterableDataset["Batch | str"]):
                         sample = self._data.decode(raw, seed)
                     except ImageError as error:
                         skipped.append(str(error))
-                        if len(skipped) == MOST_FAILURES:
-                            yield None, tuple(skipped), [epoch, number, count]
+                        if len(skipped) >= MOST_FAILURES:
+                            break
                         continue
                     yield sample, tuple(skipped), [epoch, number, count]
                     skipped.clear()
+                    fruitful = True
+                if not fruitful:
+                    barren.add(shard)
+                    if len(skipped) == known:
+                        skipped.append(f"{shard}: holds no samples")
+                if len(skipped) >= MOST_FAILURES or len(barren) == len(self._data.shards):
+                    yield None, tuple(skipped), [epoch, number, 0]
                 done = 0
-            if len(skipped) >= len(order) > 0 and first == 0:
-                yield None, tuple(skipped), [epoch, 0, 0]
             epoch, first = epoch + 1, 0
 
     def _mixed(self, shard: Path, epoch: int, skipped: list[str]) -> Iterator[dict[str, Any]]:
