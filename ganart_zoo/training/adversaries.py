@@ -24,7 +24,8 @@ from ganart_zoo.training.schedules import falling_weight, rate_factor
 
 __all__ = ["Adversaries"]
 
-_PATH_MEAN_RATE = 0.01  # how fast the running mean of path lengths follows; Karras et al. 2020
+_PATH_MEAN_RATE = 0.01
+"""How fast the running mean of path lengths follows (Karras et al. 2020), which it does after the step."""
 _ADAM_EPSILON = 1e-8
 
 
@@ -159,6 +160,7 @@ class Adversaries:
         self.critic.requires_grad_(False)
         self._generator_optimizer.zero_grad()
         terms: dict[str, Tensor] = {}
+        lengths: list[Tensor] = []
         for part, batch in enumerate(batches):
             rows = self._share.part(part)
             condition = self._condition(batch)
@@ -173,9 +175,13 @@ class Adversaries:
                     fake_votes, _ = self._votes(fake, condition, rows, "shown", step, frozen=True)
                     found = {"generator": (1.0, self._loss.generator(real_votes, fake_votes))}
                     if path:
-                        found["path_length"] = (path, self._path_length(condition, rows, step))
+                        lengths.append(self._path_lengths(condition, rows, step))
+                        found["path_length"] = (path, (lengths[-1] - self._path_mean).square().mean())
                 self._backward(found, terms)
         self._generator_optimizer.step()
+        if lengths:
+            mean = float(self._accelerator.reduce(torch.cat(lengths).detach().mean(), "mean"))
+            self._path_mean += _PATH_MEAN_RATE * (mean - self._path_mean)
         return terms
 
     def _generate(self, rows: range, condition: Condition | None, *key: str | int, train: bool = False) -> Tensor:
@@ -183,9 +189,7 @@ class Adversaries:
         rng = row_generators(rows, self._config.seed, "latents", *key)
         latents = self.generator.sample_latents(len(rows), rng=rng).to(self._device)
         network = self._generator_wrapped if train else self.generator
-        # elsewhere noise is drawn where it is needed, from the global generator that each step seeds
-        inside = rng if self._device.type == "cpu" else None
-        images: Tensor = network(latents, condition, rng=inside)
+        images: Tensor = network(latents, condition, rng=self._inside(rng))
         return images.to(self.generator.picture_dtype)  # autocast may have left another
 
     def _votes(
@@ -206,15 +210,17 @@ class Adversaries:
             lambda images: self._votes(images, condition, rows, "between", step, turn)[0], real, fake, mix
         )
 
-    def _path_length(self, condition: Condition | None, rows: range, step: int) -> Tensor:
+    def _path_lengths(self, condition: Condition | None, rows: range, step: int) -> Tensor:
         assert isinstance(self.generator, StyleGenerator)
         rng = row_generators(rows, self._config.seed, "path", step)
         ws = self.generator.map(self.generator.sample_latents(len(rows), rng=rng).to(self._device), condition)
-        images = self.generator.synthesize(ws).to(self.generator.picture_dtype)
-        lengths = path_lengths(images, ws, randn(images.shape, rng, images.device, images.dtype))
-        mean = float(self._accelerator.reduce(lengths.detach().mean(), "mean"))
-        self._path_mean += _PATH_MEAN_RATE * (mean - self._path_mean)
-        return (lengths - self._path_mean).square().mean()
+        images = self.generator.synthesize(ws, rng=self._inside(rng)).to(self.generator.picture_dtype)
+        return path_lengths(images, ws, randn(images.shape, rng, images.device, images.dtype))
+
+    def _inside(self, rng: list[torch.Generator]) -> list[torch.Generator] | None:
+        """Return what noise inside the generator is drawn from."""
+        # on other devices it is drawn where it is needed, from the global generator that each step seeds
+        return rng if self._device.type == "cpu" else None
 
     def _adapt(self, step: int, turn: int, sign: Tensor) -> None:
         if self._config.augment.target is None:

@@ -25,7 +25,9 @@ def main(data: Path, run: Path, steps: int, stop_at: int) -> None:
         log_every=1,
         checkpoint_every=10,
         samples=4,
+        critic_steps=2,
         r1=Penalty(weight=1, interval=2),
+        r2=Penalty(weight=1, interval=2),
         gradient_penalty=Penalty(weight=0.1, interval=3),
         augment=Augmentation(policy=("flip", "colour", "affine"), probability=0.5, target=0.6, speed=5000),
     )
