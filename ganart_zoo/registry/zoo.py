@@ -16,6 +16,7 @@ from ganart_zoo.contract.errors import PluginFaultError, SettingsError, UnknownM
 from ganart_zoo.contract.events import RunEvent
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
 from ganart_zoo.registry import discovery
+from ganart_zoo.registry.devices import find_device
 from ganart_zoo.registry.discovery import Fault, Plugin
 from ganart_zoo.registry.names import Entry, NameTable
 from ganart_zoo.registry.settings import ModelSettings
@@ -215,7 +216,7 @@ class Zoo:
         """
         from ganart_zoo.registry.build import Builder
 
-        builder = Builder(self, _device(device), dtype, fetch)
+        builder = Builder(self, find_device(device), dtype, fetch)
         try:
             return builder.create(model, part, weights, settings)
         except PluginFaultError as error:
@@ -260,19 +261,3 @@ class Zoo:
                 self._faults.append(fault)
         if self._strict:
             raise error or PluginFaultError(fault)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    import torch
-
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise SettingsError(
-            f"device is {device!r}, expected 'cpu' or 'cuda[:index]': {error}".splitlines()[0]
-        ) from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device is {device!r}, and this machine has no usable CUDA device; use 'cpu'")
-    if found.type == "cuda" and found.index is not None and found.index >= torch.cuda.device_count():
-        raise SettingsError(f"device is {device!r}, and this machine has {torch.cuda.device_count()} CUDA device(s)")
-    return found

@@ -65,9 +65,10 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"step-{step:08d}.safetensors"
         try:
-            write_tensors(path, tensors, {_FACTS: json.dumps(facts)})
-            if best:
-                _copy(path, self.best)
+            written = self.best if best else path
+            write_tensors(written, tensors, {_FACTS: json.dumps(facts)})
+            if best:  # the one to resume from comes last: what it says of the best is true whenever it is there
+                _copy(written, path)
         except OSError as error:
             kept = self.latest()
             raise ModelError(
@@ -116,7 +117,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    _write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    # file names need not be text; in JSON, what stands for their other bytes is an escape that reads as it was
+    _write_whole(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,10 +18,13 @@ from ganart_zoo.contract.models import Generator
 from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import save
 from ganart_zoo.training.checkpoint import write_text
+from ganart_zoo.training.data.pictures import as_text
 
-__all__ = ["Journal", "SampleGrid"]
+__all__ = ["Journal", "SampleGrid", "read_skipped"]
 
 _log = logging.getLogger("ganart_zoo")
+
+_SKIPPED = "skipped.txt"
 
 
 class Journal:
@@ -34,13 +37,13 @@ class Journal:
 
     def __init__(self, folder: Path, step: int) -> None:
         self._metrics = folder / "metrics.jsonl"
-        self._skipped = folder / "skipped.txt"
+        self._skipped = folder / _SKIPPED
         self._samples = folder / "samples"
-        self._events = SummaryWriter(str(folder / "events"), purge_step=step + 1)
         kept = [line for line in _lines(self._metrics) if _step(line) <= step]
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
-        self.skipped = dict.fromkeys(_lines(self._skipped))
+        self.skipped = dict.fromkeys(read_skipped(folder))
         """What could not be read so far: its name and why."""
+        self._events = SummaryWriter(str(folder / "events"), purge_step=step + 1)  # last, for it starts a thread
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Write a line of metrics."""
@@ -59,7 +62,7 @@ class Journal:
 
     def skip(self, lines: Iterable[str]) -> None:
         """Note pictures that could not be read, each once."""
-        new = [line for line in dict.fromkeys(lines) if line not in self.skipped]
+        new = [line for line in dict.fromkeys(map(as_text, lines)) if line not in self.skipped]
         if not new:
             return
         self.skipped.update(dict.fromkeys(new))
@@ -116,6 +119,11 @@ class SampleGrid:
                 )
             made.append(generator(self._latents[start:stop].to(generator.device), condition).cpu())
         return to_grid(torch.cat(made), columns=self._columns, padding=2)
+
+
+def read_skipped(folder: Path) -> tuple[str, ...]:
+    """Return what a run could not read so far: its name and why."""
+    return tuple(_lines(folder / _SKIPPED))
 
 
 def _lines(path: Path) -> list[str]:

@@ -7,25 +7,24 @@ was killed and resumed has, on the same machine and thread count, the weights of
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import (  # type: ignore[import-untyped]
-    DistributedDataParallelKwargs,
-    gather_object,
-)
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor
 
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import Critic, Generator, StyleGenerator
+from ganart_zoo.contract.tensors import load_tensors
 from ganart_zoo.training.adversaries import Adversaries
 from ganart_zoo.training.batch_norm import recalibrate
 from ganart_zoo.training.card import model_card
@@ -34,7 +33,10 @@ from ganart_zoo.training.config import TrainConfig
 from ganart_zoo.training.data.pictures import Batch, Data, Share
 from ganart_zoo.training.draws import key_seed, row_generators
 from ganart_zoo.training.ema import MovingAverage, averaging_decay
-from ganart_zoo.training.journal import Journal, SampleGrid
+from ganart_zoo.training.journal import Journal, SampleGrid, read_skipped
+from ganart_zoo.training.launch import join, sole_writer
+
+_log = logging.getLogger("ganart_zoo")
 
 __all__ = ["Metric", "OnEvent", "Trained", "Trainer"]
 
@@ -50,6 +52,10 @@ _RECALIBRATED_ROWS = 64
 _MAY_DIFFER = ("made_with", "data.path", "training.workers", "training.log_every")
 """What `config.json` records and a resumed run may have otherwise: nothing learned depends on it."""
 
+_CONFIG = "config.json"
+_KEPT = ("generator.safetensors", "critic.safetensors", "README.md")
+"""What a finished run holds, in the order it is written."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -64,6 +70,8 @@ class Trained:
     """Over all calls, as far as checkpoints kept count."""
     skipped: tuple[str, ...]
     """Pictures that could not be read, and why."""
+    new: bool = True
+    """False where the run was finished already, so that nothing was done."""
 
 
 class Trainer:
@@ -83,8 +91,8 @@ class Trainer:
         on_event: Called on the first process.
 
     Raises:
-        SettingsError: The data lacks a condition; the batch does not divide among processes; or a penalty does not fit
-            the generator.
+        SettingsError: The device is not there; the data lacks a condition; the batch does not divide among processes;
+            or a penalty does not fit the generator.
         ModelError: The networks and the data are of different sizes, or have nothing to train.
     """
 
@@ -103,8 +111,7 @@ class Trainer:
         on_step: OnStep | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-        self._accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+        self._accelerator = join(device)
         self._main = self._accelerator.is_main_process
         self._share = self._divide(config)
         self._config = config
@@ -140,22 +147,35 @@ class Trainer:
         return model
 
     def fit(self, *, resume: bool = False, allow_changes: bool = False) -> Trained:
-        """Train to the last step, or until `on_step` says stop.
+        """Train to the last step, or until `on_step` says stop. A run that is finished already stays as it is.
 
         Args:
             resume: Go on from the newest checkpoint of the folder; from the start where there is none yet.
             allow_changes: Resume although the settings differ from those the run was begun with.
 
         Raises:
-            SettingsError: The folder holds a run and `resume` is off, or a run with other settings.
-            ModelError: A loss is no longer finite, or a file cannot be written.
+            SettingsError: The folder holds a run and `resume` is off, or a run with other settings; or another training
+                is writing it.
+            ModelError: A loss or a weight is no longer finite, or a file cannot be written.
             ImageError: No picture can be read.
         """
-        self._begin(resume, allow_changes)
-        journal = Journal(self._folder, self._step) if self._main else None
+        with self._folder_held():
+            self._begin(resume, allow_changes)
+            if self._is_finished():
+                self.generator.load_own_state(load_tensors(self._folder / _KEPT[0]))
+                return Trained(self._folder, self._step, True, self._seconds, read_skipped(self._folder), new=False)
+            return self._train()
+
+    def _train(self) -> Trained:
+        if self._main:
+            text = json.dumps(self._record, indent=2, ensure_ascii=False)
+            write_text(self._folder / _CONFIG, f"{text}\n")
+        journal: Journal | None = None
         began = time.monotonic() - self._seconds
         self._emit("started", None, {"step": self._step, "steps": self._config.steps})
         try:
+            if self._main:
+                journal = Journal(self._folder, self._step)
             with torch.random.fork_rng(devices=self._devices()):
                 batches = self._batches()
                 while self._step < self._config.steps and not self._stop:
@@ -163,14 +183,14 @@ class Trainer:
                     self._seconds = time.monotonic() - began
                     self._keep_books(journal)
             self._finish(journal)
-        except BaseException as error:
-            self._emit("failed", None, {"step": self._step, "error": f"{type(error).__name__}: {error}"})
-            if isinstance(error, OSError) and not isinstance(error, GanartError):
-                raise ModelError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
-            raise
-        finally:
             if journal:
                 journal.close()
+        except BaseException as error:
+            self._emit("failed", None, {"step": self._step, "error": f"{type(error).__name__}: {error}"})
+            if journal:
+                with suppress(OSError):  # it may be what failed, and must not hide what did
+                    journal.close()
+            raise
         finished = self._step >= self._config.steps
         self._emit("finished" if finished else "stopped", self._folder, {"step": self._step, "seconds": self._seconds})
         return Trained(self._folder, self._step, finished, self._seconds, tuple(journal.skipped if journal else ()))
@@ -190,41 +210,55 @@ class Trainer:
     def _keep_books(self, journal: Journal | None) -> None:
         """Log, show, measure and save what is due after a step."""
         config, last = self._config, self._step == self._config.steps
-        stop = False
-        if self._on_step is not None:
-            event = StepEvent(self._step, config.steps, self._pace(), self._losses, lambda: self._grid(self.generator))
-            stop = self._on_step(event) is False and not last
-        saving = self._step % config.checkpoint_every == 0 or last
-        alone = self._share.processes == 1
-        if self._step % config.log_every == 0 or saving or (stop and alone):
-            self._stop = self._drain(journal, stop)
-        if journal and (self._step % config.sample_every == 0 or last):
+
+        def due(every: int) -> bool:
+            return self._step % every == 0 or last
+
+        self._stop = self._asked_to_stop() and not last
+        saving = due(config.checkpoint_every) or self._stop
+        showing, measuring = due(config.sample_every), due(config.evaluate_every) and self._metric is not None
+        # what is shown, measured or saved is known to be sound
+        if saving or showing or measuring or due(config.log_every):
+            self._drain(journal)
+        if journal and showing:
             self._emit("saved", journal.show(self._step, self._grid(self.generator)), {"step": self._step})
-        best = (self._step % config.evaluate_every == 0 or last) and self._measure(journal)
-        if saving or best or self._stop:
+        best = measuring and self._measure(journal)
+        if saving or best:
             self._save(journal, best)
+
+    def _asked_to_stop(self) -> bool:
+        """Tell `on_step` of the step; return whether it wants to stop in any process."""
+        wish = False
+        if self._on_step is not None:
+            event = StepEvent(
+                self._step, self._config.steps, self._pace(), self._losses, lambda: self._grid(self.generator)
+            )
+            wish = self._on_step(event) is False
+        return self._any(wish)
+
+    def _any(self, here: bool) -> bool:
+        """Return on all processes whether something is so on any."""
+        if self._share.processes == 1:
+            return here
+        return bool(self._accelerator.reduce(torch.tensor(float(here), device=self._accelerator.device), "sum") > 0)
 
     def _pace(self) -> str:
         done = self._step * self._config.batch * self._config.critic_steps
         return f"{done / max(self._seconds, 1e-9):.0f} pictures/s"
 
-    def _drain(self, journal: Journal | None, stop: bool) -> bool:
-        """Log the steps since the last time; return whether any process wants to stop.
+    def _drain(self, journal: Journal | None) -> None:
+        """Log the steps since the last time.
 
         Raises:
             ModelError: One of their terms is not finite.
         """
         pending, self._pending = self._pending, []
-        wish = torch.tensor(float(stop), device=self._accelerator.device)
-        values = torch.stack([term for _, terms in pending for term in terms.values()] + [wish])
-        *reduced, wishes = self._accelerator.reduce(values, "mean").tolist()
+        values = torch.stack([term for _, terms in pending for term in terms.values()])
+        reduced = self._accelerator.reduce(values, "mean").tolist()
         names = [(step, name) for step, terms in pending for name in terms]
         for (step, name), value in zip(names, reduced, strict=True):
             if not math.isfinite(value):
-                raise ModelError(
-                    f"{name} is {value} at step {step}; the last good checkpoint is "
-                    f"{self._checkpoints.latest() or 'none'}: lower the learning rates or raise r1, and resume"
-                )
+                raise self._broken_down(f"{name} is {value} at step {step}")
         unread, self._unread = gather_object(self._unread), []
         means: dict[str, list[float]] = {name: [] for _, name in names}
         for (_, name), value in zip(names, reduced, strict=True):
@@ -236,32 +270,46 @@ class Trainer:
             if self._config.augment.policy:
                 extras["augment_probability"] = self._adversaries.adaptive.probability
             journal.log(self._step, self._losses | extras)
-        return bool(wishes > 0)
+
+    def _broken_down(self, what: str) -> ModelError:
+        return ModelError(
+            f"{what}; the last good checkpoint is {self._checkpoints.latest() or 'none'}: lower the learning rates or "
+            "raise r1, and resume with changes allowed (--resume --allow-changes)"
+        )
 
     def _measure(self, journal: Journal | None) -> bool:
-        """Measure on the first process; return on all whether this is the best so far."""
-        if self._metric is None:
-            return False
+        """Measure on the first process; return on all, which save together, whether this is the best so far."""
         best = False
-        if journal:
+        if journal and self._metric is not None:
             measured = dict(self._metric(self.generator))
             journal.log(self._step, measured)
             value = next(iter(measured.values()))
-            best = self._best is None or value < self._best["value"]
+            best = math.isfinite(value) and (self._best is None or value < self._best["value"])
             if best:
                 self._best = {"step": self._step, "value": value}
-        # all processes take part in saving, so all must know
-        return bool(self._accelerator.reduce(torch.tensor(float(best), device=self._accelerator.device), "sum") > 0)
+        return self._any(best)
 
     def _save(self, journal: Journal | None, best: bool) -> None:
+        tensors = self._adversaries.state() | prefixed("average", self.generator.own_state())
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise self._broken_down(f"{name} is not finite after step {self._step}")
         positions = gather_object(self._positions or [None])
         if journal:
-            tensors = self._adversaries.state() | prefixed("average", self.generator.own_state())
-            facts = {"step": self._step, "seconds": self._seconds, "positions": positions, "best": self._best}
+            facts = {
+                "step": self._step,
+                "seconds": self._seconds,
+                "positions": positions,
+                "best": self._best,
+                "losses": self._losses,
+            }
             path = self._checkpoints.save(self._step, tensors, facts, best=best)
             journal.flush()
             self._emit("saved", path, {"step": self._step})
         self._accelerator.wait_for_everyone()
+
+    def _is_finished(self) -> bool:
+        return self._step >= self._config.steps and all((self._folder / name).exists() for name in _KEPT)
 
     def _finish(self, journal: Journal | None) -> None:
         """Write the networks and the card of a finished run."""
@@ -270,48 +318,61 @@ class Trainer:
         step = self._step
         if self._best is not None and self._checkpoints.best.exists():
             tensors, facts = self._checkpoints.load(self._checkpoints.best)
-            step = facts["step"]
+            step, self._best = facts["step"], facts["best"]
             self.generator.load_own_state(under("average", tensors))
         rows = min(self._config.batch, _RECALIBRATED_ROWS)
         told = self._fixed_condition(rows)
         recalibrate(self.generator, self._config.recalibrate, self._config.seed, told, rows=rows)
+        generator, critic, card = (self._folder / name for name in _KEPT)
+        write_tensors(generator, self.generator.own_state())
+        write_tensors(critic, self._adversaries.critic.own_state())
+        if card.exists():  # of a run that was shorter; someone may have filled in its licence
+            card = card.with_name(f"README-{self._step}.md")
+            _log.warning("README.md is left as it was, and %s has the card of the longer run", card.name)
+        write_text(card, model_card(self._record, step, self._seconds, self._losses, self._best, len(journal.skipped)))
+
+    @contextmanager
+    def _folder_held(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, and say in one line what the disk refuses."""
         try:
-            write_tensors(self._folder / "generator.safetensors", self.generator.own_state())
-            write_tensors(self._folder / "critic.safetensors", self._adversaries.critic.own_state())
-            card = model_card(self._record, step, self._seconds, self._losses, self._best, len(journal.skipped))
-            write_text(self._folder / "README.md", card)
+            with sole_writer(self._folder) if self._main else nullcontext():
+                self._accelerator.wait_for_everyone()
+                yield
         except OSError as error:
-            raise ModelError(f"{self._folder}: the networks are not written: {error.strerror or error}") from error
+            if isinstance(error, GanartError):
+                raise
+            raise ModelError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
 
     def _begin(self, resume: bool, allow_changes: bool) -> None:
-        """Make or check the folder, and load the newest checkpoint where resuming."""
-        path = self._folder / "config.json"
-        record = json.loads(json.dumps(self._record))
-        if path.exists() and not resume:
+        """Check what the folder holds, and load its newest checkpoint where resuming."""
+        path, latest = self._folder / _CONFIG, self._checkpoints.latest()
+        if (path.exists() or latest) and not resume:
             raise SettingsError(f"{self._folder} already holds a run; resume it, or choose another folder")
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            if (changed := _differences(before, record)) and not allow_changes:
+            try:
+                before = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ModelError(f"{path} is damaged ({error}); without it, the run resumes unchecked") from None
+            if (changed := _differences(before, json.loads(json.dumps(self._record)))) and not allow_changes:
                 raise SettingsError(
                     f"{self._folder} was begun with other settings: {'; '.join(changed)}; "
                     "allow changes to resume all the same"
                 )
-        self._accelerator.wait_for_everyone()
-        if self._main:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-            except OSError as error:
-                raise ModelError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
-        if latest := self._checkpoints.latest():
+        if latest:
             self._load(latest)
-        self._accelerator.wait_for_everyone()
+        steps = gather_object([self._step])
+        if len(set(steps)) > 1:
+            raise SettingsError(
+                f"{self._folder}: the processes found checkpoints of steps {', '.join(map(str, steps))}; "
+                "expected one folder that all of them share"
+            )
 
     def _load(self, path: Path) -> None:
         tensors, facts = self._checkpoints.load(path)
         self._adversaries.load_state(tensors)
         self.generator.load_own_state(under("average", tensors))
         self._step, self._seconds, self._best = facts["step"], facts["seconds"], facts["best"]
+        self._losses = facts.get("losses", {})  # checkpoints of the first sessions have none
         positions = facts["positions"]
         if len(positions) == self._share.processes:
             self._positions = [positions[self._share.process]]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganart_zoo.contract import Condition, ModelError, SettingsError, load_tensors
-from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, open_data
+from ganart_zoo.contract import Condition, ModelError, SettingsError, StepEvent, load_tensors
+from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, checkpoint, launch, open_data
+from ganart_zoo.training.checkpoint import Checkpoints, under
 
 from .networks import TinyCritic, TinyGenerator, TinyStyleGenerator, networks, write_npz
 
@@ -250,3 +259,315 @@ def test_a_full_disk_is_one_line_and_costs_no_checkpoint(tmp_path: Path) -> None
         trainer(run, on_event=fill).fit()
     (run / "metrics.jsonl").unlink()
     assert trainer(run).fit(resume=True).finished
+
+
+def test_a_batch_in_parts_has_the_same_path_lengths(tmp_path: Path) -> None:
+    for name, parts in (("whole", 1), ("parts", 4)):
+        torch.manual_seed(0)
+        pair = TinyStyleGenerator(), TinyCritic()
+        every = Penalty(weight=0.1)
+        trainer(tmp_path / name, pair=pair, accumulate=parts, path_length=every, steps=6).fit()
+    for one, other in zip(lines(tmp_path / "whole"), lines(tmp_path / "parts"), strict=True):
+        assert one["path_length"] == pytest.approx(other["path_length"], rel=1e-4)
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
+    pair = networks()
+
+    def poison(event: StepEvent) -> None:
+        if event.step == 4:  # after the loss of the step was found sound
+            pair[1].last.weight.data[0, 0] = float("inf")
+
+    with pytest.raises(ModelError, match=r"critic\.last\.weight is not finite after step 4; .*step-00000002"):
+        trainer(tmp_path / "run", pair=pair, steps=9, on_step=poison).fit()
+    assert list(Checkpoints(tmp_path / "run" / "checkpoints", 2).steps()) == [2]
+
+
+def test_nothing_unsound_is_shown_measured_or_saved(tmp_path: Path) -> None:
+    """A bad loss is found before the grid, the measurement and the best checkpoint of its step."""
+    pair = networks(own_loss=True)
+    calls, measured = [], []
+
+    def break_down(_, __, output):
+        calls.append(1)
+        bad = float("nan") if len(calls) > 4 * 2 + 1 else 1.0
+        return output._replace(losses={"size": output.losses["size"] * bad})
+
+    pair[1].register_forward_hook(break_down)
+    quiet = {"log_every": 100, "checkpoint_every": 100, "steps": 9}
+    metric = {"evaluate_every": 3, "sample_every": 3, "metric": lambda generator: measured.append(1) or {"distance": 1}}
+    with pytest.raises(ModelError, match=r"critic_size is nan at step 3"):
+        trainer(tmp_path / "run", pair=pair, **quiet, **metric).fit()
+    assert not measured
+    assert not list((tmp_path / "run").rglob("step-*"))
+    assert not (tmp_path / "run" / "checkpoints" / "best.safetensors").exists()
+
+
+def test_advice_after_a_bad_loss_can_be_followed(tmp_path: Path) -> None:
+    pair = networks(own_loss=True)
+    pair[1].register_forward_hook(lambda _, __, out: out._replace(losses={"size": out.losses["size"] * float("nan")}))
+    with pytest.raises(ModelError, match=r"lower the learning rates .* resume with changes allowed .*--allow-changes"):
+        trainer(tmp_path / "run", pair=pair).fit()
+    changed = trainer(tmp_path / "run", pair=networks(own_loss=True), critic_rate=1e-4)
+    assert changed.fit(resume=True, allow_changes=True).finished
+
+
+def test_a_measurement_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    values = iter([float("nan"), 5.0, float("nan"), float("-inf")])
+    trainer(tmp_path / "run", steps=8, evaluate_every=2, metric=lambda generator: {"distance": next(values)}).fit()
+    assert "5 at step 4" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_kill_between_the_best_and_its_checkpoint_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the newest checkpoint says of the best is true of the best there is."""
+    values = {2: 3.0, 4: 1.0, 6: 2.0}
+    steps = []
+
+    def metric(generator):
+        return {"distance": values[steps[-1]]}
+
+    def made() -> Trainer:
+        return trainer(
+            tmp_path / "run", steps=6, evaluate_every=2, metric=metric, on_step=lambda event: steps.append(event.step)
+        )
+
+    class Killed(BaseException):
+        pass
+
+    copy = checkpoint._copy
+
+    def dying_copy(source: Path, target: Path) -> None:
+        if steps[-1] == 4:
+            raise Killed
+        copy(source, target)
+
+    monkeypatch.setattr(checkpoint, "_copy", dying_copy)
+    with pytest.raises(Killed):
+        made().fit()
+    monkeypatch.undo()
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", 2)
+    best, newest = (checkpoints.load(path)[1] for path in (checkpoints.best, checkpoints.latest()))
+    assert newest["best"]["step"] <= best["step"]
+    assert made().fit(resume=True).finished
+    assert "1 at step 4" in (tmp_path / "run" / "README.md").read_text()
+    kept, average = load_tensors(tmp_path / "run" / "generator.safetensors"), checkpoints.load(checkpoints.best)[0]
+    assert same(kept, under("average", average))
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert trainer(run).fit().new
+    card = run / "README.md"
+    assert "| Last losses | critic" in card.read_text()
+    card.write_text(card.read_text().replace("fill in: that of the data allows what?", "CC0-1.0"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    events: list[str] = []
+    again = trainer(run, on_event=lambda stage, path, details: events.append(stage))
+    trained = again.fit(resume=True)
+    assert (trained.finished, trained.new, trained.step) == (True, False, 4)
+    assert not events
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert same(again.generator.own_state(), load_tensors(run / "generator.safetensors"))
+    trainer(run, loss="hinge").fit(resume=True, allow_changes=True)  # nothing was learned with it
+    assert json.loads((run / "config.json").read_text())["training"]["loss"] == "rpgan"
+
+
+def test_a_longer_run_gets_a_card_beside_the_one_that_was_edited(tmp_path: Path) -> None:
+    trainer(tmp_path / "run").fit()
+    (tmp_path / "run" / "README.md").write_text("mine")
+    trainer(tmp_path / "run", steps=6).fit(resume=True, allow_changes=True)
+    assert (tmp_path / "run" / "README.md").read_text() == "mine"
+    assert "6 of 8 pictures" in (tmp_path / "run" / "README-6.md").read_text()
+
+
+def test_a_run_killed_while_it_wrote_its_networks_still_finishes(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trainer(run).fit()
+    card, kept = (run / "README.md").read_text(), weights(run)
+    for name in ("README.md", "critic.safetensors"):
+        (run / name).unlink()
+    assert trainer(run).fit(resume=True).new
+    assert same(weights(run), kept)
+    told = [line for line in card.splitlines() if "Time" not in line]
+    assert [line for line in (run / "README.md").read_text().splitlines() if "Time" not in line] == told
+
+
+def test_checkpoints_without_a_config_are_not_taken_up_unasked(tmp_path: Path) -> None:
+    trainer(tmp_path / "run").fit()
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(SettingsError, match="already holds a run; resume it"):
+        trainer(tmp_path / "run").fit()
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_two_trainings_of_one_folder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_PATIENCE", 0.0)
+    refused = []
+
+    def second(event: StepEvent) -> None:
+        with pytest.raises(SettingsError, match=r"run: another training is writing it; let it end") as caught:
+            trainer(tmp_path / "run").fit(resume=True)
+        refused.append(str(caught.value).count("\n"))
+
+    trainer(tmp_path / "run", steps=1, on_step=second).fit()
+    assert refused == [0]
+    assert trainer(tmp_path / "run", steps=2).fit(resume=True, allow_changes=True).finished
+
+
+def test_the_device_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(write_npz(tmp_path / "data.npz"))
+
+    def refused(device: str, match: str) -> None:
+        with pytest.raises(SettingsError, match=match):
+            Trainer(*networks(), data, TrainConfig(**SHORT), tmp_path / "run", device=device)
+
+    refused("gpu", "device is 'gpu', expected 'cpu' or 'cuda")
+    refused("meta", "device is 'meta', and accelerate is set up for another in this process")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused("cuda", "device is 'cuda', and this machine has no usable CUDA device; use 'cpu'")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    refused("cuda:1", "CUDA_VISIBLE_DEVICES says which GPU")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_stands_alone_among_several_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer(tmp_path / "one").fit()  # accelerate has settled on one process
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingsError, match=r"started 2 processes \(WORLD_SIZE\), and this one trains among 1"):
+        trainer(tmp_path / "run")
+
+
+def test_a_second_training_may_be_on_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "meta")  # stands for a GPU
+    assert Accelerator().device.type == "meta"
+    monkeypatch.delenv("ACCELERATE_TORCH_DEVICE")
+    assert trainer(tmp_path / "run").fit().finished
+    assert Accelerator().device.type == "cpu"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_events_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def fill(stage, path, details) -> None:
+        if stage == "started":
+            return
+        (events,) = (run / "events").iterdir()
+        events.unlink(missing_ok=True)
+        events.symlink_to("/dev/full")  # every write fails with ENOSPC
+
+    with pytest.raises(ModelError, match=r"run: cannot be written: No space left on device$"):
+        trainer(run, on_event=fill).fit()
+    assert Checkpoints(run / "checkpoints", 2).latest() is not None
+
+
+def test_a_journal_that_cannot_be_begun_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events").write_text("no folder")
+    stages = []
+    with pytest.raises(ModelError, match=r"run: cannot be written: "):
+        trainer(tmp_path / "run", on_event=lambda stage, path, details: stages.append(stage)).fit()
+    assert stages == ["started", "failed"]
+
+
+def test_pace_and_losses_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr("ganart_zoo.training.loop.time.monotonic", lambda: next(clock) / 2)
+    told: list[StepEvent] = []
+    trainer(tmp_path / "run", steps=3, critic_steps=2, on_step=told.append).fit()
+    # half a second from reading to reading of the clock, one reading a step, 2 critic steps of 8 pictures each
+    assert [event.phase for event in told] == ["32 pictures/s"] * 3
+    assert [(event.step, event.total) for event in told] == [(1, 3), (2, 3), (3, 3)]
+    assert [event.losses.keys() >= {"critic", "generator"} for event in told] == [False, True, True]
+
+
+def test_prompts_reach_both_networks(tmp_path: Path) -> None:
+    """Each row's text goes with its picture to the critic, and with the picture made for it."""
+    root = tmp_path / "pictures"
+    root.mkdir()
+    rows = []
+    for level in range(0, 240, 40):
+        Image.new("RGB", (8, 8), (level,) * 3).save(root / f"{level}.png")
+        rows.append(json.dumps({"file_name": f"{level}.png", "text": f"grey {level}"}))
+    (root / "metadata.jsonl").write_text("\n".join(rows))
+    seen: dict[str, list[tuple[torch.Tensor, Condition]]] = {"generator": [], "critic": []}
+    pair = networks()
+    for name, network in zip(seen, pair, strict=True):
+        network.register_forward_pre_hook(
+            lambda _, inputs, name=name: seen[name].append((inputs[0].detach(), inputs[1]))
+        )
+    config = TrainConfig(**SHORT, steps=1)
+    Trainer(*pair, open_data(root, 8), config, tmp_path / "run", conditions=["prompt"]).fit()
+    # the first pass of each is the check of the networks; the generator's last makes the grid
+    made = [told.prompts for _, told in seen["generator"][1:3]]
+    real, fake, opposite, shown = seen["critic"][1:]
+    batch = real[1].prompts
+    assert len(batch) == 8
+    assert [f"grey {round(float(image.mean()) * 255)}" for image in real[0]] == list(batch)
+    assert all(told == batch for told in (*made, fake[1].prompts, opposite[1].prompts, shown[1].prompts))
+
+
+def events_of(run: Path) -> EventAccumulator:
+    found = EventAccumulator(str(run / "events"), size_guidance={"images": 0, "scalars": 0})
+    return found.Reload()
+
+
+def test_tensorboard_shows_what_was_logged(tmp_path: Path) -> None:
+    """Also after a run was killed behind its last checkpoint: each step once."""
+    run = tmp_path / "run"
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event: StepEvent) -> None:
+        if event.step == 6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(run, steps=8, checkpoint_every=4, on_step=kill).fit()
+    assert [line["step"] for line in lines(run)] == [1, 2, 3, 4, 5]
+    trainer(run, steps=8, checkpoint_every=4).fit(resume=True)
+    events = events_of(run)
+    logged = lines(run)
+    assert [line["step"] for line in logged] == list(range(1, 9))
+    assert set(events.Tags()["scalars"]) == {name for line in logged for name in line} - {"step"}
+    for name in ("critic", "generator", "r1"):
+        assert [(event.step, pytest.approx(event.value, rel=1e-6)) for event in events.Scalars(name)] == [
+            (line["step"], line[name]) for line in logged if name in line
+        ]
+    assert [event.step for event in events.Images("samples")] == [4, 8]
+    shown = Image.open(io.BytesIO(events.Images("samples")[-1].encoded_image_string))
+    saved = Image.open(run / "samples" / "step-00000008.png")
+    difference = np.abs(np.asarray(shown, dtype=int) - np.asarray(saved.convert("RGB"), dtype=int))
+    assert difference.max() <= 1  # one rounds, the other cuts
+
+
+def test_pictures_that_cannot_be_read_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for level in range(6):
+        Image.new("RGB", (8, 8), (level,) * 3).save(root / f"{level}.png")
+    for name in (b"bad.png", b"b\xe9d.png"):
+        (root / os.fsdecode(name)).write_bytes(b"no picture")
+
+    def made() -> Trainer:
+        return Trainer(
+            *networks(), open_data(root, 8), TrainConfig(**SHORT, steps=4), tmp_path / "run",
+            on_step=lambda event: len(skips) > 1 or event.step < 3,
+        )  # fmt: skip
+
+    skips: list[tuple[str, ...]] = []
+    for _ in range(2):
+        skips.append(made().fit(resume=True).skipped)
+    first, whole = skips
+    assert len(first) == 2
+    assert first == whole, "each once, though they come again every epoch"
+    assert {line.partition(": ")[0] for line in whole} == {str(root / "bad.png"), str(root / "b\\xe9d.png")}
+    assert (tmp_path / "run" / "skipped.txt").read_text().splitlines() == list(whole)
+    assert "2 pictures unreadable" in (tmp_path / "run" / "README.md").read_text()
+    assert sum("skipped" in record.getMessage() for record in caplog.records) == 2
+    assert made().fit(resume=True).skipped == whole

@@ -7,7 +7,6 @@ As in Hugging Face's imagefolder: where pictures lie in several folders, the fol
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.images import load
 from ganart_zoo.training.data.fingerprint import fingerprint
 from ganart_zoo.training.data.indexed import IndexedData
-from ganart_zoo.training.data.pictures import LEAST_SCALING, Crop, Sample, cut, scaled
+from ganart_zoo.training.data.pictures import LEAST_SCALING, Crop, Sample, as_text, cut, scaled
 
 __all__ = ["PICTURE_SUFFIXES", "FolderData"]
 
@@ -60,8 +59,7 @@ class FolderData(IndexedData):
         names = [folder.name for folder in self._classes]
         if len(set(names)) < len(names):  # two folders of one name below different ones
             names = [folder.relative_to(path).as_posix() for folder in self._classes]
-        # a folder's name need not be text, and a class name has to be
-        self.class_names = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in names)
+        self.class_names = tuple(map(as_text, names))
         captions = _captions(path)
         self.prompts = [captions.get(file, "") for file in self._files] if captions else None
         self._kept: dict[int, Tensor] = {}

@@ -127,5 +127,9 @@ def collate(fetched: list[tuple[Sample | None, tuple[str, ...]]]) -> Batch | str
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the training process, which still needs its workers to end in good order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C to the training process, which still needs its workers to end in good order.
+
+    SIGTERM too, which launchers send to whole groups of processes. Workers end when told, or without a parent.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -13,7 +14,19 @@ from torch.nn import functional
 from ganart_zoo.imaging.images import resize
 from ganart_zoo.training.draws import key_generator
 
-__all__ = ["LEAST_SCALING", "Batch", "Batches", "Crop", "Data", "Sample", "Share", "cut", "fit_square", "scaled"]
+__all__ = [
+    "LEAST_SCALING",
+    "Batch",
+    "Batches",
+    "Crop",
+    "Data",
+    "Sample",
+    "Share",
+    "as_text",
+    "cut",
+    "fit_square",
+    "scaled",
+]
 
 Crop = Literal["centre", "random", "stretch", "pad"]
 
@@ -99,6 +112,11 @@ class Data(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts for the run's config: where it lies, how much it is, and a hash of it."""
+
+
+def as_text(name: str) -> str:
+    """Return what a file's name, which need not be text, is shown and written as: other bytes as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def fit_square(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -> Tensor:

@@ -1,0 +1,85 @@
+"""How a training starts: on its device, among the processes that a launcher started, and alone in its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+from accelerate.utils import DistributedDataParallelKwargs  # type: ignore[import-untyped]
+from filelock import FileLock, Timeout
+from torch import distributed
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.registry.devices import find_device
+
+__all__ = ["join", "sole_writer"]
+
+_PATIENCE = 8.0
+"""Seconds to wait for a folder: the loading processes of a killed training can hold it some seconds longer."""
+
+
+def join(device: str) -> Accelerator:
+    """Return what puts networks on a device, and exchanges with the other processes of this training.
+
+    What accelerate remembers from an earlier training in this process, on another device, it is made to forget.
+
+    Args:
+        device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
+
+    Raises:
+        SettingsError: There is no such device, or this process stands alone where a launcher started several.
+    """
+    wanted = find_device(device)
+    if wanted.index is not None:
+        raise SettingsError(f"device is {device!r}, expected 'cpu' or 'cuda'; CUDA_VISIBLE_DEVICES says which GPU")
+    accelerator = _accelerator(wanted)
+    if accelerator is None and not distributed.is_initialized():
+        AcceleratorState._reset_state(reset_partial_state=True)
+        accelerator = _accelerator(wanted)
+    if accelerator is None:
+        raise SettingsError(
+            f"device is {device!r}, and accelerate is set up for another in this process; look for ACCELERATE_ in the "
+            "environment, or train in a process of its own"
+        )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes < started:
+        raise SettingsError(
+            f"a launcher started {started} processes (WORLD_SIZE), and this one trains among "
+            f"{accelerator.num_processes}; they would write the same run: start it without a launcher, or by torchrun"
+        )
+    return accelerator
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold a run folder, made where it does not exist, against other trainings.
+
+    Raises:
+        SettingsError: Another holds it.
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout:
+        raise SettingsError(f"{folder}: another training is writing it; let it end, or choose another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _accelerator(device: torch.device) -> Accelerator | None:
+    """Return one on that device; None where accelerate has settled on another, or on another precision."""
+    ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+    try:
+        made = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+    except ValueError:
+        return None
+    return made if made.device.type == device.type else None
