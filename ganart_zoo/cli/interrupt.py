@@ -1,4 +1,7 @@
-"""Ctrl-C during long work: the first asks for the best picture so far, the second aborts at once."""
+"""Ctrl-C during long work: the first asks for the best picture so far, the second aborts at once.
+
+So does SIGTERM, by which schedulers and launchers say that time is up.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt(AbstractContextManager["Interrupt"]):
-    """Takes SIGINT over while its block lasts.
+    """Takes SIGINT and SIGTERM over while its block lasts.
 
     Args:
         saving: What the work saves when it is stopped, for the message.
@@ -22,20 +25,20 @@ class Interrupt(AbstractContextManager["Interrupt"]):
 
     def __init__(self, saving: str = "the picture as it is") -> None:
         self.asked = False
-        """Ctrl-C was pressed once."""
-        self._before: Any = None
+        """Ctrl-C was pressed once, or SIGTERM came."""
+        self._before: dict[signal.Signals, Any] = {}
         self._saving = saving
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            self._before = signal.signal(signal.SIGINT, self._handle)
+            self._before = {each: signal.signal(each, self._handle) for each in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for each, before in self._before.items():
+            signal.signal(each, before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

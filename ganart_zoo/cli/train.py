@@ -19,6 +19,7 @@ from ganart_zoo.cli.show import INTERRUPTED, emit_json, json_option, note, table
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
 from ganart_zoo.contract.events import StepEvent
 from ganart_zoo.registry import Zoo
+from ganart_zoo.registry.runs import read_settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -115,25 +116,29 @@ def train(
     \b
     ganart train --generator M --critic M --data pictures/ --size 32 --steps 5000 --out runs/first
     ganart train --config first.toml --out runs/first --set training.r1.weight=2
-    ganart train --config first.toml --out runs/first --resume
+    ganart train --out runs/first --resume
     torchrun --nproc-per-node 2 -m ganart_zoo train --config first.toml --out runs/first
 
     A file of settings has data, size, crop, flip and conditions, and tables [generator] and [critic] (model, weights,
     and the model's own settings) and [training], whose settings ganart train --help-training lists.
 
-    Ctrl-C saves a checkpoint and ends with exit code 130; --resume goes on from there.
+    Ctrl-C (or SIGTERM) saves a checkpoint and ends with exit code 130; --resume goes on from there, with the settings
+    of the run in --out where no others are given.
     """
     plain = {"data": data, "size": size, "crop": crop, "flip": flip, "conditions": _names(conditions)}
     flags = {"steps": steps, "batch": batch, "seed": seed, "checkpoint_every": checkpoint_every}
     tables = _read(config) if config else {}
-    chosen = {name: tables.pop(name) for name in _PLAIN if name in tables} | _given(plain)
+    before = read_settings(out) if resume and (out / "config.json").exists() else {}
+    chosen = {name: value for name, value in {**before, **tables}.items() if name in _PLAIN} | _given(plain)
     networks = {
-        name: _network(zoo, name, tables.get(name, {}), asked, pairs)
+        name: _network(zoo, name, tables.get(name, {}), asked, pairs, before.get(name))
         for name, asked in (("generator", generator), ("critic", critic))
     }
-    training = _training(tables.get("training", {}), pairs) | _given(flags)
+    training = _training({**before.get("training", {}), **tables.get("training", {})}, pairs) | _given(flags)
     if "data" not in chosen:
         raise SettingsError('no data: give --data PATH, or data = "PATH" in the configuration file')
+    if chosen["data"] == before.get("data") and "{" not in chosen["data"] and not Path(chosen["data"]).exists():
+        raise SettingsError(f"{out} learns from {chosen['data']}, and nothing is there now; give --data PATH")
 
     from ganart_zoo.training.config import parse_config
 
@@ -175,6 +180,8 @@ def train(
                 "skipped": list(trained.skipped),
             }
         )
+    elif first and not trained.new:
+        note(f"{out} was finished already, at step {trained.step}; nothing was changed")
     elif first and not quiet:
         skipped = f"  {len(trained.skipped)} pictures skipped, see skipped.txt" if trained.skipped else ""
         click.echo(f"{out}  step {trained.step}  {trained.seconds:.1f} s{skipped}", file=sys.stdout)
@@ -214,9 +221,18 @@ def _read(path: Path) -> dict[str, Any]:
     return tables
 
 
-def _network(zoo: Zoo, part: str, table: Mapping[str, Any], asked: str | None, pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the model of one side with its settings; flags go before the file."""
+def _network(
+    zoo: Zoo,
+    part: str,
+    table: Mapping[str, Any],
+    asked: str | None,
+    pairs: Sequence[str],
+    before: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the model of one side with its settings; flags go before the file, and that before a resumed run."""
     model = asked or table.get("model")
+    if before and zoo.entry(model or before["model"]).canonical == before["model"]:
+        model, table = before["model"], {**before, **table}
     if model is None:
         raise SettingsError(f'no {part}: give --{part} MODEL, or [{part}] model = "..." in the configuration file')
     own = [pair.partition(".")[2] for pair in pairs if pair.startswith(f"{part}.")]

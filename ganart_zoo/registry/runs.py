@@ -15,7 +15,7 @@ from typing import Any
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.contract.provenance import Provenance
 
-__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "read_part"]
+__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "read_part", "read_settings"]
 
 RUN_FORMAT = 1
 
@@ -43,6 +43,34 @@ def read_part(run: Path, part: str) -> RunPart:
     Raises:
         ModelError: It is not a run folder, or has no such part.
     """
+    _, parts = _read(run)
+    if part not in parts:
+        raise ModelError(f"{run} has no part {part!r}; it has {', '.join(parts) or 'none'}")
+    return RunPart(parts[part], run / f"{part}.safetensors")
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """Return what a run is trained with, in the form of a configuration file of `ganart train`.
+
+    Raises:
+        ModelError: It is not a run folder, or not one that `ganart train` began.
+    """
+    described, parts = _read(run)
+    try:
+        data = described["data"]
+        return {
+            "data": data["path"],
+            **{name: data[name] for name in ("size", "crop", "flip")},
+            "conditions": described["conditions"],
+            **{name: parts[name].to_settings() for name in ("generator", "critic")},
+            "training": described["training"],
+        }
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{run}/config.json does not say how it is trained: no {error}; say it all anew") from None
+
+
+def _read(run: Path) -> tuple[dict[str, Any], dict[str, Provenance]]:
+    """Return what `config.json` holds, and the networks in it."""
     config = run / "config.json"
     if not run.is_dir():
         raise ModelError(f"{run} is not a folder; a run is a folder with config.json in it")
@@ -50,11 +78,8 @@ def read_part(run: Path, part: str) -> RunPart:
         described = json.loads(config.read_text(encoding="utf-8"))
         if (format_found := described["format"]) != RUN_FORMAT:
             raise ModelError(f"{config} has format {format_found!r}, expected {RUN_FORMAT}; another version made it")
-        parts = {name: Provenance.from_json(data) for name, data in described["parts"].items()}
+        return described, {name: Provenance.from_json(data) for name, data in described["parts"].items()}
     except FileNotFoundError:
         raise ModelError(f"{run} has no config.json, so it is not a run; runs are made by ganart train") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{config} cannot be read as a run's config: {type(error).__name__}: {error}") from None
-    if part not in parts:
-        raise ModelError(f"{run} has no part {part!r}; it has {', '.join(parts) or 'none'}")
-    return RunPart(parts[part], run / f"{part}.safetensors")

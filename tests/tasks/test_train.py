@@ -11,6 +11,7 @@ import ganart_learners
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ganart_zoo import Zoo
 from ganart_zoo.cli import main
@@ -159,13 +160,18 @@ r1 = {{ weight = 3.0, interval = 2 }}
     assert described["data"]["flip"] is True
 
 
-def test_ctrl_c_saves_and_resume_finishes_exactly(learners: Zoo, labelled: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_resume_finishes_exactly(
+    learners: Zoo, labelled: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     def interrupt(event) -> None:
         if event.stage == "saved" and event.path.suffix == ".safetensors" and event.details["step"] == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
+    before = signal.getsignal(number)
     ganart_learners.listeners.append(interrupt)
     assert command(learners, labelled, tmp_path / "run") == 130
+    assert signal.getsignal(number) is before
     assert not (tmp_path / "run" / "generator.safetensors").exists()
     assert ganart_learners.events[-1].stage == "stopped"
     ganart_learners.listeners.clear()
@@ -173,6 +179,88 @@ def test_ctrl_c_saves_and_resume_finishes_exactly(learners: Zoo, labelled: Path,
     assert command(learners, labelled, tmp_path / "whole") == 0
     one, other = (load_tensors(tmp_path / name / "generator.safetensors") for name in ("run", "whole"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_resume_alone_takes_all_from_the_run(
+    learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("--flip", "--set", "generator.width=5", "--set", "critic.width=6", "--set", "training.r1.interval=3")
+    assert command(learners, labelled, tmp_path / "whole", *settings) == 0
+
+    def stop(event) -> None:
+        if event.stage == "saved" and event.details["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    ganart_learners.listeners.append(stop)
+    run = tmp_path / "run"
+    assert command(learners, labelled, run, *settings) == 130
+    ganart_learners.listeners.clear()
+    described = (run / "config.json").read_text()
+    assert main(["train", "--out", str(run), "--resume", "--set", "generator.width=7", "-q"], zoo=learners) == 2
+    assert "parts.generator.config.width was 5, now 7" in capsys.readouterr().err
+    assert main(["train", "--out", str(run), "--resume", "--generator", "learner", "-q"], zoo=learners) == 0
+    assert (run / "config.json").read_text() == described
+    one, other = (load_tensors(tmp_path / name / "generator.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_resume_alone_takes_what_models_are_built_on(tmp_path: Path) -> None:
+    pytest.importorskip("ganart_fastgan")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", images=rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8))
+    backbone = {"model": "efficientnet_lite0", "weights": None, "classifier": False}
+    zoo = Zoo()
+    train(
+        zoo,
+        "fastgan",
+        "projected_critic",
+        tmp_path / "data.npz",
+        tmp_path / "run",
+        config=TrainConfig(steps=1, batch=2, workers=0, samples=1, recalibrate=0),
+        generator_settings={"width": 8},
+        critic_settings={"view": 32, "width": 2, "max_width": 2, "backbone": backbone},
+    )
+    again = ["train", "--out", str(tmp_path / "run"), "--resume", "-q"]
+    assert main(again, zoo=zoo) == 0
+    assert main([*again, "--steps", "2", "--allow-changes"], zoo=zoo) == 0
+
+
+def test_resume_alone_says_what_it_lacks(
+    learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    resume = ["train", "--out", str(run), "--resume"]
+    assert command(learners, labelled, run) == 0
+    labelled.rename(tmp_path / "moved.npz")
+    assert main(resume, zoo=learners) == 2
+    assert f"{run} learns from {labelled}, and nothing is there now; give --data PATH" in capsys.readouterr().err
+    assert main([*resume, "--data", str(tmp_path / "moved.npz")], zoo=learners) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1] == f"ganart: {run} was finished already, at step 4; nothing was changed"
+    assert told.out == ""
+    described = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**described, "parts": {}}))
+    assert main(resume, zoo=learners) == 2
+    assert "config.json does not say how it is trained: no 'generator'" in capsys.readouterr().err
+    (run / "config.json").unlink()
+    assert main(resume, zoo=learners) == 2
+    assert "no generator: give --generator MODEL" in capsys.readouterr().err
+
+
+def test_pictures_that_cannot_be_read_are_counted_in_a_line(
+    learners: Zoo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for number in range(5):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(root / f"{number}.png")
+    (root / "bad.png").write_bytes(b"no picture")
+    arguments = ["train", *FLAGS, "--data", str(root), "--size", "8", "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--set", "training.workers=0"], zoo=learners) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{tmp_path / 'run'}  step 4  ")
+    assert line.endswith(" s  1 pictures skipped, see skipped.txt")
+    assert (tmp_path / "run" / "skipped.txt").read_text().startswith(f"{root / 'bad.png'}: ")
 
 
 def test_mistakes_are_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from networks import networks
 
 
-def main(data: Path, run: Path, steps: int, stop_at: int) -> None:
+def main(data: Path, run: Path, steps: int, stop_at: int, log_every: int = 1) -> None:
+    """Train until the last step, or until the process of the highest rank wants to stop."""
+    last = int(os.environ.get("RANK", "0")) == int(os.environ.get("WORLD_SIZE", "1")) - 1
     torch.set_num_threads(1)
     pair = networks(3, own_loss=True)
     pair[0].dropout.p = 0.0  # draws from each process' own generator
@@ -22,7 +25,7 @@ def main(data: Path, run: Path, steps: int, stop_at: int) -> None:
         batch=16,
         accumulate=2,
         workers=0,
-        log_every=1,
+        log_every=log_every,
         checkpoint_every=10,
         samples=4,
         critic_steps=2,
@@ -37,10 +40,10 @@ def main(data: Path, run: Path, steps: int, stop_at: int) -> None:
         config,
         run,
         conditions=["labels"],
-        on_step=lambda event: event.step < stop_at,
+        on_step=lambda event: event.step < stop_at or not last,
     )
     trainer.fit(resume=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
