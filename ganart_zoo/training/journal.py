@@ -6,12 +6,17 @@ import contextlib
 import json
 import logging
 import math
+import os
+import socket
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import RecordWriter, summary
 
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.models import Generator
@@ -23,6 +28,8 @@ from ganart_zoo.training.data.pictures import as_text
 __all__ = ["Journal", "SampleGrid", "read_skipped"]
 
 _log = logging.getLogger("ganart_zoo")
+
+_summary: Any = summary  # torch leaves it untyped
 
 _SKIPPED = "skipped.txt"
 
@@ -43,21 +50,23 @@ class Journal:
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
         self.skipped = dict.fromkeys(read_skipped(folder))
         """What could not be read so far: its name and why."""
-        self._events = SummaryWriter(str(folder / "events"), purge_step=step + 1)  # last, for it starts a thread
+        self._events = _Events(folder / "events", step)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Write a line of metrics."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            self._events.write(step, summary=_summary.scalar(name, value))
+        self._events.flush()
 
     def show(self, step: int, grid: Tensor) -> Path:
         """Save a grid of samples, `[1, 3, H, W]`."""
         self._samples.mkdir(exist_ok=True)
         path = self._samples / f"step-{step:08d}.png"
         save(grid, path)
-        self._events.add_image("samples", grid[0].clamp(0, 1), step)
+        self._events.write(step, summary=_summary.image("samples", grid.clamp(0, 1)))
+        self._events.flush()
         return path
 
     def skip(self, lines: Iterable[str]) -> None:
@@ -71,13 +80,35 @@ class Journal:
         for line in new:
             _log.warning("skipped %s", line)
 
-    def flush(self) -> None:
-        """Bring events to the disk."""
-        self._events.flush()
-
     def close(self) -> None:
         """End it."""
         self._events.close()
+
+
+class _Events:
+    """A file of TensorBoard events, written here and now: SummaryWriter's thread would tell of a full disk on its own.
+
+    Args:
+        folder: Where such files lie.
+        step: Steps done; of earlier files, viewers drop what is later.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        folder.mkdir(exist_ok=True)
+        # viewers read them in the order of their names
+        path = folder / f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+        self._records = RecordWriter(path.open("wb"))
+        self.write(0, file_version="brain.Event:2")
+        self.write(step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def write(self, step: int, **what: Any) -> None:
+        self._records.write(Event(wall_time=time.time(), step=step, **what).SerializeToString())
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
 
 
 class SampleGrid:

@@ -304,7 +304,6 @@ class Trainer:
                 "losses": self._losses,
             }
             path = self._checkpoints.save(self._step, tensors, facts, best=best)
-            journal.flush()
             self._emit("saved", path, {"step": self._step})
         self._accelerator.wait_for_everyone()
 

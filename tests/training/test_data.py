@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
+import signal
 import tarfile
 from collections import Counter
 from itertools import islice
@@ -107,6 +109,22 @@ def test_the_order_is_one_whatever_the_processes_and_parts(tmp_path: Path, kind:
         ]
         joined = torch.cat([batch.images for batch in rows]).view_as(whole)
         assert torch.equal(joined, whole)
+
+
+@pytest.mark.parametrize("kind", ["folder", "shards"])
+def test_workers_leave_signals_to_the_training_process(tmp_path: Path, kind: str) -> None:
+    batches = iter(kinds(tmp_path)[kind].loader(Share(4), 0, 2)())
+    next(batches)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        for number in (signal.SIGTERM, signal.SIGINT):  # launchers send them to whole groups of processes
+            os.kill(worker.pid, number)
+    assert len(list(islice(batches, 20))) == 20
+    del batches
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
 
 
 def test_every_picture_comes_once_an_epoch(tmp_path: Path) -> None:

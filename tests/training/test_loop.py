@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import RecordWriter
 
 from ganart_zoo.contract import Condition, ModelError, SettingsError, StepEvent, load_tensors
 from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, checkpoint, launch, open_data
@@ -449,20 +450,19 @@ def test_a_second_training_may_be_on_another_device(tmp_path: Path, monkeypatch:
     assert Accelerator().device.type == "cpu"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_events_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
-    run = tmp_path / "run"
+def test_events_that_cannot_be_written_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(file: io.BufferedWriter) -> RecordWriter:
+        file.close()
+        return RecordWriter(Path("/dev/full").open("wb"))  # every write fails with ENOSPC, and so does closing
 
-    def fill(stage, path, details) -> None:
-        if stage == "started":
-            return
-        (events,) = (run / "events").iterdir()
-        events.unlink(missing_ok=True)
-        events.symlink_to("/dev/full")  # every write fails with ENOSPC
-
+    monkeypatch.setattr("ganart_zoo.training.journal.RecordWriter", full)
+    stages = []
     with pytest.raises(ModelError, match=r"run: cannot be written: No space left on device$"):
-        trainer(run, on_event=fill).fit()
-    assert Checkpoints(run / "checkpoints", 2).latest() is not None
+        trainer(tmp_path / "run", on_event=lambda stage, path, details: stages.append(stage)).fit()
+    assert stages == ["started", "failed"]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_journal_that_cannot_be_begun_is_one_line(tmp_path: Path) -> None:
