@@ -47,6 +47,11 @@ class ArrayData(IndexedData):
         self._crop, self._flip = crop, flip
         self._labels = _column(path, arrays, "labels")
         if self._labels is not None:
+            if self._labels.dtype.kind not in "iu":
+                raise ImageError(
+                    f"{path}: labels are {self._labels.dtype}, such as {self._labels[0].item()!r:.40}, expected whole "
+                    "numbers from 0; names of the classes go into class_names"
+                )
             self._labels = self._labels.astype(np.int64)
             names = arrays.get("class_names")
             count = int(self._labels.max()) + 1

@@ -41,6 +41,19 @@ class IndexedData(Data):
         """Return the batches of one process; see `Data.loader`."""
         return _IndexedBatches(self, share, seed, workers)
 
+    def once(self) -> Iterator[Sample | ImageError]:
+        """Yield every picture a single time, as the first epoch of seed 0 has them; see `Data.once`."""
+        for position, index in enumerate(_permutation(len(self), 0, 0).tolist()):
+            try:
+                found: Sample | ImageError = self.fetch(index, key_seed("fetch", 0, position))
+            except ImageError as error:
+                found = error
+            yield found
+
+
+def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
+    return torch.randperm(n, generator=key_generator("order", seed, epoch))
+
 
 class _IndexedBatches:
     def __init__(self, data: IndexedData, share: Share, seed: int, workers: int) -> None:
@@ -89,8 +102,7 @@ class _Positions(Dataset[tuple["Sample | None", tuple[str, ...]]]):
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self._data))
         if epoch != self._epoch:
-            rng = key_generator("order", self._seed, epoch)
-            self._epoch, self._permutation = epoch, torch.randperm(len(self._data), generator=rng)
+            self._epoch, self._permutation = epoch, _permutation(len(self._data), self._seed, epoch)
         return int(self._permutation[place])
 
 

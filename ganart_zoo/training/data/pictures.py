@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.images import resize
 from ganart_zoo.training.draws import key_generator
 
@@ -108,6 +109,10 @@ class Data(ABC):
             seed: Of the order, the crops and the flips.
             workers: Processes that load; 0 loads in this one.
         """
+
+    @abstractmethod
+    def once(self) -> Iterator[Sample | ImageError]:
+        """Yield every picture a single time, always in the same mixed order; for one that cannot be read, why."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

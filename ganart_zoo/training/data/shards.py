@@ -71,6 +71,18 @@ class ShardData(Data):
             raise SettingsError(f"{self._path} holds {len(self.shards)} shards, expected one a process at least")
         return _ShardBatches(self, share, seed, workers)
 
+    def once(self) -> Iterator[Sample | ImageError]:
+        """Yield every sample a single time, shard after shard; see `Data.once`."""
+        for number in torch.randperm(len(self.shards), generator=key_generator("shards", 0, 0)).tolist():
+            shard, damage = self.shards[number], list[str]()
+            for count, raw in enumerate(_read(shard, damage), start=1):
+                try:
+                    found: Sample | ImageError = self.decode(raw, key_seed("decode", 0, 0, shard.name, count))
+                except ImageError as error:
+                    found = error
+                yield found
+            yield from map(ImageError, damage)
+
     def decode(self, raw: dict[str, Any], seed: int) -> Sample:
         """Return the sample in the files of one name.
 
