@@ -79,10 +79,17 @@ class LoadedGenerator:
 
     def condition(self, labels: Sequence[int] | None, prompt: str | None = None) -> Condition | None:
         """Return what the network is told: one label a row, and the same text in all."""
-        if labels is None and prompt is None:
+        return self.rows_condition(range(len(labels or ())), labels, None if prompt is None else (prompt,))
+
+    def rows_condition(
+        self, rows: Sequence[int], labels: Sequence[int] | None, prompts: Sequence[str] | None
+    ) -> Condition | None:
+        """Return what the network is told of some rows: each its own label, and of the texts one in turn."""
+        if labels is None and prompts is None:
             return None
-        numbers = None if labels is None else torch.tensor(list(labels), device=self.model.device)
-        return Condition(labels=numbers, prompts=None if prompt is None else (prompt,))
+        numbers = None if labels is None else torch.tensor([labels[row] for row in rows], device=self.model.device)
+        texts = prompts if prompts is None or len(prompts) == 1 else [prompts[row % len(prompts)] for row in rows]
+        return Condition(labels=numbers, prompts=None if texts is None else tuple(texts))
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """Return `[n, *latent_shape]`: row i is that of seed i, whatever the other rows are."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +15,20 @@ import numpy as np
 import pytest
 import torch
 from ganart_shapes.runs import save_run
+from PIL import Image
+from safetensors.torch import save_file
 
 from ganart_zoo import Zoo, hookimpl
 from ganart_zoo.contract import ImageError, ModelError, SettingsError
+from ganart_zoo.contract.digest import file_sha256
 from ganart_zoo.registry.weights import WeightsStore
+from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.evaluate import INCEPTION, Evaluation, evaluate
 from ganart_zoo.tasks.generating import load_generator
+from ganart_zoo.tasks.judging import real_features
 from ganart_zoo.tasks.sample import sample
-from ganart_zoo.training.metrics import Moments, frechet_distance, moments
+from ganart_zoo.training.data import open_data
+from ganart_zoo.training.metrics import Moments, PooledFeatures, frechet_distance, moments
 
 NAMES = ["cat", "dog", "eel"]
 
@@ -70,6 +78,7 @@ def test_a_result_says_on_what_it_was_computed(shapes: Zoo, real: Path) -> None:
     found = json.loads(json.dumps(measured(shapes, real, settings={"truncation": 0.5}).to_json()))
     assert found["features"] == {
         "backbone": "ganart-tiny/pool",
+        "config": {"block": 2},
         "weights": {},
         "layer": "blocks",
         "dimensions": 3,
@@ -92,8 +101,31 @@ def test_only_a_backbone_that_says_it_is_inception_gives_fid_and_kid(tmp_path: P
             (pool,) = [spec for spec in ganart_tiny.ganart_models() if spec.name == "pool"]
             return [replace(pool, name="inception", capabilities=frozenset({INCEPTION}))]
 
-    zoo = Zoo(plugins=[ganart_shapes, Inception()], strict=True, store=WeightsStore(tmp_path / "home"))
-    assert {"fid", "kid"} <= set(measured(zoo, real, backbone="inception").metrics)
+    zoo = Zoo(plugins=[ganart_shapes, ganart_tiny, Inception()], strict=True, store=WeightsStore(tmp_path / "home"))
+    save_file({"scale": torch.full((1,), 2.0)}, tmp_path / "mine.safetensors")
+    mine = str(tmp_path / "mine.safetensors")
+    plain = measured(zoo, real).metrics
+    for backbone in ("inception", {"model": "pool", "weights": mine}):  # no weights; weights, and not Inception
+        assert not {"fid", "kid"} & set(measured(zoo, real, backbone=backbone).metrics)
+    found = measured(zoo, real, backbone={"model": "inception", "weights": mine})
+    assert found.metrics["fid"] == pytest.approx(4 * plain["frechet_distance"], rel=1e-6)  # features are doubled
+    assert "kid" in found.metrics
+    assert not {"frechet_distance", "kernel_distance"} & set(found.metrics)
+    assert found.about["features"]["weights"] == {"model": file_sha256(Path(mine))}
+    generator = load_generator(zoo, "bands", weights=None)
+    assert (
+        evaluate(generator, real, samples=10, backbone=found.about["features"]["backbone"]).about["features"]["side"]
+        == 128
+    )
+    choice = {"model": "inception", "weights": mine}
+    assert evaluate(generator, real, samples=10, backbone=choice).about["features"]["side"] == 299
+
+
+def test_a_backbone_takes_settings_which_the_result_tells(shapes: Zoo, real: Path) -> None:
+    found = measured(shapes, real, backbone={"model": "pool", "block": 4})
+    assert found.about["features"]["config"] == {"block": 4}
+    with pytest.raises(SettingsError, match="no setting 'blok'; did you mean 'block'"):
+        measured(shapes, real, backbone={"model": "pool", "blok": 4})
 
 
 def test_the_same_seed_gives_the_same_figures_and_truncation_costs_diversity(shapes: Zoo, real: Path) -> None:
@@ -119,39 +151,78 @@ def test_classes_are_asked_for_as_the_data_has_them(shapes: Zoo, real: Path, mon
     measured(shapes, real, "flat", settings={"class_names": NAMES}, samples=60)
     assert [asked[:60].count(label) for label in range(3)] == [40, 15, 5]
     asked.clear()
-    measured(shapes, real, "flat", settings={"class_names": ["one", "two"]}, samples=60)
-    assert asked[:4] == [0, 1, 0, 1]
+    found = measured(shapes, real, "flat", settings={"class_names": ["eel", "ant", "cat", "dog"]}, samples=60)
+    assert [asked[:60].count(label) for label in range(4)] == [5, 0, 40, 15]
+    assert found.notes == ()
+    asked.clear()
+    found = measured(shapes, real, "flat", settings={"class_names": ["cat", "dog", "emu"]}, samples=60)
+    assert asked[:4] == [0, 1, 2, 0]
+    assert found.notes == ("the generator lacks classes of the data, so it was asked for all of its own in turn",)
+
+
+def test_a_text_is_painted_or_the_data_s_captions_in_turn(shapes: Zoo, real: Path, tmp_path: Path) -> None:
+    """Each letter adds a hundredth to the colour, so texts of 3 and of 9 letters lie 0.06 apart."""
+    short, long = (measured(shapes, real, "lettered", prompt=text) for text in ("hat", "green hat"))
+    assert (short.about["prompt"], long.about["prompt"]) == ("hat", "green hat")
+    assert short.metrics["frechet_distance"] != long.metrics["frechet_distance"]
+    with np.load(real) as file:
+        np.savez(tmp_path / "told.npz", images=file["images"], captions=np.array(["hat"] * 60))
+    told = measured(shapes, tmp_path / "told.npz", "lettered")
+    assert told.metrics == pytest.approx(short.metrics)
+    with pytest.raises(SettingsError, match="takes no text"):
+        measured(shapes, real, prompt="hat")
+
+
+def test_real_pictures_of_shards_are_taken_once_each_and_counted(shapes: Zoo, tmp_path: Path) -> None:
+    """A set of distinct pictures has each its own neighbours; the same ones over and over would have none."""
+    rng = np.random.default_rng(0)
+    with tarfile.open(tmp_path / "real.tar", "w") as tar:
+        for number, colour in enumerate(rng.integers(60, 200, (23, 3))):
+            stream = io.BytesIO()
+            Image.new("RGB", (8, 8), tuple(map(int, colour))).save(stream, "PNG")
+            entry = tarfile.TarInfo(f"{number:02}.png")
+            entry.size = stream.tell()
+            stream.seek(0)
+            tar.addfile(entry, stream)
+        entry = tarfile.TarInfo("99.png")
+        entry.size = 4
+        tar.addfile(entry, io.BytesIO(b"none"))
+    found = measured(shapes, tmp_path / "real.tar", samples=40)
+    assert (found.about["reals"], found.about["samples"]) == (23, 40)
+    assert "1 real pictures could not be read and were passed over" in found.notes
+    seen = real_features(
+        shapes, open_data(tmp_path / "real.tar", 8), 40, PooledFeatures(shapes.create("pool"), side=16), Steps(None)
+    ).features
+    assert len(seen.unique(dim=0)) == len(seen) == 23
 
 
 def test_features_of_real_pictures_are_kept_by_what_they_are(shapes: Zoo, real: Path, tmp_path: Path) -> None:
     """Only where the backbone's weights are known by their hash."""
     measured(shapes, real)
     assert not (tmp_path / "home" / "features").exists()
-    from ganart_zoo.tasks import evaluate as module
-
     backbone = shapes.create("pool")
 
-    def features(side: int) -> module.PooledFeatures:
-        made = module.PooledFeatures(backbone, side=side)  # type: ignore[arg-type]
+    def features(side: int) -> PooledFeatures:
+        made = PooledFeatures(backbone, side=side)  # type: ignore[arg-type]
         described = {**made.describe(), "weights": {"model": "ab" * 32}}
         made.describe = lambda: described  # type: ignore[method-assign]
         return made
 
     phases: list[str] = []
-    steps = module.Steps(lambda event: phases.append(event.phase))
-    data = module.open_data(real, 8)
-    first = module._real(shapes, data, 40, features(16), steps)
+    steps = Steps(lambda event: phases.append(event.phase))
+    data = open_data(real, 8)
+    first = real_features(shapes, data, 40, features(16), steps)
     assert phases
     phases.clear()
-    again = module._real(shapes, data, 40, features(16), steps)
+    again = real_features(shapes, data, 40, features(16), steps)
     assert not phases
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])  # type: ignore[arg-type]
-    module._real(shapes, data, 40, features(32), steps)
+    real_features(shapes, data, 40, features(32), steps)
     assert phases
     (kept, _) = sorted((tmp_path / "home" / "features").iterdir(), key=lambda file: file.stat().st_mtime_ns)
     kept.write_bytes(b"damaged")
-    assert torch.equal(module._real(shapes, data, 40, features(16), steps)[0], first[0])
+    assert torch.equal(real_features(shapes, data, 40, features(16), steps)[0], first[0])
 
 
 def test_a_run_is_compared_with_data_cropped_as_it_was_trained(shapes: Zoo, real: Path, tmp_path: Path) -> None:

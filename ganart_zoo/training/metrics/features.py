@@ -62,6 +62,7 @@ class PooledFeatures:
         made = self._backbone.provenance
         return {
             "backbone": type(self._backbone).__name__ if made is None else made.model,
+            "config": None if made is None else dict(made.config),
             "weights": None if made is None else dict(made.files),
             "layer": self.layer,
             "dimensions": self.dimensions,

@@ -26,6 +26,12 @@ def ganart_models() -> list[ModelSpec]:
             options="ganart_shapes.config:Truncation",
         ),
         model("slow", capabilities={"prompt"}, config="ganart_shapes.config:Plain"),
+        model(
+            "lettered",
+            capabilities={"prompt", "differentiable"},
+            config="ganart_shapes.config:Plain",
+            options="ganart_shapes.config:Truncation",
+        ),
         model("faulty", capabilities={"unconditional"}),
         model("reddest", kind="critic", capabilities=both, **settings),
     ]

@@ -57,6 +57,14 @@ class Bands(StyleGenerator):
         return self.synthesize(self.truncate(self.map(latents, condition), options.truncation), rng=rng)
 
 
+class Lettered(Bands):
+    """Bands that are told a text: each letter adds a hundredth to every colour."""
+
+    def map(self, latents, condition=None):
+        letters = torch.tensor([len(text) for text in condition.rows(len(latents)).prompts])
+        return super().map(latents) + letters[:, None, None] / 100
+
+
 class Slow(Generator):
     """Takes four steps, and needs a text."""
 

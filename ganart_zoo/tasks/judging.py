@@ -1,0 +1,224 @@
+"""Generated pictures beside real ones, as a backbone sees them: what `evaluate` and the metric of a training share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.contract.events import StepEvent
+from ganart_zoo.contract.models import Backbone
+from ganart_zoo.registry import Zoo
+from ganart_zoo.tasks.calls import Steps
+from ganart_zoo.tasks.generating import LoadedGenerator
+from ganart_zoo.training.data import Data
+from ganart_zoo.training.data.indexed import IndexedData
+from ganart_zoo.training.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
+
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "FEWEST",
+    "INCEPTION",
+    "BackboneChoice",
+    "Distance",
+    "Prompts",
+    "RealFeatures",
+    "batches",
+    "default_side",
+    "distances",
+    "generated_pictures",
+    "has_classes_of",
+    "load_backbone",
+    "real_features",
+    "row_labels",
+    "tell",
+]
+
+DEFAULT_BACKBONE = "ganart-backbones/efficientnet_lite0"
+
+INCEPTION = "x-fid-inception"
+"""The capability by which a backbone says that it is, once it has weights, the Inception network of FID and KID."""
+
+_INCEPTION_SIDE = 299
+_SIDE = 128
+
+FEWEST = 10
+"""Pictures below which neighbours and covariances mean nothing."""
+
+_BATCH = 32
+
+BackboneChoice: TypeAlias = "str | Mapping[str, Any]"
+"""A backbone as a key of `uses` takes it: its name, or `{"model": ..., "weights": ..., **settings}`."""
+
+Prompts: TypeAlias = "Sequence[str] | None"
+"""What generated pictures are asked to be, in turn."""
+
+Distance: TypeAlias = Callable[[Tensor, Tensor], float]
+"""Of real features `[n, d]` and generated ones `[m, d]`."""
+
+
+def load_backbone(zoo: Zoo, choice: BackboneChoice, *, device: torch.device, fetch: bool) -> Backbone:
+    """Build the backbone that looks at pictures.
+
+    Raises:
+        GanartError: There is no such backbone, or a setting or its weights do not fit; see `Zoo.create`.
+    """
+    settings = {"model": choice} if isinstance(choice, str) else dict(choice)
+    entry = zoo.entry(settings.pop("model"))
+    if entry.spec.kind != "backbone":
+        raise SettingsError(f"{entry.canonical} is a {entry.spec.kind}, expected a backbone")
+    model = zoo.create(entry.canonical, device=device, fetch=fetch, **settings)
+    assert isinstance(model, Backbone)  # its kind says so, and the zoo holds it to that
+    return model
+
+
+def default_side(zoo: Zoo, backbone: Backbone) -> int:
+    """Return the side, in pixels, that pictures are scaled to where nobody asks for another."""
+    return _INCEPTION_SIDE if _is_inception(zoo, backbone) else _SIDE
+
+
+def distances(zoo: Zoo, backbone: Backbone) -> dict[str, Distance]:
+    """Return Fréchet and kernel distance by the names they have on this backbone, in that order.
+
+    These are `fid` and `kid` on the Inception network with weights, and nowhere else.
+    """
+    frechet, kernel = ("fid", "kid") if _is_inception(zoo, backbone) else ("frechet_distance", "kernel_distance")
+    return {frechet: lambda real, fake: frechet_distance(moments(real), moments(fake)), kernel: kernel_distance}
+
+
+def _is_inception(zoo: Zoo, backbone: Backbone) -> bool:
+    made = backbone.provenance
+    return made is not None and bool(made.files) and INCEPTION in zoo.spec(made.model).capabilities
+
+
+class RealFeatures(NamedTuple):
+    """What a backbone sees in real pictures."""
+
+    features: Tensor
+    """`[n, d]`."""
+    labels: Tensor | None
+    """`[n]`, where the data has classes."""
+    skipped: int
+    """Pictures that could not be read."""
+
+
+def real_features(zoo: Zoo, data: Data, samples: int, features: PooledFeatures, progress: Steps) -> RealFeatures:
+    """Return the features of `samples` real pictures, or of all where there are fewer; from the cache where it can.
+
+    Which are taken depends on the data alone, so that one cache serves all seeds.
+
+    Raises:
+        SettingsError: There are fewer than 10.
+    """
+    facts = {name: value for name, value in data.describe().items() if name != "path"}
+    key = hashlib.sha256(json.dumps([facts, features.describe(), samples], sort_keys=True).encode()).hexdigest()
+    file = zoo.store.home / "features" / f"{key}.safetensors"
+    with suppress(Exception):  # not there, or damaged: then it is made again
+        kept = load_file(file)
+        return RealFeatures(kept["features"], kept.get("labels"), int(kept["skipped"]))
+    made = _seen(data, samples, features, progress)
+    if features.describe()["weights"]:  # what has no hash cannot be known again
+        labels = {} if made.labels is None else {"labels": made.labels}
+        _keep(file, {"features": made.features, "skipped": torch.tensor(made.skipped), **labels})
+    return made
+
+
+def _seen(data: Data, samples: int, features: PooledFeatures, progress: Steps) -> RealFeatures:
+    rows: list[Tensor] = []
+    labels: list[int] = []
+    waiting: list[Tensor] = []
+    skipped: list[ImageError] = []
+    total = min(samples, len(data)) if isinstance(data, IndexedData) else samples
+
+    def look() -> None:
+        if waiting:
+            rows.append(features(torch.stack(waiting).float().div(255)))
+            waiting.clear()
+            tell(progress, sum(map(len, rows)), total, "real pictures")
+
+    read = 0
+    for found in data.once():
+        if isinstance(found, ImageError):
+            skipped.append(found)
+            continue
+        waiting.append(found.image)
+        labels += [] if found.label is None else [found.label]
+        read += 1
+        if len(waiting) == _BATCH:
+            look()
+        if read == samples:
+            break
+    look()
+    if read < FEWEST:
+        why = f" ({len(skipped)} cannot be read; the first: {skipped[0]})" if skipped else ""
+        raise SettingsError(f"the data holds {read} pictures{why}, expected at least {FEWEST} to compare with")
+    return RealFeatures(torch.cat(rows), torch.tensor(labels) if labels else None, len(skipped))
+
+
+def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
+    part = file.with_name(f".{secrets.token_hex(8)}.part")
+    with suppress(OSError):  # a cache that cannot be written costs time, and nothing else
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part)
+        part.replace(file)
+
+
+def row_labels(generator: LoadedGenerator, data: Data, real: Tensor | None, samples: int) -> list[int] | None:
+    """Return the class that each generated picture is asked to be: those of the real pictures, known by name.
+
+    A generator that lacks a class of the data takes its own in turn; None for one without classes.
+    """
+    own = generator.labels(None)
+    if own is None:
+        return None
+    if real is not None and has_classes_of(generator, data):
+        known = [generator.class_names.index(name) for name in data.class_names]
+        own = tuple(known[label] for label in real.tolist())
+    return [own[row % len(own)] for row in range(samples)]
+
+
+def has_classes_of(generator: LoadedGenerator, data: Data) -> bool:
+    """Say whether every class of the data is, by its name, one of the generator's."""
+    return set(data.class_names) <= set(generator.class_names)
+
+
+def generated_pictures(
+    generator: LoadedGenerator,
+    labels: Sequence[int] | None,
+    prompts: Prompts,
+    seed: int,
+    samples: int,
+    *,
+    task: str,
+    progress: Steps,
+) -> Iterator[Tensor]:
+    """Yield batches `[n, 3, H, W]` of the pictures of seeds `seed` to `seed + samples - 1`, rounded to 8 bits.
+
+    Raises:
+        GanartError: The generator broke, diverged, or memory ran out.
+    """
+    for first, last in batches(samples):
+        with generator.calls(task, progress):
+            told = generator.rows_condition(range(first, last), labels, prompts)
+            images = as_saved(generator.paint(range(seed + first, seed + last), told))
+        yield images
+        tell(progress, last, samples, "generated pictures")
+
+
+def batches(count: int) -> Iterator[tuple[int, int]]:
+    """Yield the first row of each batch and the one after its last."""
+    return ((first, min(first + _BATCH, count)) for first in range(0, count, _BATCH))
+
+
+def tell(progress: Steps, done: int, total: int, phase: str) -> None:
+    """Report a step that has no picture to show."""
+    progress(StepEvent(done, total, phase, {}, lambda: torch.empty(0, 3, 0, 0)))
