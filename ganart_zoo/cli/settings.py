@@ -19,7 +19,7 @@ from ganart_zoo.registry import Zoo
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["option_flags", "parse_settings", "set_option", "typed_value"]
+__all__ = ["option_flags", "parse_settings", "parse_used_model", "set_option", "typed_value"]
 
 _FLAGS: Mapping[str, str] = MappingProxyType(
     {
@@ -69,12 +69,32 @@ def parse_settings(
         SettingsError: A pair is not of that form, or the model has no such setting.
     """
     given = {name: text for name, text in (flags or {}).items() if text is not None}
+    return _typed(zoo, model, given | _texts("--set", pairs))
+
+
+def parse_used_model(zoo: Zoo, model: str, pairs: Sequence[str], *, flag: str = "--set") -> dict[str, Any]:
+    """Return `{"model": ..., **settings}`, with `weights` where `pairs` have it: a model as another is built on it.
+
+    Args:
+        zoo: Where the model is.
+        model: Its name.
+        pairs: `"name=value"`; a later one of the same name wins.
+        flag: What gave them, for messages.
+
+    Raises:
+        SettingsError: As `parse_settings`.
+    """
+    return _used_model(zoo, model, _texts(flag, pairs))
+
+
+def _texts(flag: str, pairs: Sequence[str]) -> dict[str, str]:
+    given = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
-            raise SettingsError(f"--set {pair!r} is not of the form NAME=VALUE")
+            raise SettingsError(f"{flag} {pair!r} is not of the form NAME=VALUE")
         given[name.strip().replace("-", "_")] = text.strip()
-    return _typed(zoo, model, given)
+    return given
 
 
 def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -92,15 +112,15 @@ def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
         else:
             raise settings.unknown(name)
     for key, texts in below.items():
-        typed[key] = _used_model(zoo, key, texts, uses[key].default)
+        used = texts.pop("model", uses[key].default)
+        if used is None:
+            raise SettingsError(f"settings of {key} were given, and no model: give {key}=NAME too")
+        typed[key] = _used_model(zoo, used, texts)
     return typed
 
 
-def _used_model(zoo: Zoo, key: str, texts: Mapping[str, str], default: str | None) -> dict[str, Any]:
-    model = texts.get("model", default)
-    if model is None:
-        raise SettingsError(f"settings of {key} were given, and no model: give {key}=NAME too")
-    rest = {name: text for name, text in texts.items() if name not in ("model", "weights")}
+def _used_model(zoo: Zoo, model: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    rest = {name: text for name, text in texts.items() if name != "weights"}
     chosen = {"weights": texts["weights"]} if "weights" in texts else {}
     return {"model": model, **chosen, **_typed(zoo, model, rest)}
 

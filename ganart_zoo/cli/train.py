@@ -14,7 +14,7 @@ import click
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.interrupt import Interrupt
 from ganart_zoo.cli.progress import progress
-from ganart_zoo.cli.settings import parse_settings, typed_value
+from ganart_zoo.cli.settings import parse_used_model, typed_value
 from ganart_zoo.cli.show import INTERRUPTED, emit_json, json_option, note, table
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
 from ganart_zoo.contract.events import StepEvent
@@ -63,6 +63,11 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
 @click.option("--steps", type=int, help="Steps of the generator.")
 @click.option("--batch", type=int, help="Pictures a step, over all processes together.")
 @click.option("--seed", type=int, help="Of everything random.")
+@click.option(
+    "--metric",
+    type=click.Choice(("frechet", "kernel", "none")),
+    help="Measure every training.evaluate_every steps, and keep the best weights. Default: none.",
+)
 @click.option("--checkpoint-every", type=int, metavar="STEPS", help="Steps between checkpoints.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="RUN", help="The run folder.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings; flags go before them.")
@@ -100,6 +105,7 @@ def train(
     steps: int | None,
     batch: int | None,
     seed: int | None,
+    metric: str | None,
     checkpoint_every: int | None,
     out: Path,
     config: Path | None,
@@ -134,6 +140,7 @@ def train(
         name: _network(zoo, name, tables.get(name, {}), asked, pairs, before.get(name))
         for name, asked in (("generator", generator), ("critic", critic))
     }
+    pairs += () if metric is None else (f"training.metric.name={metric}",)
     training = _training({**before.get("training", {}), **tables.get("training", {})}, pairs) | _given(flags)
     if "data" not in chosen:
         raise SettingsError('no data: give --data PATH, or data = "PATH" in the configuration file')
@@ -236,7 +243,7 @@ def _network(
     if model is None:
         raise SettingsError(f'no {part}: give --{part} MODEL, or [{part}] model = "..." in the configuration file')
     own = [pair.partition(".")[2] for pair in pairs if pair.startswith(f"{part}.")]
-    return {**table, **parse_settings(zoo, model, own), "model": model}
+    return {**table, **parse_used_model(zoo, model, own)}
 
 
 def _training(table: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
@@ -259,6 +266,8 @@ def _training(table: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
                 raise SettingsError(f"training has no group {group!r}{did_you_mean(group, fields)}")
             fields = below
             here = here.setdefault(group, {})
+            if not isinstance(here, dict):
+                raise SettingsError(f"training.{group} is {here!r:.80}, expected a table")
         if last not in fields:
             raise SettingsError(f"training has no setting {rest!r}{did_you_mean(last, fields)}")
         here[last] = typed_value(fields[last], text.strip())

@@ -24,6 +24,7 @@ from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Critic, Generator, Model
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.registry.runs import describe_parts
+from ganart_zoo.tasks.measure import TrainingMetric
 from ganart_zoo.training.config import TrainConfig
 from ganart_zoo.training.data import Crop, Data, open_data
 from ganart_zoo.training.draws import key_seed
@@ -75,7 +76,7 @@ def train(
         fetch: Download missing weights of the models they use.
         resume: Go on with the run in `folder`.
         allow_changes: Do so with other settings than those it was begun with.
-        metric: To know the best checkpoint by; see `Trainer`.
+        metric: To know the best checkpoint by, in place of what `config.metric` says; see `Trainer`.
         on_step: Called after each step, on every process.
 
     Raises:
@@ -94,9 +95,14 @@ def train(
         _untrained(zoo, entry, settings or {}, pictures, told, config.seed, fetch)
         for entry, settings in zip(entries, (generator_settings, critic_settings), strict=True)
     ]
+    measured: dict[str, Any] = {}
+    if config.metric.name and metric is None:
+        metric = TrainingMetric(zoo, entries[0], config.metric, pictures, told, fetch=fetch)
+        measured = {"metric": metric.describe()}
     parts = {network.kind: network.provenance for network in networks if network.provenance is not None}
     record = {
         **describe_parts(parts),
+        **measured,
         "class_names": list(pictures.class_names) if "labels" in told else [],
         "made_with": {
             "ganart-zoo": ganart_zoo.__version__,

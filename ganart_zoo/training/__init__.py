@@ -14,7 +14,7 @@ CPU, a generator is given one `rng` a row for its noise, so that a row does not 
 None. A generator that normalises over the batch does it with `BatchNorm`, which several processes share; other
 statistics of a batch take `mean_over_processes`.
 
-Names load when first touched; settings (`TrainConfig`, `Penalty`, `Augmentation`) cost no torch.
+Names load when first touched; settings (`TrainConfig`, `Penalty` and the like) cost no torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganart_zoo.training.augment import AdaptiveProbability, Augment
     from ganart_zoo.training.batch_norm import BatchNorm, recalibrate
-    from ganart_zoo.training.config import Augmentation, Penalty, TrainConfig
+    from ganart_zoo.training.config import Augmentation, Measurement, Penalty, TrainConfig
     from ganart_zoo.training.data import ArrayData, Data, open_data
     from ganart_zoo.training.ema import MovingAverage
     from ganart_zoo.training.loop import Trained, Trainer
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LAZY = {
     **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
     **dict.fromkeys(("BatchNorm", "recalibrate"), "batch_norm"),
-    **dict.fromkeys(("Augmentation", "Penalty", "TrainConfig"), "config"),
+    **dict.fromkeys(("Augmentation", "Measurement", "Penalty", "TrainConfig"), "config"),
     **dict.fromkeys(("ArrayData", "Data", "open_data"), "data"),
     "MovingAverage": "ema",
     **dict.fromkeys(("Trained", "Trainer"), "loop"),
@@ -52,6 +52,7 @@ __all__ = [
     "Augmentation",
     "BatchNorm",
     "Data",
+    "Measurement",
     "MovingAverage",
     "Penalty",
     "TrainConfig",

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["model_card"]
+__all__ = ["RUN_CONTENTS", "model_card"]
+
+RUN_CONTENTS = """\
+`generator.safetensors` holds the moving average of the generator's weights, `critic.safetensors` the critic's;
+`config.json` says how both are built. Grids of samples over time are in `samples/`.
+
+```sh
+ganart sample . -n 16 -o grid.png
+```
+"""
+"""The end of a card: what lies in the run's folder, and how to use it there."""
 
 
 def model_card(
@@ -38,7 +48,7 @@ def model_card(
         ("Time", f"{seconds / 60:.1f} minutes"),
         ("Loss", training["loss"]),
         ("Seed", str(training["seed"])),
-        ("Best measurement", f"{best['value']:.6g} at step {best['step']}" if best else "not measured"),
+        ("Best measurement", _measured(best, record.get("metric"))),
         ("Last losses", ", ".join(f"{name} {value:.4g}" for name, value in losses.items())),
         ("Licence", "fill in: that of the data allows what?"),
     ]
@@ -49,13 +59,20 @@ def model_card(
 |---|---|
 {table}
 
-`generator.safetensors` holds the moving average of the generator's weights, `critic.safetensors` the critic's;
-`config.json` says how both are built. Grids of samples over time are in `samples/`.
+{RUN_CONTENTS}"""
 
-```sh
-ganart sample . -n 16 -o grid.png
-```
-"""
+
+def _measured(best: Mapping[str, float] | None, metric: Mapping[str, Any] | None) -> str:
+    if not best:
+        return "not measured"
+    value = f"{best['value']:.6g} at step {best['step']}"
+    if metric is None:
+        return value
+    on = metric["features"]
+    return (
+        f"{metric['name']} {value}; {metric['samples']} pictures from seed {metric['seed']}, "
+        f"{on['backbone']} {on['layer']} at {on['side']} px"
+    )
 
 
 def _part(parts: Mapping[str, Any], name: str) -> str:

@@ -14,7 +14,7 @@ from ganart_zoo.training.schedules import Curve
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["Augmentation", "Penalty", "TrainConfig", "parse_config"]
+__all__ = ["Augmentation", "Measurement", "Penalty", "TrainConfig", "parse_config"]
 
 Policy = Literal["flip", "colour", "translation", "cutout", "affine"]
 
@@ -44,6 +44,29 @@ class Augmentation(Settings):
     )
     speed: float = Field(default=500_000, gt=0, description="Adaptive: pictures it takes at least to go from 0 to 1.")
     interval: int = Field(default=4, ge=1, description="Adaptive: steps between corrections.")
+
+
+class Measurement(Settings):
+    """How the averaged generator is measured, so that the best checkpoint is known and kept.
+
+    `ganart_zoo.tasks.train` makes the metric; a `Trainer` on its own is given one.
+    """
+
+    name: Literal["frechet", "kernel"] | None = Field(
+        default=None,
+        description="Distance of its pictures' features from those of the data: frechet or kernel; null: not measured, "
+        "and the last weights are the result.",
+    )
+    samples: int = Field(default=1000, ge=10, description="Pictures generated; as many of the data are taken.")
+    seed: int = Field(default=0, ge=0, description="Of the first of them; they are the same latents each time.")
+    backbone: str = Field(
+        default="ganart-backbones/efficientnet_lite0", description="Name of the model whose features are compared."
+    )
+    weights: str = Field(default="default", description="The backbone's: a variant, file, folder or hub:….")
+    layer: str | None = Field(default=None, description="Of the backbone; null: the deepest but the class head.")
+    side: int | None = Field(
+        default=None, ge=16, description="Pixels to scale to for the backbone; null: 299 for Inception, else 128."
+    )
 
 
 class TrainConfig(Settings):
@@ -92,7 +115,8 @@ class TrainConfig(Settings):
     samples: int = Field(default=36, ge=1, description="Pictures in a grid, of fixed latents.")
     checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
     keep: int = Field(default=2, ge=1, description="Checkpoints to keep, the newest; the best is kept beside them.")
-    evaluate_every: int = Field(default=1000, ge=1, description="Steps between measurements, where a metric is given.")
+    metric: Measurement = Field(default=Measurement(), description="Measurement of the averaged generator.")
+    evaluate_every: int = Field(default=1000, ge=1, description="Steps between measurements, where there are any.")
     workers: int = Field(default=1, ge=0, description="Processes that load pictures; 0 loads in the training process.")
 
     @model_validator(mode="after")

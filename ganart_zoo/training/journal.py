@@ -52,12 +52,13 @@ class Journal:
         """What could not be read so far: its name and why."""
         self._events = _Events(folder / "events", step)
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write a line of metrics."""
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Write a line of metrics; what is no number is not for TensorBoard."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
-            self._events.write(step, summary=_summary.scalar(name, value))
+            if isinstance(value, (int, float)):
+                self._events.write(step, summary=_summary.scalar(name, value))
         self._events.flush()
 
     def show(self, step: int, grid: Tensor) -> Path:

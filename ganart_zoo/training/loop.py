@@ -41,7 +41,7 @@ _log = logging.getLogger("ganart_zoo")
 __all__ = ["Metric", "OnEvent", "Trained", "Trainer"]
 
 Metric = Callable[[Generator], Mapping[str, float]]
-"""Measures the averaged generator, in eval mode; of the first value, lower is better."""
+"""Measures the averaged generator, in eval mode; of the first value, lower is better. The rest is only logged."""
 
 OnEvent = Callable[[str, "Path | None", Mapping[str, Any]], None]
 """Hears of stages as `RunEvent` has them: stage, what was saved, details."""
@@ -120,6 +120,8 @@ class Trainer:
         self._conditions = frozenset(conditions)
         self._record = {**(record or {}), "training": config.model_dump(mode="json"), "data": data.describe()}
         self._record["conditions"] = sorted(self._conditions)
+        if config.metric.name and metric is None:
+            raise SettingsError("training.metric is set, and no metric was given: train with tasks.train, or give one")
         self._metric, self._on_step, self._on_event = metric, on_step, on_event
         for network in (generator, critic):
             network.to(self._accelerator.device, torch.float64 if config.precision == "float64" else None)

@@ -17,6 +17,7 @@ from ganart_zoo import Zoo
 from ganart_zoo.contract import ModelError, SettingsError
 from ganart_zoo.imaging import compare_pixels
 from ganart_zoo.tasks.export import export
+from ganart_zoo.training.card import model_card
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.sample import sample
 
@@ -104,3 +105,21 @@ def test_what_is_not_fit_is_said_and_nothing_is_left(
     with pytest.raises(ModelError, match=r"ONNX needs onnxruntime; pip install 'ganart-zoo\[onnx\]'"):
         export(shapes, run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_package_s_card_tells_of_the_package(shapes: Zoo, run: Path, tmp_path: Path) -> None:
+    """The run's card ends with what lies in the run's folder, and with a command for use there."""
+    record = {
+        "training": {"steps": 9, "batch": 4, "loss": "rpgan", "seed": 0},
+        "data": {"path": "pictures.npz", "holds": "9 pictures"},
+        "conditions": [],
+    }
+    card = model_card(record, 9, 60.0, {}, None, 0).replace("fill in: that of the data allows what?", "CC0")
+    (run / "README.md").write_text(card)
+    export(shapes, run, tmp_path / "out", onnx=False)
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "| Licence | CC0 |" in readme
+    assert "ganart sample out -n 16" in readme
+    for text in ("ganart sample .", "critic.safetensors", "samples/"):
+        assert text in card
+        assert text not in readme

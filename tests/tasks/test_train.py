@@ -8,16 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ganart_learners
+import ganart_tiny
 import numpy as np
 import pytest
 import torch
+from ganart_learners.config import Config
+from ganart_learners.networks import Judge, Learner
 from PIL import Image
 
 from ganart_zoo import Zoo
 from ganart_zoo.cli import main
 from ganart_zoo.contract import SettingsError, load_tensors
+from ganart_zoo.registry.weights import WeightsStore
+from ganart_zoo.tasks.evaluate import evaluate
+from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.train import train
-from ganart_zoo.training import TrainConfig
+from ganart_zoo.training import Measurement, TrainConfig, Trainer, open_data
 
 NAMES = ("learner", "judge")
 SHORT = TrainConfig(steps=4, batch=8, workers=0, samples=4, checkpoint_every=2)
@@ -293,8 +299,119 @@ def test_a_changed_resume_says_what_changed(
     assert command(learners, labelled, tmp_path / "run", "--steps", "6", "--resume", "--allow-changes") == 0
 
 
+@pytest.fixture
+def judged(tmp_path: Path) -> Zoo:
+    """The learners, and the tiny backbone to measure them on."""
+    return Zoo(plugins=[ganart_learners, ganart_tiny], strict=True, store=WeightsStore(tmp_path / "home"))
+
+
+MEASURED = ("training.metric.backbone=pool", "training.metric.side=16", "training.metric.samples=20")
+MEASURED = (*[word for pair in MEASURED for word in ("--set", pair)], "--set", "training.evaluate_every=1")
+
+
+@pytest.mark.parametrize(("flag", "name"), [("frechet", "frechet_distance"), ("kernel", "kernel_distance")])
+def test_the_best_by_a_metric_is_kept_and_the_card_has_its_figure(
+    judged: Zoo, labelled: Path, tmp_path: Path, flag: str, name: str
+) -> None:
+    run = tmp_path / "run"
+    assert command(judged, labelled, run, "--metric", flag, *MEASURED) == 0
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    measured = {line["step"]: line for line in lines if name in line}
+    assert list(measured) == [1, 2, 3, 4]
+    about = measured[4]["measured_on"]
+    assert (about["name"], about["samples"], about["reals"], about["seed"]) == (name, 20, 20, 0)
+    assert (about["features"]["backbone"], about["features"]["layer"]) == ("ganart-tiny/pool", "blocks")
+    best = min(measured.values(), key=lambda line: line[name])
+    assert (
+        f"{name} {best[name]:.6g} at step {best['step']}; 20 pictures from seed 0, ganart-tiny/pool blocks at 16 px"
+        in (run / "README.md").read_text()
+    )
+    kept = load_tensors(run / "checkpoints" / "best.safetensors")
+    finished = load_tensors(run / "generator.safetensors")
+    assert all(torch.equal(kept[f"average.{key}"], tensor) for key, tensor in finished.items())
+    found = evaluate(load_generator(judged, run), labelled, samples=20, backbone="pool", side=16)
+    assert found.metrics[name] == pytest.approx(best[name], rel=1e-6)
+
+
+def test_measuring_changes_nothing_of_the_training_and_resumes(judged: Zoo, labelled: Path, tmp_path: Path) -> None:
+    def interrupt(event) -> None:
+        if event.stage == "saved" and event.path.suffix == ".safetensors" and event.details["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    assert command(judged, labelled, tmp_path / "plain") == 0
+    ganart_learners.listeners.append(interrupt)
+    assert command(judged, labelled, tmp_path / "run", "--metric", "frechet", *MEASURED) == 130
+    ganart_learners.listeners.clear()
+    assert command(judged, labelled, tmp_path / "run", "--metric", "kernel", *MEASURED, "--resume") == 2
+    assert command(judged, labelled, tmp_path / "run", "--metric", "frechet", *MEASURED, "--resume") == 0
+    one, other = (load_tensors(tmp_path / name / "critic.safetensors") for name in ("plain", "run"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert "not measured" in (tmp_path / "plain" / "README.md").read_text()
+    assert not (tmp_path / "plain" / "checkpoints" / "best.safetensors").exists()
+
+
+def test_a_file_s_metric_is_switched_off_by_the_flag(judged: Zoo, labelled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('[training]\nmetric = { name = "frechet", backbone = "pool", samples = 20 }\n')
+    assert command(judged, labelled, tmp_path / "run", "--config", str(file), "--metric", "none") == 0
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (described["training"]["metric"]["name"], "metric" in described) == (None, False)
+
+
+def test_a_metric_that_cannot_be_measured_is_said_before_the_training(
+    judged: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('[training]\nmetric = "frechet"\n')
+    np.savez(tmp_path / "few.npz", images=np.zeros((9, 8, 8, 3), np.uint8))
+    for more, match in {
+        ("--set", "training.metric.backbone=pol"): "model 'pol' is unknown; did you mean 'pool'",
+        ("--set", "training.metric.backbone=judge"): "judge is a critic, expected a backbone",
+        ("--set", "training.metric.layer=stem"): "layer 'stem' is not in Pool",
+        ("--set", "training.metric.weights=none.safetensors"): "no such variant, file or folder",
+        ("--set", "training.metric.samples=9"): "training.metric.samples is 9",
+        ("--data", str(tmp_path / "few.npz")): "the data holds 9 pictures, expected at least 10",
+        ("--config", str(file)): "training.metric is 'frechet', expected a table",
+    }.items():
+        assert command(judged, labelled, tmp_path / "run", *MEASURED, "--metric", "frechet", *more) == 2
+        error = capsys.readouterr().err
+        assert match in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_trainer_alone_says_that_nobody_measures(plain: Path, tmp_path: Path) -> None:
+    config = SHORT.model_copy(update={"metric": Measurement(name="kernel")})
+    networks = Learner(Config(resolution=8)), Judge(Config(resolution=8))
+    with pytest.raises(SettingsError, match=r"training\.metric is set, and no metric was given"):
+        Trainer(*networks, open_data(plain), config, tmp_path / "run")
+
+
+def test_a_network_starts_from_weights_that_a_flag_names(
+    learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(learners, labelled, tmp_path / "first") == 0
+    for part in ("generator", "critic"):
+        start = tmp_path / "first" / f"{part}.safetensors"
+        frozen = ["--set", f"training.{part}_rate=1e-12", "--set", "training.ema_ramp=0.0"]
+        run = tmp_path / part
+        assert command(learners, labelled, run, "--set", f"{part}.weights={start}", *frozen) == 0
+        before, after = load_tensors(start), load_tensors(run / f"{part}.safetensors")
+        assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+        assert json.loads((run / "config.json").read_text())["parts"][part]["weights"] == str(start)
+    capsys.readouterr()
+    assert command(learners, labelled, tmp_path / "none", "--set", "critic.weights=none.pt") == 2
+    assert "weights 'none.pt' of ganart-learners/judge: no such variant" in capsys.readouterr().err
+
+
 def test_all_settings_are_listed(learners: Zoo, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help-training"], zoo=learners) == 0
     listed = capsys.readouterr().out
-    for name in ("training.steps", "training.r1.weight", "training.augment.policy", "training.ema_decay"):
+    for name in (
+        "training.steps",
+        "training.metric.name",
+        "training.r1.weight",
+        "training.augment.policy",
+        "training.ema_decay",
+    ):
         assert name in listed

@@ -1,0 +1,84 @@
+"""The metric of a training: how far the averaged generator's pictures are from the real ones, to know the best by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.models import Generator
+from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.tasks.calls import Steps
+from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
+from ganart_zoo.tasks.judging import (
+    FEWEST,
+    RealFeatures,
+    default_side,
+    distances,
+    generated_pictures,
+    load_backbone,
+    real_features,
+    row_labels,
+)
+from ganart_zoo.training.config import Measurement
+from ganart_zoo.training.data import Data
+from ganart_zoo.training.data.indexed import IndexedData
+from ganart_zoo.training.metrics import PooledFeatures
+
+__all__ = ["TrainingMetric"]
+
+
+class TrainingMetric:
+    """One distance of `evaluate`, as `Trainer(metric=...)` takes it.
+
+    The real pictures are looked at when it is first called, and their features kept as `evaluate` keeps them. The
+    generated ones are those of the same seeds each time, asked to be what the real ones are.
+
+    Args:
+        zoo: Where the backbone comes from.
+        entry: The generator's declaration.
+        config: What to measure; its `name` is set.
+        data: The real pictures.
+        told: What the generator is told of each picture: of `"labels"` and `"prompt"`.
+        fetch: Download missing weights of the backbone.
+
+    Raises:
+        GanartError: The backbone, its layer or the data is not fit.
+    """
+
+    def __init__(
+        self, zoo: Zoo, entry: Entry, config: Measurement, data: Data, told: Sequence[str], *, fetch: bool = False
+    ) -> None:
+        check_seeds(config.seed, config.samples)
+        if isinstance(data, IndexedData) and len(data) < FEWEST:
+            raise SettingsError(f"the data holds {len(data)} pictures, expected at least {FEWEST} to compare with")
+        self._zoo, self._entry, self._config, self._data = zoo, entry, config, data
+        self._prompts = data.prompts if "prompt" in told else None
+        choice = {"model": config.backbone, "weights": config.weights}
+        self._backbone = load_backbone(zoo, choice, device=torch.device("cpu"), fetch=fetch)
+        side = default_side(zoo, self._backbone) if config.side is None else config.side
+        self._features = PooledFeatures(self._backbone, config.layer, side)
+        frechet, kernel = distances(zoo, self._backbone).items()
+        self.name, self._distance = frechet if config.name == "frechet" else kernel
+        self._real: RealFeatures | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON-ready facts that a figure must be told with, but for the count of real pictures."""
+        counts = {"samples": self._config.samples, "seed": self._config.seed}
+        return {"name": self.name, **counts, "features": self._features.describe()}
+
+    def __call__(self, generator: Generator) -> Mapping[str, Any]:
+        """Return the distance by its name, and under `"measured_on"` what it was measured on."""
+        config, steps = self._config, Steps(None)
+        self._backbone.to(generator.device)
+        if self._real is None:
+            self._real = real_features(self._zoo, self._data, config.samples, self._features, steps)
+        loaded = LoadedGenerator(self._zoo, self._entry, generator, self._zoo.options(self._entry.canonical))
+        labels = row_labels(loaded, self._data, self._real.labels, config.samples)
+        made = generated_pictures(
+            loaded, labels, self._prompts, config.seed, config.samples, task="train", progress=steps
+        )
+        value = self._distance(self._real.features, torch.cat([self._features(images) for images in made]))
+        return {self.name: value, "measured_on": {**self.describe(), "reals": len(self._real.features)}}
