@@ -17,9 +17,9 @@ from ganart_zoo import Zoo
 from ganart_zoo.contract import ModelError, SettingsError
 from ganart_zoo.imaging import compare_pixels
 from ganart_zoo.tasks.export import export
-from ganart_zoo.training.card import model_card
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.sample import sample
+from ganart_zoo.training.card import model_card
 
 SITE = Path(__file__).parent / "site"
 
