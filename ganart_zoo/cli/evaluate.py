@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ganart_zoo.cli.generators import Chosen, generator_options
+from ganart_zoo.cli.backbones import ChosenBackbone, backbone_options
+from ganart_zoo.cli.generators import Chosen, generator_options, prompt_option
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.progress import progress
 from ganart_zoo.cli.settings import option_flags
@@ -34,12 +35,10 @@ _MEANINGS = {
 @click.option("--data", required=True, metavar="PATH", help="Real pictures, as ganart train takes them.")
 @click.option("--samples", type=int, default=5000, show_default=True, help="Pictures to make; as many real are taken.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first picture.")
-@click.option(
-    "--backbone", default="ganart-backbones/efficientnet_lite0", show_default=True, help="Whose features are compared."
-)
+@backbone_options
 @click.option("--layer", help="Of the backbone. Default: the deepest but the class head.")
-@click.option("--side", type=int, default=128, show_default=True, help="Pixels to scale to for the backbone.")
 @click.option("--crop", metavar="HOW", help="centre, random, stretch or pad. Default: as the run was trained.")
+@prompt_option
 @option_flags("truncation")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @json_option
@@ -51,9 +50,10 @@ def evaluate(
     data: str,
     samples: int,
     seed: int,
-    backbone: str,
+    prompt: str | None,
+    backbone: ChosenBackbone,
     layer: str | None,
-    side: int,
+    side: int | None,
     crop: str | None,
     quiet: bool,
     as_json: bool,
@@ -67,7 +67,7 @@ def evaluate(
     Fréchet and kernel distance, precision and recall, density and coverage, diversity, perceptual path length. The
     result says on which features, at which size and of how many pictures it was computed; compare like with like.
     """
-    settings = chosen.check(zoo, flags)
+    settings, looked = chosen.check(zoo, flags), backbone.check(zoo)
     with progress(quiet) as shown:
         shown.begin(f"loading {chosen.model}")
         generator = chosen.load(zoo, settings)
@@ -79,7 +79,8 @@ def evaluate(
             Path(data),
             samples=samples,
             seed=seed,
-            backbone=backbone,
+            prompt=prompt,
+            backbone=looked,
             layer=layer,
             side=side,
             crop=crop,

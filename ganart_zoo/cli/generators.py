@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from ganart_zoo.tasks.generating import LoadedGenerator
 
-__all__ = ["Chosen", "class_list", "generator_options", "model_of", "named", "seed_list"]
+__all__ = ["Chosen", "class_list", "generator_options", "model_of", "named", "prompt_option", "seed_list"]
+
+prompt_option = click.option("--prompt", metavar="TEXT", help="What to paint. Where the model takes a text.")
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 

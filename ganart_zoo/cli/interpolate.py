@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.generators import Chosen, generator_options, seed_list
+from ganart_zoo.cli.generators import Chosen, generator_options, prompt_option, seed_list
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.interrupt import Interrupt
 from ganart_zoo.cli.progress import progress
@@ -23,11 +23,13 @@ __all__ = ["interpolate"]
 
 
 @click.command(short_help="Move from one seed's picture to the next.")
-@click.option("--seeds", required=True, metavar="0,1,…", help="At least two.")
+@click.option("--seeds", metavar="0,1,…", default="", help="At least two, or with latents as many fewer.")
+@click.option("--latents", metavar="FILE", multiple=True, help="Of ganart project; after the seeds. Repeatable.")
 @click.option("--frames", "steps", type=int, default=30, show_default=True, help="From one seed to the next.")
 @click.option("--space", type=click.Choice(["z", "w"]), help="Default: w where the model has styles.")
 @click.option("--route", type=click.Choice(["linear", "spherical"]), help="Default: linear in w, spherical in z.")
 @click.option("--class", "label", metavar="CLASS", help="Number or name. Default: the first, where there are classes.")
+@prompt_option
 @option_flags("truncation")
 @click.option("--loop", is_flag=True, help="Return to the first seed.")
 @click.option("--fps", type=int, default=30, show_default=True, help="Frames a second.")
@@ -41,10 +43,12 @@ def interpolate(
     zoo: Zoo,
     chosen: Chosen,
     seeds: str,
+    latents: tuple[str, ...],
     steps: int,
     space: Space | None,
     route: Route | None,
     label: str | None,
+    prompt: str | None,
     loop: bool,
     fps: int,
     output: str,
@@ -57,6 +61,7 @@ def interpolate(
 
     \b
     ganart interpolate runs/first --seeds 3,8,1 --loop -o way.gif
+    ganart interpolate runs/styles --seeds 3 --latents found.safetensors -o way.gif
 
     MP4 needs the extra ganart-zoo[video]. Ctrl-C keeps the frames until then and ends with exit code 130.
     """
@@ -78,10 +83,12 @@ def interpolate(
                 generator,
                 numbers,
                 output,
+                latents=latents,
                 steps=steps,
                 space=space,
                 route=route,
                 label=label,
+                prompt=prompt,
                 loop=loop,
                 fps=fps,
                 force=force,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ganart_zoo.cli.generators import Chosen, generator_options, seed_list
+from ganart_zoo.cli.generators import Chosen, generator_options, prompt_option, seed_list
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.progress import progress
 from ganart_zoo.cli.settings import option_flags
@@ -22,6 +22,7 @@ __all__ = ["mix"]
 @click.option("--columns", required=True, metavar="SEEDS", help="Whose styles the layers have.")
 @click.option("--layers", required=True, metavar="FIRST-LAST", help="From 0: early ones shape, late ones colour.")
 @click.option("--class", "label", metavar="CLASS", help="Number or name. Default: the first, where there are classes.")
+@prompt_option
 @option_flags("truncation")
 @click.option("-o", "--output", required=True, metavar="OUT", help="A .png, .jpg or .webp file.")
 @click.option("--force", is_flag=True, help="Replace a file that ganart did not make.")
@@ -36,6 +37,7 @@ def mix(
     columns: str,
     layers: str,
     label: str | None,
+    prompt: str | None,
     output: str,
     force: bool,
     quiet: bool,
@@ -66,6 +68,7 @@ def mix(
             (int(first), int(last or first)),
             output,
             label=label,
+            prompt=prompt,
             force=force,
             on_step=shown.step,
         )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.generators import Chosen, generator_options
+from ganart_zoo.cli.backbones import ChosenBackbone, backbone_options
+from ganart_zoo.cli.generators import Chosen, generator_options, prompt_option
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.interrupt import Interrupt
 from ganart_zoo.cli.progress import progress
@@ -29,10 +30,8 @@ __all__ = ["project"]
 @click.option("--rate", type=float, default=0.05, show_default=True, help="How far a step goes.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first of the starts.")
 @click.option("--class", "label", metavar="CLASS", help="Number or name. Default: the first, where there are classes.")
-@click.option(
-    "--backbone", default="ganart-backbones/efficientnet_lite0", show_default=True, help="Whose features are compared."
-)
-@click.option("--side", type=int, default=128, show_default=True, help="Pixels to scale to for the backbone.")
+@backbone_options
+@prompt_option
 @option_flags("truncation")
 @click.option("-o", "--output", required=True, metavar="OUT", help="A .png, .jpg or .webp file.")
 @click.option("--force", is_flag=True, help="Replace files that ganart did not make.")
@@ -50,8 +49,9 @@ def project(
     rate: float,
     seed: int,
     label: str | None,
-    backbone: str,
-    side: int,
+    prompt: str | None,
+    backbone: ChosenBackbone,
+    side: int | None,
     output: str,
     force: bool,
     quiet: bool,
@@ -66,7 +66,7 @@ def project(
     The picture found is saved, and beside it the latent, found.safetensors. Ctrl-C saves the best so far and ends with
     exit code 130.
     """
-    settings = chosen.check(zoo, flags)
+    settings, looked = chosen.check(zoo, flags), backbone.check(zoo)
     with progress(quiet) as shown:
         shown.begin(f"loading {chosen.model}")
         generator = chosen.load(zoo, settings)
@@ -88,7 +88,8 @@ def project(
                 rate=rate,
                 seed=seed,
                 label=label,
-                backbone=backbone,
+                prompt=prompt,
+                backbone=looked,
                 side=side,
                 fetch=chosen.fetch,
                 force=force,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.generators import Chosen, class_list, generator_options
+from ganart_zoo.cli.generators import Chosen, class_list, generator_options, prompt_option
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.interrupt import Interrupt
 from ganart_zoo.cli.progress import progress
@@ -23,10 +23,11 @@ __all__ = ["sample"]
 
 
 @click.command(short_help="Make pictures with a generator.")
-@click.option("-n", "--count", "n", type=int, default=16, show_default=True, help="How many pictures.")
+@click.option("-n", "--count", "n", type=int, help="How many pictures. Default: 16, or all of the latents.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first picture; the next has the next.")
+@click.option("--latents", metavar="FILE", help="Paint these, of ganart project, in place of those of seeds.")
 @click.option("--classes", metavar="0,1,…", help="Numbers or names, taken in turn. Default: all there are.")
-@click.option("--prompt", metavar="TEXT", help="What to paint. Where the model takes a text.")
+@prompt_option
 @option_flags("truncation", "steps", "guidance", "negative_prompt")
 @click.option("--columns", type=int, help="Of the grid.")
 @click.option(
@@ -40,8 +41,9 @@ __all__ = ["sample"]
 def sample(
     zoo: Zoo,
     chosen: Chosen,
-    n: int,
+    n: int | None,
     seed: int,
+    latents: str | None,
     classes: str | None,
     prompt: str | None,
     columns: int | None,
@@ -56,6 +58,7 @@ def sample(
     \b
     ganart sample runs/first -n 16 --seed 0 -o grid.png
     ganart sample runs/first -n 100 --classes 3,7 -o pictures/
+    ganart sample runs/styles --latents found.safetensors -o found.png
 
     Picture k is that of seed SEED + k, the same however many are made. A folder as OUT gets single files, each with the
     record of its making. Ctrl-C keeps the pictures that are finished and ends with exit code 130.
@@ -67,7 +70,7 @@ def sample(
         from ganart_zoo.tasks.sample import sample as run
 
         with Interrupt() as interrupt:
-            shown.begin(f"{n} pictures" if n != 1 else "1 picture")
+            shown.begin(output)
 
             def on_step(event: StepEvent) -> bool | None:
                 shown.step(event)
@@ -78,6 +81,7 @@ def sample(
                 n,
                 output,
                 seed=seed,
+                latents=latents,
                 classes=class_list(classes),
                 prompt=prompt,
                 columns=columns,
@@ -99,5 +103,6 @@ def sample(
         height, width = made.images.shape[-2:]
         click.echo(f"{output}  {count} × {width}×{height}  {made.seconds:.1f} s", file=sys.stdout)
     if made.stopped:
-        note(f"stopped; {count} of {n} pictures are finished" + ("" if count else ", so nothing was saved"))
+        of_all = "" if n is None else f" of {n}"
+        note(f"stopped; {count}{of_all} pictures are finished" + ("" if count else ", so nothing was saved"))
         click.get_current_context().exit(INTERRUPTED)

@@ -8,7 +8,7 @@ from ganart_zoo.contract.errors import GanartError, ModelError, PluginFaultError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.registry import Entry, Zoo
 
-__all__ = ["Steps", "broken_call"]
+__all__ = ["Steps", "broken_call", "stopping_at"]
 
 
 class Steps:
@@ -31,6 +31,16 @@ class Steps:
         if answer is False and event.step != event.total:
             self.stopped_at = event.step
         return answer
+
+
+def stopping_at(step: int | None, on_step: OnStep | None) -> OnStep:
+    """Return what passes steps on and says stop at `step`, where a recorded call was stopped; None: nowhere."""
+
+    def until_stopped(event: StepEvent) -> bool | None:
+        answer = None if on_step is None else on_step(event)
+        return False if event.step == step else answer
+
+    return until_stopped
 
 
 def broken_call(zoo: Zoo, entry: Entry, task: str, error: Exception, width: int, height: int) -> GanartError:

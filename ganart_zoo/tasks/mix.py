@@ -51,6 +51,7 @@ def mix(
     output: str | os.PathLike[str] | None = None,
     *,
     label: int | str | None = None,
+    prompt: str | None = None,
     force: bool = False,
     on_step: OnStep | None = None,
 ) -> Mixed:
@@ -63,6 +64,7 @@ def mix(
         layers: First and last, counted from 0: early layers are pose and shape, late ones colour and texture.
         output: `.png`, `.jpg`, `.jpeg` or `.webp`. None saves nothing.
         label: The class of all pictures; None: the first, where it has classes.
+        prompt: What all pictures show, for a model that takes a text.
         force: Replace a file that ganart did not make.
         on_step: Called after each picture; what it returns does not matter, for half a grid is none. Raise to end.
 
@@ -82,18 +84,19 @@ def mix(
     for seed in (*rows, *columns):
         check_seeds(seed, 1)
     labels = generator.labels(None if label is None else [label])
+    generator.check_prompt(prompt)
     target = None if output is None else Path(output)
     if target is not None:
         check_suffix(target)
         if target.exists() and not force:
             check_replaceable(target)
         check_folder(target.parent)
-    asked = {"rows": list(rows), "columns": list(columns), "layers": [first, last], "class": label}
+    asked = {"rows": list(rows), "columns": list(columns), "layers": [first, last], "class": label, "prompt": prompt}
     progress = Steps(on_step)
     start = time.perf_counter()
     with generator.announced("mix", target, asked):
         with generator.calls("mix", progress), torch.no_grad():
-            told = generator.condition(None if labels is None else labels[:1])
+            told = generator.condition(None if labels is None else labels[:1], prompt)
             # one at a time, as for samples: another batch size may round otherwise
             of_rows, of_columns = (
                 torch.cat([generator.truncated(model.map(generator.latents([seed]), told)) for seed in seeds])
@@ -138,6 +141,7 @@ def rerun(
         (first, last),
         output,
         label=asked["class"],
+        prompt=asked.get("prompt"),
         force=True,
         on_step=on_step,
     )

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
-from ganart_zoo.contract.models import Backbone, StyleGenerator
-from ganart_zoo.contract.rng import generator as seeded
+from ganart_zoo.contract.models import StyleGenerator
+from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.imaging.images import check_suffix, save
 from ganart_zoo.imaging.record import Record
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
+from ganart_zoo.registry import Zoo
+from ganart_zoo.tasks.calls import Steps, stopping_at
+from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.tasks.judging import DEFAULT_BACKBONE, BackboneChoice, default_side, load_backbone
+from ganart_zoo.tasks.latent_files import Latents, Paint, painter, write_latents
 from ganart_zoo.tasks.outputs import check_folder, check_replaceable
 from ganart_zoo.tasks.pictures import Picture, describe, read
 from ganart_zoo.training.data.pictures import fit_square
 from ganart_zoo.training.metrics import PerceptualDistance
 
-__all__ = ["Projected", "ProjectionSpace", "project"]
+__all__ = ["Projected", "ProjectionSpace", "project", "rerun"]
 
 ProjectionSpace = Literal["z", "w", "w+"]
 
@@ -68,8 +71,9 @@ def project(
     rate: float = 0.05,
     seed: int = 0,
     label: int | str | None = None,
-    backbone: str = "ganart-backbones/efficientnet_lite0",
-    side: int = 128,
+    prompt: str | None = None,
+    backbone: BackboneChoice = DEFAULT_BACKBONE,
+    side: int | None = None,
     fetch: bool = False,
     force: bool = False,
     on_step: OnStep | None = None,
@@ -83,15 +87,16 @@ def project(
         generator: From `load_generator`; differentiable.
         picture: Cut to a square in its centre, and scaled to the generator's pictures.
         output: `.png`, `.jpg`, `.jpeg` or `.webp` for the picture found; the latent goes beside it, under the name
-            `z` or `ws` in a `.safetensors` of the same stem. None saves nothing.
+            `z` or `ws` in a `.safetensors` of the same stem, for `sample(latents=...)`. None saves nothing.
         space: `"w"`: one style for all layers; `"w+"`: one a layer, nearer and less like the generator's own; `"z"`.
             None: w for a style generator, else z.
         steps: Of the descent.
         rate: Adam's, in the units of the latent.
         seed: Of the first of the starts, and of noise inside a generator that is no style generator.
         label: The class; None: the first, where it has classes.
-        backbone: A name: whose features are compared.
-        side: Pictures are scaled to this for the backbone, in pixels.
+        prompt: What the picture shows, for a model that takes a text.
+        backbone: Whose features are compared: a name, or a mapping with `model`, `weights` and settings.
+        side: Pictures are scaled to this for the backbone, in pixels; None: 299 for Inception, else 128.
         fetch: Download missing weights of the backbone.
         force: Replace files that ganart did not make.
         on_step: Called after each step; returning False ends the search with the best picture so far.
@@ -116,33 +121,37 @@ def project(
     _check_output(target, force)
     source = read(picture)
     labels = generator.labels(None if label is None else [label])
-    paint, starts = _space(generator, space, None if labels is None else labels[0], seed)
-    request = {
+    generator.check_prompt(prompt)
+    told = generator.condition(None if labels is None else labels[:1], prompt)
+    paint, starts = _space(generator, space, told, seed)
+    request: dict[str, Any] = {
         "space": space,
         "steps": steps,
         "rate": rate,
         "class": label,
-        "backbone": backbone,
-        "side": side,
+        "prompt": prompt,
         "starts": _STARTS,
     }
     progress = Steps(on_step)
     begun = time.perf_counter()
     with generator.announced("project", target, request):
-        judge = generator.zoo.create(backbone, device=generator.model.device, fetch=fetch)
-        if not isinstance(judge, Backbone):
-            raise SettingsError(f"{backbone} is a {judge.kind}, expected a backbone")
+        judge = load_backbone(generator.zoo, backbone, device=generator.model.device, fetch=fetch)
+        side = default_side(generator.zoo, judge) if side is None else side
+        assert judge.provenance is not None  # Zoo.create made it
+        request |= {"backbone": judge.provenance.to_json(), "side": side}
         with generator.calls("project", progress):
             with torch.no_grad():
                 resolution = paint(starts[:1]).shape[-1]
             loss = _loss(PerceptualDistance(judge, side=side), source, resolution)
             best = _search(paint, _nearest(paint, starts, loss), loss, steps, rate, progress)
+        if space == "w":
+            best.latent = best.latent.expand(-1, generator.styled("projecting into w").num_ws, -1).contiguous()
         record = generator.record(
             "project", seed, {**request, "stopped_at": progress.stopped_at}, [describe(picture, "picture")]
         )
         if target is not None:
             save(best.image, target, record=record)
-            _save_latent(best.latent, target.with_suffix(".safetensors"), "z" if space == "z" else "ws")
+            write_latents(target.with_suffix(".safetensors"), Latents("z" if space == "z" else "ws", best.latent))
     seconds = time.perf_counter() - begun
     if target is not None:
         generator.emit("project", "saved", target, request)
@@ -161,21 +170,13 @@ class _Best:
     image: Tensor
 
 
-Paint = Callable[[Tensor], Tensor]
-
-
-def _space(generator: LoadedGenerator, space: ProjectionSpace, label: int | None, seed: int) -> tuple[Paint, Tensor]:
+def _space(
+    generator: LoadedGenerator, space: ProjectionSpace, told: Condition | None, seed: int
+) -> tuple[Paint, Tensor]:
     """Return what paints a point of the space, and the points of the first seeds."""
-    told = generator.condition(None if label is None else [label])
     latents = generator.latents(range(seed, seed + _STARTS))
     if space == "z":
-
-        def paint(points: Tensor) -> Tensor:
-            rng = None if isinstance(generator.model, StyleGenerator) else [seeded(seed)] * len(points)
-            images: Tensor = generator.model(points, told, rng=rng, options=generator.options)
-            return images
-
-        return paint, latents
+        return painter(generator, "z", told, seed), latents
     model = generator.styled(f"projecting into {space}")
     with torch.no_grad():
         ws = generator.truncated(model.map(latents, told))
@@ -235,11 +236,36 @@ def _search(
     return best
 
 
-def _save_latent(latent: Tensor, path: Path, name: str) -> None:
-    try:
-        save_file({name: latent.contiguous()}, path)
-    except OSError as error:
-        raise ImageError(f"{path}: not written: {error.strerror or error}") from None
+def rerun(
+    zoo: Zoo,
+    record: Record,
+    files: Mapping[str, Path],
+    output: Path,
+    *,
+    device: str,
+    fetch: bool = False,
+    on_step: OnStep | None = None,
+) -> Projected:
+    """Find the picture of a record again; arguments and errors as those of `stylize.rerun`."""
+    asked = record.request
+    looked = asked["backbone"]
+    return project(
+        load_recorded(zoo, record, device=device, fetch=fetch),
+        files["picture"],
+        output,
+        space=asked["space"],
+        steps=asked["steps"],
+        rate=asked["rate"],
+        seed=record.seed,
+        label=asked["class"],
+        prompt=asked.get("prompt"),
+        # records of the first days have the name alone
+        backbone=looked if isinstance(looked, str) else Provenance.from_json(looked).to_settings(),
+        side=asked["side"],
+        fetch=fetch,
+        force=True,
+        on_step=stopping_at(asked["stopped_at"], on_step),
+    )
 
 
 def _check_output(target: Path | None, force: bool) -> None:

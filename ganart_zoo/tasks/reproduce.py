@@ -15,12 +15,18 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.imaging.record import PixelDifference, Record, compare_pixels, find_inputs, read_record
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks import mix, sample, stylize
+from ganart_zoo.tasks import interpolate, mix, project, sample, stylize
 from ganart_zoo.tasks.environment import thread_count
 
 __all__ = ["Reproduction", "reproduce"]
 
-_RERUN: Mapping[str, Callable[..., Any]] = {"stylize": stylize.rerun, "sample": sample.rerun, "mix": mix.rerun}
+_RERUN: Mapping[str, Callable[..., Any]] = {
+    "stylize": stylize.rerun,
+    "sample": sample.rerun,
+    "interpolate": interpolate.rerun,
+    "mix": mix.rerun,
+    "project": project.rerun,
+}
 """Task of a record -> what makes its picture again."""
 
 

@@ -16,13 +16,17 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import check_suffix, save
-from ganart_zoo.imaging.record import Record
+from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Zoo
 from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.tasks.latent_files import Latents, painter, read_latents
 from ganart_zoo.tasks.outputs import check_folder, check_replaceable, is_folder, make_folder
 
 __all__ = ["Sampled", "rerun", "sample"]
+
+_COUNT = 16
+"""Pictures, where neither a number nor latents are given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +46,12 @@ class Sampled:
 
 def sample(
     generator: LoadedGenerator,
-    n: int = 16,
+    n: int | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
     seed: int = 0,
+    latents: str | os.PathLike[str] | None = None,
+    first: int = 0,
     classes: Sequence[int | str] | None = None,
     prompt: str | None = None,
     columns: int | None = None,
@@ -54,15 +60,19 @@ def sample(
 ) -> Sampled:
     """Make n pictures, and save them.
 
-    Picture k is that of seed `seed + k`. Pictures are made one at a time, so it is the same, bit for bit, however many
-    are made beside it.
+    Picture k is that of seed `seed + k`, or of row `first + k` of a file of latents. Pictures are made one at a time,
+    so it is the same, bit for bit, however many are made beside it.
 
     Args:
         generator: From `load_generator`.
-        n: How many.
+        n: How many; None: 16, or all that the file has.
         output: A `.png`, `.jpg`, `.jpeg` or `.webp` for a grid (of one picture: itself); or a folder for single files,
-            `seed0007.png`, created if only its last part is missing: a name without a suffix. None saves nothing.
-        seed: Of the first picture.
+            `seed0007.png` or `latent0007.png`, created if only its last part is missing: a name without a suffix. None
+            saves nothing.
+        seed: Of the first picture. With latents, of the noise that a generator without styles draws beside them.
+        latents: A file as `project` saves it. Styles are taken as they are, so classes, texts and truncation are not
+            for them.
+        first: The first row to take of it.
         classes: Numbers or names; pictures take them in turn. None: all there are.
         prompt: What to paint, for a model that takes a text.
         columns: Of the grid; None: one a class where pictures have several, else as many as rows.
@@ -71,20 +81,30 @@ def sample(
             the finished pictures are saved.
 
     Raises:
-        SettingsError: A number is out of range, or the generator has not what was asked for.
+        SettingsError: A number is out of range, the latents do not fit, or the generator has not what was asked for.
+        WeightsError: The file of latents is missing or damaged.
         ImageError: The output cannot be written.
         ModelError: The generator broke, or memory ran out.
     """
+    found = None if latents is None else _rows(generator, latents, first, n)
+    if n is None:
+        n = _COUNT if found is None else len(found.rows)
     check_seeds(seed, n)
     if columns is not None and columns < 1:
         raise SettingsError(f"columns is {columns}, expected at least 1")
-    labels = generator.labels(classes)
-    generator.check_prompt(prompt)
+    labels = None
+    if found is not None and found.kind == "ws":
+        _check_bare(generator, classes, prompt)
+    else:
+        labels = generator.labels(classes)
+        generator.check_prompt(prompt)
     target = None if output is None else Path(output)
     folder = target if output is not None and is_folder(output) else None
-    files = [] if folder is None else [folder / f"seed{seed + k:04d}.png" for k in range(n)]
+    name, number = ("seed", seed) if found is None else ("latent", first)
+    files = [] if folder is None else [folder / f"{name}{number + k:04d}.png" for k in range(n)]
     _check_outputs(files if folder is not None else [target] if target is not None else [], folder, force)
     about = {"n": n, "seed": seed}
+    inputs = [] if latents is None else [InputFile.of(latents, "latents")]
     images: list[Tensor] = []
     start = time.perf_counter()
     with generator.announced("sample", target, about):
@@ -94,14 +114,19 @@ def sample(
             steps = _PictureSteps(on_step, k + 1, n)
             with generator.calls("sample", steps):
                 condition = generator.condition(None if label is None else [label], prompt)
-                image = generator.paint([seed + k], condition, steps)
+                if found is None:
+                    image = generator.paint([seed + k], condition, steps)
+                else:
+                    with torch.no_grad():
+                        image = painter(generator, found.kind, condition, seed + k, steps)(found.rows[k : k + 1])
             if steps.stopped_at is not None:
                 stopped = True
                 break
             images.append(image.to("cpu"))
             if folder is not None:
                 own = {"n": 1, "classes": None if label is None else [label], "prompt": prompt, "columns": 1}
-                save(images[-1], files[k], record=generator.record("sample", seed + k, own))
+                own |= {} if found is None else {"first": first + k}
+                save(images[-1], files[k], record=generator.record("sample", seed + k, own, inputs))
             if steps.picture_done(image) is False and k + 1 < n:
                 stopped = True
                 break
@@ -113,7 +138,8 @@ def sample(
             "prompt": prompt,
             "columns": columns,
         }
-        record = generator.record("sample", seed, request)
+        request |= {} if found is None else {"first": first}
+        record = generator.record("sample", seed, request, inputs)
         if folder is None and target is not None and images:
             save(images[0] if made == 1 else to_grid(images, columns=columns, padding=2), target, record=record)
             files = [target]
@@ -144,6 +170,8 @@ def rerun(
         asked["n"],
         output,
         seed=record.seed,
+        latents=files.get("latents"),
+        first=asked.get("first", 0),
         classes=asked["classes"],
         prompt=asked["prompt"],
         columns=asked["columns"],
@@ -169,6 +197,24 @@ class _PictureSteps(Steps):
         if self._iterative or self._on_step is None:
             return None
         return self._on_step(StepEvent(self._number, self._n, "", {}, lambda: image.detach().clamp(0, 1)))
+
+
+def _rows(generator: LoadedGenerator, path: str | os.PathLike[str], first: int, n: int | None) -> Latents:
+    """Return n rows of a file from `first` on, or all from there."""
+    kind, rows = read_latents(generator, path)
+    if first < 0 or first + (1 if n is None else n) > len(rows):
+        wanted = f"row {first}" if n is None else f"{n} rows from row {first} on"
+        raise SettingsError(f"{path} holds {len(rows)} latents, and {wanted} of them were asked for")
+    return Latents(kind, rows[first : None if n is None else first + n])
+
+
+def _check_bare(generator: LoadedGenerator, classes: Sequence[int | str] | None, prompt: str | None) -> None:
+    """Raise SettingsError where styles, which are taken as they are, are given what made them."""
+    field = type(generator.options).model_fields.get("truncation")
+    truncated = field is not None and generator.options.truncation != field.default
+    given = {"classes": classes is not None, "a prompt": prompt is not None, "truncation": truncated}
+    if wrong := [name for name, is_given in given.items() if is_given]:
+        raise SettingsError(f"styles from a file are painted as they are; leave {' and '.join(wrong)} out")
 
 
 def _columns(n: int, labels: Sequence[int] | None) -> int:

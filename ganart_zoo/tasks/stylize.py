@@ -22,13 +22,13 @@ from torch import Tensor
 
 from ganart_zoo.contract.condition import Style
 from ganart_zoo.contract.errors import GanartError, ImageError, SettingsError
-from ganart_zoo.contract.events import OnStep, RunEvent, StepEvent
+from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.registry import Entry, Zoo
-from ganart_zoo.tasks.calls import Steps, broken_call
+from ganart_zoo.tasks.calls import Steps, broken_call, stopping_at
 from ganart_zoo.tasks.environment import op_implementations, reproducible, versions
 from ganart_zoo.tasks.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
 
@@ -336,13 +336,7 @@ def rerun(
         dtype=getattr(torch, record.model.dtype),
         fetch=fetch,
     )
-    stop_at = record.request["stopped_at"]
-
-    def until_stopped(event: StepEvent) -> bool | None:
-        answer = None if on_step is None else on_step(event)
-        return False if event.step == stop_at else answer
-
-    return stylizer(files["content"], output, on_step=until_stopped)
+    return stylizer(files["content"], output, on_step=stopping_at(record.request["stopped_at"], on_step))
 
 
 def _build(

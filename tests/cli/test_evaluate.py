@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ganart_shapes.runs import save_run
+from safetensors.torch import save_file
 
 from ganart_zoo import Zoo
 from ganart_zoo.cli import main
+from ganart_zoo.contract.digest import file_sha256
 
 Capture = pytest.CaptureFixture[str]
 
@@ -56,3 +59,40 @@ def test_errors_are_one_line(shapes: Zoo, arguments: list[str], capsys: Capture,
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_backbone_takes_a_user_s_weights_and_settings(
+    shapes: Zoo, arguments: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    mine = tmp_path / "mine.safetensors"
+    save_file({"scale": torch.full((1,), 2.0)}, mine)
+    assert main([*arguments, "--json", "-q"], zoo=shapes) == 0
+    plain = json.loads(capsys.readouterr().out)
+    more = ["--backbone-weights", str(mine), "--backbone-set", "block=4"]
+    assert main([*arguments, "--json", "-q", *more], zoo=shapes) == 0
+    found = json.loads(capsys.readouterr().out)
+    # the weight doubles each feature; blocks of any size have the picture's mean colour
+    assert found["metrics"]["frechet_distance"] == pytest.approx(4 * plain["metrics"]["frechet_distance"], rel=1e-3)
+    assert found["features"]["config"] == {"block": 4}
+    assert found["features"]["weights"] == {"model": file_sha256(mine)}
+    for wrong, message in {
+        ("--backbone-weights", "none.pt"): "weights 'none.pt' of ganart-tiny/pool: no such variant, file or folder",
+        ("--backbone-set", "block"): "--backbone-set 'block' is not of the form NAME=VALUE",
+        ("--backbone-set", "blok=4"): "has no setting 'blok'; did you mean 'block'",
+        ("--prompt", "a hat"): "takes no text; leave the prompt out",
+    }.items():
+        assert main([*arguments, "-q", *wrong], zoo=shapes) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_a_generator_that_needs_a_text_is_given_one(
+    shapes: Zoo, arguments: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    told = str(save_run(tmp_path / "told", generator=shapes.create("lettered", weights=None)))
+    rest = ["-q", *arguments[2:]]
+    assert main(["evaluate", told, *rest], zoo=shapes) == 2
+    assert "paints from a text; give a prompt" in capsys.readouterr().err
+    assert main(["evaluate", told, *rest, "--prompt", "green hat", "--json"], zoo=shapes) == 0
+    assert json.loads(capsys.readouterr().out)["prompt"] == "green hat"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganart_zoo import Zoo
 from ganart_zoo.cli import main
+from ganart_zoo.imaging import read_record
 
 Capture = pytest.CaptureFixture[str]
 
@@ -41,3 +42,13 @@ def test_the_critic_of_a_run_ranks(shapes: Zoo, tmp_path: Path, capsys: Capture)
     (best,) = json.loads(captured.out)["pictures"]
     assert Path(best["copy"]).name == "01-250.png"
     assert "10.png" in captured.err
+
+
+def test_a_text_goes_to_all_pictures_of_the_grid(shapes: Zoo, tmp_path: Path, capsys: Capture) -> None:
+    run = save_run(tmp_path / "run", generator=shapes.create("lettered", weights=None))
+    output = str(tmp_path / "mixed.png")
+    arguments = ["mix", str(run), "--rows", "0", "--columns", "1", "--layers", "0", "-o", output, "-q"]
+    assert main(arguments, zoo=shapes) == 2
+    assert "give a prompt" in capsys.readouterr().err
+    assert main([*arguments, "--prompt", "green hat"], zoo=shapes) == 0
+    assert read_record(output).request["prompt"] == "green hat"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ganart_shapes.runs import save_run
 from PIL import Image
 
 from ganart_zoo import Zoo
@@ -13,6 +14,7 @@ from ganart_zoo.contract import ImageError, SettingsError, generator
 from ganart_zoo.imaging import read_record
 from ganart_zoo.tasks.generating import LoadedGenerator, load_generator
 from ganart_zoo.tasks.interpolate import frames, interpolate
+from ganart_zoo.tasks.reproduce import reproduce
 from ganart_zoo.tasks.sample import sample
 
 
@@ -119,3 +121,23 @@ def test_what_is_not_fit_is_said(bands: LoadedGenerator, tmp_path: Path, argumen
 def test_w_needs_styles(shapes: Zoo) -> None:
     with pytest.raises(SettingsError, match="flat has no styles, and interpolating in w needs a style generator"):
         frames(load_generator(shapes, "flat", weights=None), [0, 1], space="w")
+
+
+def test_a_frame_is_made_again_from_its_record(shapes: Zoo, tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", generator=shapes.create("bands", weights=None))
+    made = interpolate(load_generator(shapes, run), [3, 4, 7], tmp_path / "way", steps=4, route="spherical", loop=True)
+    for number in (0, 3, 11):
+        assert reproduce(shapes, made.path / f"frame{number:04}.png").pixels.agree
+
+
+def test_all_frames_show_what_the_text_says(shapes: Zoo) -> None:
+    """Nine letters make every colour nine hundredths brighter than none would."""
+    lettered = load_generator(shapes, "lettered", weights=None)
+    with pytest.raises(SettingsError, match="give a prompt"):
+        frames(lettered, [0, 1])
+    for space in ("z", "w"):
+        one, nine = (
+            torch.cat(list(frames(lettered, [0, 1], steps=3, space=space, prompt=text)[1]))  # type: ignore[arg-type]
+            for text in ("a", "green hat")
+        )
+        torch.testing.assert_close(nine - one, torch.full_like(one, 0.08))

@@ -62,3 +62,13 @@ def test_the_grid_has_the_sources_at_its_edges_and_can_be_made_again(shapes: Zoo
 def test_what_is_not_fit_is_said(shapes: Zoo, model: str, rows: list, layers: tuple, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         mix(load_generator(shapes, model, weights=None), rows, COLUMNS, layers)
+
+
+def test_all_pictures_show_what_the_text_says(shapes: Zoo, tmp_path: Path) -> None:
+    lettered = load_generator(shapes, save_run(tmp_path / "told", generator=shapes.create("lettered", weights=None)))
+    with pytest.raises(SettingsError, match="give a prompt"):
+        mix(lettered, ROWS, COLUMNS, (0, 1))
+    one = mix(lettered, ROWS, COLUMNS, (0, 1), prompt="a").images
+    nine = mix(lettered, ROWS, COLUMNS, (0, 1), tmp_path / "mixed.png", prompt="green hat").images
+    torch.testing.assert_close(nine - one, torch.full_like(one, 0.08))
+    assert reproduce(shapes, tmp_path / "mixed.png").pixels.agree

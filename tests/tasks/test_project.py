@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from ganart_shapes.runs import save_run
+from safetensors.torch import load_file, save_file
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import ImageError, SettingsError, StepEvent
 from ganart_zoo.imaging import read_record, save
 from ganart_zoo.tasks.generating import LoadedGenerator, load_generator
-from ganart_zoo.tasks.project import project
+from ganart_zoo.tasks.project import ProjectionSpace, project
+from ganart_zoo.tasks.reproduce import reproduce
+from ganart_zoo.tasks.sample import sample
 
 PLAIN = {"backbone": "pool", "side": 16, "steps": 100, "rate": 0.1}
 
@@ -37,7 +41,8 @@ def test_the_latent_of_a_picture_that_the_generator_can_paint_is_found(bands: Lo
         wanted = (torch.tensor(colour) - torch.tensor([0.2, 0.4, 0.6])) / 0.25
         torch.testing.assert_close(found.latent, wanted[None], atol=0.04, rtol=0)
     else:
-        assert found.latent.shape == (1, 4 if space == "w+" else 1, 3)
+        assert found.latent.shape == (1, 4, 3)
+        assert (space == "w+") != bool((found.latent == found.latent[:, :1]).all())
 
 
 def test_w_plus_reaches_what_w_cannot(bands: LoadedGenerator) -> None:
@@ -62,8 +67,9 @@ def test_picture_and_latent_are_saved_with_the_record(bands: LoadedGenerator, tm
     record = read_record(tmp_path / "found.png")
     assert (record.task, [one.role for one in record.inputs]) == ("project", ["picture"])
     kept = load_file(tmp_path / "found.safetensors")["ws"]
+    assert kept.shape == (1, 4, 3)
     assert torch.equal(kept, found.latent)
-    assert torch.equal(bands.model.synthesize(kept.expand(-1, 4, -1)), found.image)
+    assert torch.equal(bands.model.synthesize(kept), found.image)
     project(bands, tmp_path / "target.png", tmp_path / "found.png", **{**PLAIN, "steps": 1})  # ours is replaced
     (tmp_path / "found.png").unlink()
     with pytest.raises(ImageError, match=r"exists without found\.png"):
@@ -102,3 +108,49 @@ def test_what_is_not_fit_is_said(shapes: Zoo, model: str, more: dict, message: s
     generator = load_generator(shapes, model, weights=None)
     with pytest.raises(SettingsError, match=message.replace("+", r"\+")):
         project(generator, striped([[0.3, 0.5, 0.45]] * 4), **{**PLAIN, **more})
+
+
+@pytest.mark.parametrize("space", ["w", "w+", "z"])
+def test_what_was_found_is_sampled_again(bands: LoadedGenerator, tmp_path: Path, space: ProjectionSpace) -> None:
+    found = project(bands, striped([[0.3, 0.5, 0.45]] * 4), tmp_path / "found.png", space=space, **PLAIN)
+    assert torch.equal(sample(bands, latents=tmp_path / "found.safetensors").images, found.image)
+
+
+def test_noise_of_a_generator_without_styles_is_found_again_by_its_seed(shapes: Zoo, tmp_path: Path) -> None:
+    """Blue is noise, so the picture found is sampled again only with the noise of the search."""
+    flat = load_generator(shapes, "flat", weights=None, settings={"class_names": ["cat", "dog", "eel"]})
+    picture = striped([[0.7, 0.2, 0.1]] * 4)
+    found = project(flat, picture, tmp_path / "found.png", label="eel", seed=6, **PLAIN)
+    again = sample(flat, latents=tmp_path / "found.safetensors", seed=6, classes=["eel"])
+    assert torch.equal(again.images, found.image)
+
+
+def test_the_search_is_made_again_from_its_record(shapes: Zoo, tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", generator=shapes.create("bands", weights=None))
+    save_file({"scale": torch.full((1,), 2.0)}, tmp_path / "scale.safetensors")
+    judge = {"model": "pool", "weights": str(tmp_path / "scale.safetensors"), "block": 4}
+    save(striped([[0.3, 0.5, 0.45]] * 4), tmp_path / "target.png")
+    made = project(
+        load_generator(shapes, run, settings={"truncation": 0.9}),
+        tmp_path / "target.png",
+        tmp_path / "found.png",
+        **{**PLAIN, "backbone": judge, "seed": 3},
+        on_step=lambda event: event.step < 20,
+    )
+    looked = made.record.request["backbone"]
+    assert (looked["model"], looked["config"]["block"]) == ("ganart-tiny/pool", 4)
+    assert reproduce(shapes, tmp_path / "found.png").pixels.agree
+    # the record says by what was looked: other features lead elsewhere
+    other = replace(made.record, request={**made.record.request, "backbone": "pool", "rate": 0.5})
+    save(made.image, tmp_path / "found.png", record=other)
+    assert not reproduce(shapes, tmp_path / "found.png").pixels.agree
+
+
+def test_a_text_is_part_of_what_is_searched(shapes: Zoo) -> None:
+    lettered = load_generator(shapes, "lettered", weights=None)
+    with pytest.raises(SettingsError, match="give a prompt"):
+        project(lettered, striped([[0.3, 0.5, 0.45]] * 4), **PLAIN)
+    colour = torch.tensor([0.3, 0.5, 0.45])
+    found = project(lettered, striped([colour.tolist()] * 4), space="z", prompt="green hat", **PLAIN)
+    wanted = (colour - torch.tensor([0.2, 0.4, 0.6]) - 0.09) / 0.25  # nine letters, a hundredth each
+    torch.testing.assert_close(found.latent, wanted[None], atol=0.04, rtol=0)

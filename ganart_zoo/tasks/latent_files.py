@@ -1,0 +1,94 @@
+"""Latents in files, as `project` leaves them beside a picture: written, read, painted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganart_zoo.contract.condition import Condition
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.contract.events import OnStep
+from ganart_zoo.contract.models import StyleGenerator
+from ganart_zoo.contract.rng import generator as seeded
+from ganart_zoo.contract.tensors import load_tensors
+from ganart_zoo.tasks.generating import LoadedGenerator
+
+__all__ = ["Latents", "Paint", "painter", "read_latents", "write_latents"]
+
+Paint = Callable[[Tensor], Tensor]
+"""Gives pictures `[n, 3, H, W]` of n latents."""
+
+
+class Latents(NamedTuple):
+    """Points from which a generator paints."""
+
+    kind: Literal["z", "ws"]
+    """Latents, or the styles of a style generator; a file's tensor has this name."""
+    rows: Tensor
+    """`[n, *latent_shape]` or `[n, num_ws, w_dim]`."""
+
+
+def write_latents(path: Path, latents: Latents) -> None:
+    """Write a `.safetensors` file.
+
+    Raises:
+        ImageError: It cannot be written.
+    """
+    try:
+        save_file({latents.kind: latents.rows.contiguous()}, path)
+    except OSError as error:
+        raise ImageError(f"{path}: not written: {error.strerror or error}") from None
+
+
+def read_latents(generator: LoadedGenerator, path: str | os.PathLike[str]) -> Latents:
+    """Read what `write_latents` wrote, for a generator it fits, onto its device and in its compute type.
+
+    Raises:
+        WeightsError: There is no such file, or it is damaged.
+        SettingsError: It holds no latents, or none of this generator's.
+    """
+    tensors, name = load_tensors(Path(path)), generator.entry.canonical
+    found = [kind for kind in ("z", "ws") if kind in tensors]
+    if len(found) != 1:
+        raise SettingsError(f"{path} holds {', '.join(tensors) or 'nothing'}, expected z or ws as ganart project saves")
+    (kind,) = found
+    if kind == "ws":
+        model = generator.styled("a file of styles")
+        shape: tuple[int, ...] = (model.num_ws, model.w_dim)
+    else:
+        shape = generator.model.latent_shape
+    rows = tensors[kind]
+    if rows.shape[1:] != shape or not len(rows) or not torch.isfinite(rows).all():
+        raise SettingsError(
+            f"{path}: {kind} is {list(rows.shape)}, expected finite [n, {', '.join(map(str, shape))}] for {name}"
+        )
+    rows = rows.to(generator.model.device, generator.model.compute_dtype)
+    return Latents("z" if kind == "z" else "ws", rows)
+
+
+def painter(
+    generator: LoadedGenerator,
+    kind: Literal["z", "ws"],
+    condition: Condition | None,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> Paint:
+    """Return what paints latents of a kind.
+
+    Styles are taken as they are. Noise inside a generator that is no style generator is that of `seed`, in all rows.
+    """
+    if kind == "ws":
+        return generator.styled("painting styles").synthesize
+
+    def paint(rows: Tensor) -> Tensor:
+        rng = None if isinstance(generator.model, StyleGenerator) else [seeded(seed) for _ in range(len(rows))]
+        images: Tensor = generator.model(rows, condition, rng=rng, options=generator.options, on_step=on_step)
+        return images
+
+    return paint
