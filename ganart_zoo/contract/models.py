@@ -292,7 +292,8 @@ class Backbone(Model):
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return `{name: [n, C, h, w]}` in the order asked, for pictures `[n, 3, H, W]` in 0..1.
 
-        Features have the compute dtype, so sum losses over them in float32. They are at most a pixel off `H / stride`.
+        Features have the compute dtype, so sum losses over them in float32. They are at most a pixel off `H / stride`;
+        those of a network that does not pad its pictures may be up to four short of it.
 
         Raises:
             SettingsError: A layer is unknown.

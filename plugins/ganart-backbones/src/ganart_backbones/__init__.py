@@ -9,7 +9,7 @@ __all__ = ["ganart_models"]
 _IMAGENET = "ImageNet-1k (ILSVRC 2012 train): 1.28 million photos from the web, for non-commercial research"
 
 
-def _torchvision(file: str, sha256: str, size: int) -> Weights:
+def _torchvision(file: str, sha256: str | None, size: int | None) -> Weights:
     """Weights that torchvision publishes, in a file whose name ends in the first 8 digits of its sha256."""
     return Weights(
         "imagenet",
@@ -55,7 +55,36 @@ _VGG19 = _torchvision(
 )
 
 
-def _backbone(name: str, factory: str, config: str, weights: Weights, paper: str, summary: str) -> ModelSpec:
+_INCEPTION_V3 = _torchvision("inception_v3_google-0cc3c7bd.pth", None, None)  # its full hash is not known to us
+_FID_INCEPTION = Weights(
+    "fid",
+    files=(
+        WeightsFile(
+            urls=(
+                "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                "pt_inception-2015-12-05-6726825d.pth",
+            ),
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            size=95_628_359,
+            format="torch",
+            license="Apache-2.0",
+            training_data=_IMAGENET,
+            source="https://github.com/mseitzer/pytorch-fid",
+        ),
+    ),
+    summary="TensorFlow's release of 2015-12-05, as pytorch-fid converted it",
+)
+
+
+def _backbone(
+    name: str,
+    factory: str,
+    config: str,
+    weights: Weights,
+    paper: str,
+    summary: str,
+    capabilities: frozenset[str] = frozenset(),
+) -> ModelSpec:
     return ModelSpec(
         name=name,
         kind="backbone",
@@ -63,7 +92,7 @@ def _backbone(name: str, factory: str, config: str, weights: Weights, paper: str
         license="Apache-2.0",
         factory=f"ganart_backbones.{factory}",
         config=f"ganart_backbones.config:{config}",
-        capabilities=frozenset({"differentiable"}),
+        capabilities=frozenset({"differentiable"}) | capabilities,
         weights=(weights,),
         paper=paper,
     )
@@ -71,7 +100,7 @@ def _backbone(name: str, factory: str, config: str, weights: Weights, paper: str
 
 @hookimpl
 def ganart_models() -> list[ModelSpec]:
-    """Return the four backbones."""
+    """Return the backbones."""
     return [
         _backbone(
             "efficientnet_lite0",
@@ -104,5 +133,22 @@ def ganart_models() -> list[ModelSpec]:
             _VGG19,
             "https://arxiv.org/abs/1409.1556",
             "VGG19: the features of the first neural style transfer, by Gatys et al.",
+        ),
+        _backbone(
+            "inception_v3",
+            "inception:InceptionV3",
+            "Config",
+            _INCEPTION_V3,
+            "https://arxiv.org/abs/1512.00567",
+            "Inception v3, as torchvision has it.",
+        ),
+        _backbone(
+            "fid_inception",
+            "inception:FidInception",
+            "Config",
+            _FID_INCEPTION,
+            "https://arxiv.org/abs/1706.08500",
+            "Inception v3 of 2015, on whose features FID and KID are defined.",
+            frozenset({"x-fid-inception"}),
         ),
     ]

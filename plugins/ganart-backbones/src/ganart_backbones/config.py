@@ -10,7 +10,7 @@ __all__ = ["Config", "VggConfig"]
 
 
 class Config(Settings):
-    """Settings of EfficientNet-Lite0 and SqueezeNet."""
+    """Settings of EfficientNet-Lite0, SqueezeNet and Inception."""
 
     classifier: bool = Field(
         True,

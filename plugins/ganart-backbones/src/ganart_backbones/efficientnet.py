@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganart_backbones.config import Config
-from ganart_backbones.photo import CLASSES, PhotoBackbone, init_parameters
+from ganart_backbones.photo import CLASSES, PhotoBackbone, folded_batch_norm, init_parameters
 from ganart_zoo.contract import LayerInfo
 
 __all__ = ["EfficientNetLite0"]
@@ -193,12 +193,9 @@ class EfficientNetLite0(PhotoBackbone):
         """Return the own state, each batch normalisation folded into its convolution."""
         own: dict[str, Tensor] = {}
         for name, (convolution, norm) in self._published_convolutions().items():
-            gain, bias, mean, variance = (
-                tensors[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
+            own[f"{name}.weight"], own[f"{name}.bias"] = folded_batch_norm(
+                tensors, convolution, norm, _BATCH_NORM_EPSILON
             )
-            factor = gain * torch.rsqrt(variance + _BATCH_NORM_EPSILON)
-            own[f"{name}.weight"] = tensors[f"{convolution}.weight"].double() * factor.view(-1, 1, 1, 1)
-            own[f"{name}.bias"] = bias - mean * factor
         if self.classifier is not None:
             own |= {f"classifier.{part}": tensors[f"_fc.{part}"] for part in ("weight", "bias")}
         return own

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganart_zoo.contract import Backbone, ImageError, LayerInfo, ModelError, load_tensors
 
-__all__ = ["CLASSES", "IMAGENET_MEAN", "IMAGENET_STD", "PhotoBackbone", "init_parameters"]
+__all__ = ["CLASSES", "IMAGENET_MEAN", "IMAGENET_STD", "PhotoBackbone", "folded_batch_norm", "init_parameters"]
 
 CLASSES = 1000
 """Of ImageNet-1k, in its usual order."""
@@ -108,7 +108,7 @@ class PhotoBackbone(Backbone):
         problems = [f"missing {name!r}" for name in missing] + [f"unexpected {name!r}" for name in unexpected]
         if problems:
             more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            headless = missing and all(name.startswith(("classifier.", "_fc.")) for name in missing)
+            headless = missing and all(name.startswith(("classifier.", "_fc.", "fc.")) for name in missing)
             hint = "; features alone load with classifier=False" if headless else ""
             raise ModelError(f"{path.name} does not fit {type(self).__name__}: {', '.join(problems[:3])}{more}{hint}")
 
@@ -129,6 +129,17 @@ class PhotoBackbone(Backbone):
         """Shift and scale in the pictures' own precision, in one pass, then cast to the compute dtype."""
         scale, shift = (images.new_tensor(values).view(3, 1, 1) for values in (self._scale, self._shift))
         return torch.addcmul(shift, images, scale).to(next(self.parameters()).dtype)
+
+
+def folded_batch_norm(
+    tensors: Mapping[str, Tensor], convolution: str, norm: str, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Return weight and bias, float64, of the convolution that does a published one and the batch norm after it."""
+    gain, bias, mean, variance = (
+        tensors[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = gain * torch.rsqrt(variance + epsilon)
+    return tensors[f"{convolution}.weight"].double() * factor.view(-1, 1, 1, 1), bias - mean * factor
 
 
 def init_parameters(model: nn.Module) -> None:
