@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def compiled(request: pytest.FixtureRequest) -> Callable[[Callable[..., Any]], C
 
 @pytest.fixture
 def race(benchmark: Any) -> Race:
-    """Return a function that times candidates by turns and records a `Row`."""
+    """Return a function that times candidates by turns and records a `Row`, with seconds of others taken `beside`."""
 
     def run(
         candidates: Mapping[str, Callable[[], object]],
@@ -70,6 +71,8 @@ def race(benchmark: Any) -> Race:
         dtype: str,
         flops: float = 0,
         moved: float = 0,
+        images: int = 0,
+        beside: Mapping[str, float] = MappingProxyType({}),
         **names: str,
     ) -> Row:
         synchronize = {"synchronize": torch.cuda.synchronize} if device == "cuda" else {}
@@ -85,7 +88,8 @@ def race(benchmark: Any) -> Race:
             flops=flops,
             moved=moved,
             floor=floor,
-            seconds=dict(rivals.best),
+            seconds={**rivals.best, **beside},
+            images=images,
         )
         benchmark.extra_info["row"] = asdict(row)
         return row

@@ -36,6 +36,8 @@ class Row:
     """Seconds below which the machine's roofs allow nothing; 0 without counts."""
     seconds: Mapping[str, float]
     """Best time of each candidate: `ganart`, which the row is about, `eager`, `compile` and others."""
+    images: int = 0
+    """Pictures that one call makes, takes or learns from; 0 where it is about none."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -56,6 +58,11 @@ class Row:
     def throughput(self) -> float:
         """Bytes/s of the traffic that must be."""
         return self.moved / self.seconds[SUBJECT]
+
+    @property
+    def images_rate(self) -> float | None:
+        """Pictures/s; None where it is about none."""
+        return self.images / self.seconds[SUBJECT] if self.images else None
 
     @property
     def of_roof(self) -> float | None:

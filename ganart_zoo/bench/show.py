@@ -63,18 +63,20 @@ def draw_bars(report: Report, path: Path) -> None:
 def _table(title: str, rows: Sequence[Row]) -> Table:
     rivals = [name for name in dict.fromkeys(name for row in rows for name in row.seconds) if name != SUBJECT]
     counts = ("GF/s", "GB/s", "% of roof") if any(row.floor for row in rows) else ()
+    pictures = ("images/s",) if any(row.images for row in rows) else ()
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("shape")
-    for header in ("ms", *counts, *(f"x {name}" for name in rivals)):
+    for header in ("ms", *pictures, *counts, *(f"x {name}" for name in rivals)):
         table.add_column(header, justify="right")
     for row in rows:
         counted = [f"{row.rate / 1e9:.0f}", f"{row.throughput / 1e9:.1f}", _figure(row.of_roof, ".0%")]
         ratios = [_figure(row.times(name), ".2f") for name in rivals]
-        table.add_row(row.shape, f"{row.seconds[SUBJECT] * 1e3:.3f}", *counted[: len(counts)], *ratios)
+        rates = [_figure(row.images_rate, ".0f")][: len(pictures)]
+        table.add_row(row.shape, f"{row.seconds[SUBJECT] * 1e3:.3f}", *rates, *counted[: len(counts)], *ratios)
     if len(rows) > 1:
         known = [[ratio for row in rows if (ratio := row.times(name)) is not None] for name in rivals]
         means = [f"{geometric_mean(ratios):.2f}" for ratios in known]
-        table.add_row(Text("geometric mean", style="italic"), "", *("" for _ in counts), *means)
+        table.add_row(Text("geometric mean", style="italic"), "", *("" for _ in (*pictures, *counts)), *means)
     return table
 
 

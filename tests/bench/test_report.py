@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_a_row_gives_ratios() -> None:
     assert ROW.times("eager") == pytest.approx(5)
     assert ROW.times("nobody") is None
     assert replace(ROW, floor=0.0).of_roof is None
+    assert ROW.images_rate is None
+    assert replace(ROW, images=64).images_rate == pytest.approx(1600)
+
+
+def test_files_from_before_pictures_were_counted_load(tmp_path: Path) -> None:
+    report(ROW).save(tmp_path / "results.json")
+    data = json.loads((tmp_path / "results.json").read_text())
+    del data["rows"][0]["images"]
+    (tmp_path / "results.json").write_text(json.dumps(data))
+    assert Report.load(tmp_path / "results.json").rows == [ROW]
 
 
 def test_reports_survive_the_file(tmp_path: Path) -> None:

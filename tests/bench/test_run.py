@@ -69,6 +69,17 @@ def test_the_table_shows_ratios_and_their_mean() -> None:
     assert "roof" not in uncounted
 
 
+def test_pictures_a_second_are_shown_where_rows_are_about_pictures() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    step = replace(UNCOUNTED, images=64, seconds={"ganart": 0.5, "dcgan step": 2.0})
+    print_report(replace(REPORT, rows=[step, replace(step, shape="none", images=0)]), console)
+    lines = {line.split()[0]: line.split()[1:] for line in console.export_text().splitlines() if line.strip()}
+    assert lines["shape"] == ["ms", "images/s", "x", "dcgan", "step"]
+    assert lines["8x8"] == ["500.000", "128", "4.00"]
+    assert lines["none"] == ["500.000", "4.00"]
+    assert lines["geometric"] == ["mean", "4.00"]
+
+
 def test_the_picture_is_drawn_where_something_is_counted(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw_bars(REPORT, tmp_path / "bars.png")
