@@ -28,10 +28,10 @@ from ganart_zoo.tasks.judging import (
     Distance,
     Prompts,
     batches,
+    class_map,
     default_side,
     distances,
     generated_pictures,
-    has_classes_of,
     load_backbone,
     real_features,
     row_labels,
@@ -147,7 +147,7 @@ def evaluate(
         )
     if skipped:
         notes.append(f"{skipped} real pictures could not be read and were passed over")
-    if generator.class_names and not has_classes_of(generator, pictures):
+    if generator.class_names and class_map(generator, pictures) is None:
         notes.append("the generator lacks classes of the data, so it was asked for all of its own in turn")
     return Evaluation(
         metrics, _about(generator, pictures, features, perceptual, len(real), about), tuple(notes), seconds

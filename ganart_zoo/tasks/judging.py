@@ -33,10 +33,10 @@ __all__ = [
     "Prompts",
     "RealFeatures",
     "batches",
+    "class_map",
     "default_side",
     "distances",
     "generated_pictures",
-    "has_classes_of",
     "load_backbone",
     "real_features",
     "row_labels",
@@ -173,22 +173,30 @@ def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def row_labels(generator: LoadedGenerator, data: Data, real: Tensor | None, samples: int) -> list[int] | None:
-    """Return the class that each generated picture is asked to be: those of the real pictures, known by name.
+    """Return the class that each generated picture is asked to be: those of the real pictures, as `class_map` has them.
 
     A generator that lacks a class of the data takes its own in turn; None for one without classes.
     """
     own = generator.labels(None)
     if own is None:
         return None
-    if real is not None and has_classes_of(generator, data):
-        known = [generator.class_names.index(name) for name in data.class_names]
+    known = class_map(generator, data)
+    if real is not None and known is not None:
         own = tuple(known[label] for label in real.tolist())
     return [own[row % len(own)] for row in range(samples)]
 
 
-def has_classes_of(generator: LoadedGenerator, data: Data) -> bool:
-    """Say whether every class of the data is, by its name, one of the generator's."""
-    return set(data.class_names) <= set(generator.class_names)
+def class_map(generator: LoadedGenerator, data: Data) -> list[int] | None:
+    """Return the generator's label of each class of the data, known by its name; None where it lacks one.
+
+    Classes that the data only numbers are the generator's by number, where there are as many.
+    """
+    names = generator.class_names
+    if set(data.class_names) <= set(names):
+        return [names.index(name) for name in data.class_names]
+    if data.class_names == tuple(str(label) for label in range(len(names))):
+        return list(range(len(names)))
+    return None
 
 
 def generated_pictures(

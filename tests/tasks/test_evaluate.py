@@ -25,7 +25,7 @@ from ganart_zoo.registry.weights import WeightsStore
 from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.evaluate import INCEPTION, Evaluation, evaluate
 from ganart_zoo.tasks.generating import load_generator
-from ganart_zoo.tasks.judging import real_features
+from ganart_zoo.tasks.judging import real_features, row_labels
 from ganart_zoo.tasks.sample import sample
 from ganart_zoo.training.data import open_data
 from ganart_zoo.training.metrics import Moments, PooledFeatures, frechet_distance, moments
@@ -158,6 +158,16 @@ def test_classes_are_asked_for_as_the_data_has_them(shapes: Zoo, real: Path, mon
     found = measured(shapes, real, "flat", settings={"class_names": ["cat", "dog", "emu"]}, samples=60)
     assert asked[:4] == [0, 1, 2, 0]
     assert found.notes == ("the generator lacks classes of the data, so it was asked for all of its own in turn",)
+
+
+def test_classes_that_the_data_only_numbers_are_asked_for_by_number(shapes: Zoo, real: Path, tmp_path: Path) -> None:
+    with np.load(real) as file:
+        np.savez(tmp_path / "numbered.npz", images=file["images"], labels=file["labels"])
+    flat = load_generator(shapes, "flat", weights=None, settings={"class_names": NAMES})
+    data = open_data(tmp_path / "numbered.npz")
+    assert row_labels(flat, data, torch.tensor([2, 0, 1]), 4) == [2, 0, 1, 2]
+    more = load_generator(shapes, "flat", weights=None, settings={"class_names": [*NAMES, "fly"]})
+    assert row_labels(more, data, torch.tensor([2, 0, 1]), 5) == [0, 1, 2, 3, 0]
 
 
 def test_a_text_is_painted_or_the_data_s_captions_in_turn(shapes: Zoo, real: Path, tmp_path: Path) -> None:
