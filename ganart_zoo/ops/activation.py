@@ -19,6 +19,7 @@ __all__ = [
     "activate",
     "check_activation",
     "check_channels",
+    "check_device",
     "check_features",
     "default_gain",
     "sum_type",
@@ -55,13 +56,18 @@ def default_gain(act: Activation) -> float:
     return 2**0.5 if act in _KEEPS_VARIANCE else 1.0
 
 
-def check_activation(op: str, act: str, negative_slope: float) -> None:
-    """Refuse an unknown activation, and slopes under which an output's sign would not tell its input's."""
+def check_activation(
+    op: str, act: str, negative_slope: float, gain: float | None = None, clamp: float | None = None
+) -> None:
+    """Refuse an unknown activation, and what would keep an output's sign from telling its input's."""
     if act not in get_args(Activation):
         known = get_args(Activation)
         raise SettingsError(f"{op}: act is {act!r}; expected one of {', '.join(known)}{did_you_mean(str(act), known)}")
     if not negative_slope >= 0:
         raise SettingsError(f"{op}: negative_slope is {negative_slope}; expected 0 or more")
+    for name, value in (("gain", gain), ("clamp", clamp)):
+        if value is not None and not value > 0:
+            raise SettingsError(f"{op}: {name} is {value}; expected a number above 0")
 
 
 def check_features(op: str, x: Tensor) -> None:
@@ -76,8 +82,13 @@ def check_channels(op: str, name: str, values: Tensor, x: Tensor, *, per_sample:
     if list(values.shape) not in shapes:
         expected = " or ".join(map(str, shapes))
         raise SettingsError(f"{op}: {name} has shape {list(values.shape)}; expected {expected} for x {list(x.shape)}")
-    if values.device != x.device:
-        raise SettingsError(f"{op}: {name} is on {values.device} and x on {x.device}; move one")
+    check_device(op, name, values, x)
+
+
+def check_device(op: str, name: str, tensor: Tensor, x: Tensor) -> None:
+    """Refuse a tensor that is on another device than the features `x`."""
+    if tensor.device != x.device:
+        raise SettingsError(f"{op}: {name} on {tensor.device} and x on {x.device}; move one")
 
 
 def sum_type(dtype: torch.dtype) -> torch.dtype:

@@ -66,16 +66,13 @@ def bias_act(
     Raises:
         SettingsError: An argument is out of its range, or shapes or devices do not fit together.
     """
-    check_activation("bias_act", act, negative_slope)
+    check_activation("bias_act", act, negative_slope, gain, clamp)
     if x.dim() < 2 or not x.is_floating_point():
         raise SettingsError(f"bias_act: x is {x.dtype} of shape {list(x.shape)}; expected floating point [N, C, ...]")
     if bias is not None:
         check_channels("bias_act", "bias", bias, x)
         bias = bias.to(sum_type(x.dtype))
     gain = default_gain(act) if gain is None else gain
-    for name, value in (("gain", gain), ("clamp", clamp)):
-        if value is not None and not value > 0:
-            raise SettingsError(f"bias_act: {name} is {value}; expected a number above 0")
     y: Tensor = _bias_act(x, bias, act, float(negative_slope), float(gain), clamp)
     return y
 
@@ -128,12 +125,20 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     wants_x, wants_bias = ctx.needs_input_grad[:2]
     if ctx.linear:
         grad_x = grad if ctx.gain == 1 else grad * ctx.gain
-        sum_dims = [dim for dim in range(grad.dim()) if dim != 1]
-        grad_bias = grad_x.sum(sum_dims, dtype=sum_type(grad.dtype)) if wants_bias else None
+        grad_bias = sums_of_channels(grad_x) if wants_bias else None
     else:
         native_backward = torch.ops.ganart.bias_act_backward.default
         grad_x, grad_bias = native_backward(grad, kept, bias, *ctx.settings, wants_bias)
     return grad_x if wants_x else None, grad_bias if wants_bias else None, None, None, None, None
+
+
+def sums_of_channels(grad: Tensor) -> Tensor:
+    """Return `[C]`, a gradient's sums over samples and pixels; no bit of them depends on the number of threads."""
+    if grad.shape[1] == 1:  # torch would cut a single sum into as many pieces as there are threads
+        native_backward = torch.ops.ganart.bias_act_backward.default
+        sums: Tensor = native_backward(grad, grad, None, "linear", 0.0, 1.0, None, True)[1]
+        return sums
+    return grad.sum([dim for dim in range(grad.dim()) if dim != 1], dtype=sum_type(grad.dtype))
 
 
 def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

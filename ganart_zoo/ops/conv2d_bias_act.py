@@ -55,7 +55,7 @@ def conv2d_bias_act(
         SettingsError: An argument is out of its range, or shapes, dtypes or devices do not fit together.
     """
     check_features("conv2d_bias_act", x)
-    check_convolution("conv2d_bias_act", x, weight, 1, stride, taps)
-    check_activation("conv2d_bias_act", act, negative_slope)
+    check_convolution("conv2d_bias_act", x, weight, bias, taps, padding, stride=stride)
+    check_activation("conv2d_bias_act", act, negative_slope, gain, clamp)
     z = resampled_conv2d(x, weight, down=stride, taps=taps, padding=padding)
     return bias_act(z, bias, act=act, negative_slope=negative_slope, gain=gain, clamp=clamp)

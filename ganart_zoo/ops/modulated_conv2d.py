@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import Activation, check_activation, check_features, sum_type
+from ganart_zoo.ops.activation import Activation, check_activation, check_device, check_features, sum_type
 from ganart_zoo.ops.bias_act import bias_act
 from ganart_zoo.ops.resampled_conv2d import check_convolution, resampled_conv2d
 from ganart_zoo.ops.upfirdn2d import Padding
@@ -68,13 +68,14 @@ def modulated_conv2d(
         SettingsError: An argument is out of its range, or shapes, dtypes or devices do not fit together.
     """
     check_features("modulated_conv2d", x)
-    check_convolution("modulated_conv2d", x, weight, up, down, taps)
-    check_activation("modulated_conv2d", act, negative_slope)
+    check_convolution("modulated_conv2d", x, weight, bias, taps, padding, up=up, down=down)
+    check_activation("modulated_conv2d", act, negative_slope, gain, clamp)
     if list(styles.shape) != list(x.shape[:2]):
         raise SettingsError(
             f"modulated_conv2d: styles have shape {list(styles.shape)}; expected {list(x.shape[:2])} "
             f"for x {list(x.shape)}"
         )
+    check_device("modulated_conv2d", "styles", styles, x)
     y = x * styles.to(x.dtype)[:, :, None, None]
     y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)
     if demodulate:
@@ -114,3 +115,4 @@ def _check_noise(noise: Tensor, y: Tensor) -> None:
         raise SettingsError(
             f"modulated_conv2d: noise has shape {list(noise.shape)}; expected [{samples} or 1, 1, {height}, {width}]"
         )
+    check_device("modulated_conv2d", "noise", noise, y)

@@ -7,7 +7,15 @@ import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.upfirdn2d import Padding, factor_pair, padding_sides, resampling_padding, upfirdn2d
+from ganart_zoo.ops.activation import check_device
+from ganart_zoo.ops.upfirdn2d import (
+    Padding,
+    check_factor,
+    check_taps,
+    padding_sides,
+    resampling_padding,
+    upfirdn2d,
+)
 
 __all__ = ["check_convolution", "resampled_conv2d"]
 
@@ -42,8 +50,10 @@ def resampled_conv2d(
     return F.conv2d(upfirdn2d(x, taps, padding=sides), weight, stride=down)
 
 
-def check_convolution(op: str, x: Tensor, weight: Tensor, up: int, down: int, taps: Tensor | None) -> None:
-    """Refuse a weight that does not fit x, and resampling without taps."""
+def check_convolution(
+    op: str, x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor | None, padding: Padding, **factors: int
+) -> None:
+    """Refuse a weight, a bias or taps that do not fit x, factors and padding that are none, and `up` without taps."""
     if weight.dim() != 4 or weight.shape[1] != x.shape[1]:
         raise SettingsError(
             f"{op}: weight has shape {list(weight.shape)}; expected [O, {x.shape[1]}, KH, KW] for x {list(x.shape)}"
@@ -53,7 +63,19 @@ def check_convolution(op: str, x: Tensor, weight: Tensor, up: int, down: int, ta
         raise SettingsError(
             f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
         )
-    factor_pair(op, "up", up)
-    factor_pair(op, "down", down)
-    if taps is None and up > 1:
-        raise SettingsError(f"{op}: up is {up} without taps; give the low-pass filter, such as [1, 3, 3, 1] / 8")
+    if bias is not None:
+        if list(bias.shape) != [weight.shape[0]]:
+            raise SettingsError(
+                f"{op}: bias has shape {list(bias.shape)}; expected [{weight.shape[0]}] for weight {list(weight.shape)}"
+            )
+        check_device(op, "bias", bias, x)
+    padding_sides(op, padding)
+    for name, factor in factors.items():
+        check_factor(op, name, factor)
+    if taps is not None:
+        check_taps(op, taps)
+        check_device(op, "taps", taps, x)
+    elif factors.get("up", 1) > 1:
+        raise SettingsError(
+            f"{op}: up is {factors['up']} without taps; give the low-pass filter, such as [1, 3, 3, 1] / 8"
+        )

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import NATIVE_TYPES, check_features, sum_type
+from ganart_zoo.ops.activation import NATIVE_TYPES, check_device, check_features, sum_type
 from ganart_zoo.ops.dispatch import NativeOp
 
 __all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
@@ -64,7 +64,8 @@ def upfirdn2d(
     up, down = factor_pair("upfirdn2d", "up", up), factor_pair("upfirdn2d", "down", down)
     padding = padding_sides("upfirdn2d", padding)
     check_features("upfirdn2d", x)
-    _check_taps("upfirdn2d", taps, x)
+    check_taps("upfirdn2d", taps)
+    check_device("upfirdn2d", "taps", taps, x)
     sizes = output_size(x.shape[-2:], taps.shape, up, down, padding)
     if min(sizes) < 1:
         raise SettingsError(
@@ -119,15 +120,21 @@ def upfirdn2d_reference(
 
 def factor_pair(op: str, name: str, factor: Factor) -> tuple[int, int]:
     """Return a factor as `(x, y)`."""
-    pair = (factor, factor) if isinstance(factor, int) else tuple(factor)
+    pair = (factor, factor) if isinstance(factor, int) else tuple(factor) if isinstance(factor, Sequence) else ()
     if len(pair) != 2 or not all(isinstance(value, int) and value >= 1 for value in pair):
         raise SettingsError(f"{op}: {name} is {factor!r}; expected an int of 1 or more, or two as (x, y)")
     return pair
 
 
+def check_factor(op: str, name: str, factor: int) -> None:
+    """Refuse anything but one number, the same for both axes."""
+    if not isinstance(factor, int) or factor < 1:
+        raise SettingsError(f"{op}: {name} is {factor!r}; expected an int of 1 or more")
+
+
 def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
     """Return a padding as `(x0, x1, y0, y1)`."""
-    sides = (padding,) if isinstance(padding, int) else tuple(padding)
+    sides = (padding,) if isinstance(padding, int) else tuple(padding) if isinstance(padding, Sequence) else ()
     if len(sides) not in (1, 2, 4) or not all(isinstance(side, int) for side in sides):
         raise SettingsError(f"{op}: padding is {padding!r}; expected an int, (x, y) or (x0, x1, y0, y1)")
     if len(sides) == 4:
@@ -137,8 +144,9 @@ def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
 
 def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down: int) -> tuple[int, int, int, int]:
     """Return the sides that make resampling keep the picture centred and exactly scaled, `padding` added."""
-    factor_pair(op, "up", up)
-    factor_pair(op, "down", down)
+    check_taps(op, taps)
+    check_factor(op, "up", up)
+    check_factor(op, "down", down)
     x0, x1, y0, y1 = padding_sides(op, padding)
     before = [(taps.shape[axis] + (up - 1) - (down - 1)) // 2 for axis in (-1, 0)]
     after = [(taps.shape[axis] - up - (down - 1)) // 2 for axis in (-1, 0)]
@@ -159,13 +167,12 @@ def output_size(
     return height, width
 
 
-def _check_taps(op: str, taps: Tensor, x: Tensor) -> None:
+def check_taps(op: str, taps: Tensor) -> None:
+    """Refuse anything but floating-point `[K]` or `[KH, KW]`."""
     if taps.dim() not in (1, 2) or taps.numel() == 0 or not taps.is_floating_point():
         raise SettingsError(
             f"{op}: taps are {taps.dtype} of shape {list(taps.shape)}; expected floating [K] or [KH, KW]"
         )
-    if taps.device != x.device:
-        raise SettingsError(f"{op}: taps are on {taps.device} and x on {x.device}; move one")
 
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
@@ -199,6 +206,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (taps,) = ctx.saved_tensors
     (up_x, up_y), (down_x, down_y), (x0, _, y0, _), gain, flip = ctx.settings
     (height, width), (out_height, out_width) = ctx.size, ctx.output_size
+    if 0 in ctx.size:  # the kernels have results of one pixel or more
+        return grad.flatten(2)[..., :0].reshape(*grad.shape[:2], *ctx.size), *[None] * 6
     padding = []
     for size, out, count, up, down, before in (
         (width, out_width, taps.shape[-1], up_x, down_x, x0),

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.bias_act import sums_of_channels
 from ganart_zoo.ops.dispatch import NativeOp
 from ganart_zoo.ops.layout import result_format
 
@@ -143,9 +144,8 @@ def _like_result(x: Tensor, kernel: Tensor, adjoint: Tensor, bias: Tensor | None
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, kernel, adjoint, bias, _ = inputs
+    x, kernel, adjoint, *_ = inputs
     ctx.in_channels = x.shape[1]
-    ctx.bias_type = None if bias is None else bias.dtype
     ctx.save_for_backward(kernel, adjoint)
 
 
@@ -154,7 +154,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor
     wanted, _, _, bias_wanted, _ = ctx.needs_input_grad
     # Linear in x: the derivative is the same operation, with kernel and adjoint in each other's place.
     grad_x = torch.ops.ganart.winograd_conv2d.default(grad, adjoint, kernel, None, ctx.in_channels) if wanted else None
-    grad_bias = grad.sum((0, 2, 3), dtype=ctx.bias_type) if bias_wanted else None
+    grad_bias = sums_of_channels(grad) if bias_wanted else None
     return grad_x, None, None, grad_bias, None
 
 

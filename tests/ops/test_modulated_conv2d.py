@@ -145,9 +145,21 @@ def test_errors_name_the_argument():
         ((x, weight, styles[:1], {}), r"styles have shape \[1, 3\]; expected \[2, 3\]"),
         ((x, weight, styles, {"up": 2}), "up is 2 without taps"),
         ((x, weight, styles, {"down": 0}), "down is 0"),
+        ((x, weight, styles, {"up": (2, 2), "taps": TAPS}), r"up is \(2, 2\); expected an int"),
+        ((x, weight, styles, {"clamp": -1.0}), "clamp is -1.0"),
+        ((x, weight, styles, {"bias": torch.zeros(2)}), r"bias has shape \[2\]; expected \[5\]"),
         ((x, weight, styles, {"padding": 1, "noise": torch.zeros(2, 1, 3, 3)}), r"noise has shape \[2, 1, 3, 3\]"),
     ]:
-        with pytest.raises(SettingsError, match=message):
+        with pytest.raises(SettingsError, match=f"^modulated_conv2d: {message}"):
             ops.modulated_conv2d(*arguments[:3], **arguments[3])
-    with pytest.raises(SettingsError, match="conv2d_bias_act: weight has shape"):
-        ops.conv2d_bias_act(x, weight[:, :2])
+    for arguments, message in [
+        ({"weight": weight[:, :2]}, "weight has shape"),
+        ({"bias": torch.zeros(3)}, r"bias has shape \[3\]; expected \[5\] for weight \[5, 3, 3, 3\]"),
+        ({"stride": 0}, "stride is 0"),
+        ({"stride": (2, 2)}, r"stride is \(2, 2\); expected an int"),
+        ({"padding": (1, 2, 3)}, r"padding is \(1, 2, 3\)"),
+        ({"taps": torch.ones(())}, r"taps are torch\.float32 of shape \[\]"),
+        ({"gain": 0}, "gain is 0"),
+    ]:
+        with pytest.raises(SettingsError, match=f"^conv2d_bias_act: {message}"):
+            ops.conv2d_bias_act(**{"x": x, "weight": weight, **arguments})

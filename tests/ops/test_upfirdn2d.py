@@ -144,12 +144,16 @@ def test_types_and_widths(dtype, width, case, generator):
         assert y.dtype == dtype
 
 
-def test_empty_batch():
-    x = torch.zeros(0, 3, 4, 4, requires_grad=True)
-    y = ops.upfirdn2d(x, torch.ones(2), up=2)
-    y.sum().backward()
-    assert y.shape == (0, 3, 7, 7)
-    assert x.grad.shape == x.shape
+@pytest.mark.parametrize(
+    ("shape", "size"), [((0, 3, 4, 4), (9, 9)), ((2, 3, 0, 4), (1, 9)), ((2, 3, 4, 0), (9, 1)), ((2, 3, 0, 0), (1, 1))]
+)
+def test_of_nothing_come_zeros(shape, size):
+    x = torch.zeros(shape, requires_grad=True)
+    y = ops.upfirdn2d(x, torch.ones(2), up=2, padding=1)
+    (gradient,) = torch.autograd.grad(y, x, torch.ones_like(y).requires_grad_(), create_graph=True)
+    gradient.sum().backward()
+    assert torch.equal(y, torch.zeros(*shape[:2], *size))
+    assert gradient.shape == x.shape
 
 
 def test_errors_name_the_argument():
@@ -157,6 +161,8 @@ def test_errors_name_the_argument():
     for arguments, message in [
         ({"up": 0}, "up is 0"),
         ({"down": (1, 2, 3)}, r"down is \(1, 2, 3\)"),
+        ({"up": 1.5}, r"up is 1\.5"),
+        ({"padding": 0.5}, r"padding is 0\.5"),
         ({"padding": (1, 2, 3)}, r"padding is \(1, 2, 3\)"),
         ({"padding": -1}, r"padding \[-1, -1, -1, -1\].*smaller than taps \[4\]"),
     ]:
@@ -166,3 +172,8 @@ def test_errors_name_the_argument():
         ops.upfirdn2d(x, torch.ones(4, dtype=torch.int64))
     with pytest.raises(SettingsError, match=r"x is .* \[1, 4, 4\]"):
         ops.upfirdn2d(x[0], taps)
+    for helper in (ops.blur, ops.upsample2d, ops.downsample2d):
+        with pytest.raises(SettingsError, match=rf"^{helper.__name__}: taps are torch\.float32 of shape \[\]"):
+            helper(x, torch.ones(()))
+    with pytest.raises(SettingsError, match=r"upsample2d: up is \(2, 2\); expected an int"):
+        ops.upsample2d(x, taps, up=(2, 2))

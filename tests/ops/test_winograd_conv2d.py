@@ -138,17 +138,20 @@ def test_opcheck_and_compile() -> None:
 
 
 @needs_kernels
-def test_the_number_of_threads_changes_nothing(level) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_number_of_threads_changes_nothing(level, dtype) -> None:
     before = torch.get_num_threads()
-    for shape, out_channels in [((1, 32, 150, 149), 32), ((1, 130, 20, 9), 31)]:
+    for shape, out_channels in [((1, 32, 150, 149), 32), ((1, 130, 20, 9), 31), ((1, 3, 200, 201), 1)]:
         x, weight, bias = drawn(shape, out_channels)
         kernel = ops.winograd_kernel(weight)
+        leaves = [x.to(dtype).requires_grad_(), bias.requires_grad_()]
         results = []
         for threads in (1, 2, 3, 3):
             torch.set_num_threads(threads)
-            results.append(ops.winograd_conv2d(x, kernel, bias))
+            result = ops.winograd_conv2d(leaves[0], kernel, bias)
+            results.append([result, *torch.autograd.grad(result, leaves, result.detach())])
         torch.set_num_threads(before)
-        assert all(torch.equal(result, results[0]) for result in results)
+        assert all(all(map(torch.equal, result, results[0])) for result in results)
 
 
 def test_bad_numbers_stay_in_their_tiles(implementation) -> None:
