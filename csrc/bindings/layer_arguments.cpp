@@ -16,6 +16,11 @@ void check_features(const char* op, const char* name, const Tensor& x) {
                   "Float, BFloat16 or Double");
 }
 
+void check_pictures(const char* op, const char* name, const Tensor& x) {
+  check_features(op, name, x);
+  STD_TORCH_CHECK(x.dim() == 4, op, ": ", name, " has shape ", shape_of(x), ", expected [N, C, H, W]");
+}
+
 namespace {
 
 void check_device(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
@@ -44,6 +49,12 @@ void check_channels(const char* op, const char* name, const OptionalTensor& valu
                   torch::headeronly::toString(v.scalar_type()), ", expected ",
                   torch::headeronly::toString(sum_type(x.scalar_type())));
   check_device(op, name, v, x);
+}
+
+void check_statistics(const char* op, const char* name, const Tensor& values, const Tensor& x) {
+  check_channels(op, name, values, x, true);
+  STD_TORCH_CHECK(values.dim() == 2, op, ": ", name, " has shape ", shape_of(values), ", expected [N, C] for ",
+                  shape_of(x));
 }
 
 ActivationParameters parameters(const char* op, const std::string& act, double negative_slope, double gain,
@@ -78,8 +89,7 @@ std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, 
 ResamplingCall::ResamplingCall(const Tensor& x, const Tensor& taps, const std::vector<int64_t>& up,
                                const std::vector<int64_t>& down, const std::vector<int64_t>& padding)
     : data(x) {
-  check_features("upfirdn2d", "x", x);
-  STD_TORCH_CHECK(x.dim() == 4, "upfirdn2d: x has shape ", shape_of(x), ", expected [N, C, H, W]");
+  check_pictures("upfirdn2d", "x", x);
   STD_TORCH_CHECK(up.size() == 2 && down.size() == 2 && padding.size() == 4,
                   "upfirdn2d: up and down need two values as (x, y), padding four as (x0, x1, y0, y1)");
   STD_TORCH_CHECK(std::min({up[0], up[1], down[0], down[1]}) >= 1, "upfirdn2d: up and down must be 1 or more");

@@ -16,11 +16,17 @@ using OptionalTensor = std::optional<Tensor>;
 
 void check_features(const char* op, const char* name, const Tensor& x);
 
+// As check_features, for pictures alone.
+void check_pictures(const char* op, const char* name, const Tensor& x);
+
 void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x);
 
 // Values for each channel, and with `per_sample` perhaps for each channel of each sample, as [C] or [N, C] of x's sum
 // type and on its device.
 void check_channels(const char* op, const char* name, const OptionalTensor& values, const Tensor& x, bool per_sample);
+
+// As check_channels, for values of each sample's own, [N, C].
+void check_statistics(const char* op, const char* name, const Tensor& values, const Tensor& x);
 
 ActivationParameters parameters(const char* op, const std::string& act, double negative_slope, double gain,
                                 std::optional<double> clamp);

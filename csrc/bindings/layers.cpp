@@ -58,7 +58,7 @@ std::tuple<Tensor, Tensor> bias_act_backward_cpu(const Tensor& grad, const Tenso
 std::tuple<Tensor, Tensor, Tensor> instance_norm_act_cpu(const Tensor& x, const OptionalTensor& weight,
                                                          const OptionalTensor& bias, std::string act,
                                                          double negative_slope, double eps) {
-  check_features("instance_norm_act", "x", x);
+  check_pictures("instance_norm_act", "x", x);
   check_channels("instance_norm_act", "weight", weight, x, true);
   check_channels("instance_norm_act", "bias", bias, x, true);
   const ActivationParameters layer = parameters("instance_norm_act", act, negative_slope, 1, std::nullopt);
@@ -80,10 +80,10 @@ std::tuple<Tensor, Tensor, Tensor> instance_norm_act_backward_cpu(const Tensor& 
                                                                   const OptionalTensor& weight,
                                                                   const OptionalTensor& bias, std::string act,
                                                                   double negative_slope, double) {
-  check_features("instance_norm_act_backward", "x", x);
+  check_pictures("instance_norm_act_backward", "x", x);
   check_like("instance_norm_act_backward", "grad", grad, x);
-  check_channels("instance_norm_act_backward", "mean", mean, x, true);
-  check_channels("instance_norm_act_backward", "scale", scale, x, true);
+  check_statistics("instance_norm_act_backward", "mean", mean, x);
+  check_statistics("instance_norm_act_backward", "scale", scale, x);
   check_channels("instance_norm_act_backward", "weight", weight, x, true);
   check_channels("instance_norm_act_backward", "bias", bias, x, true);
   const ActivationParameters layer = parameters("instance_norm_act_backward", act, negative_slope, 1, std::nullopt);

@@ -64,7 +64,7 @@ Tensor empty_values(const Tensor& x) {
 std::tuple<Tensor, Tensor, Tensor> instance_norm_act_cuda(const Tensor& x, const OptionalTensor& weight,
                                                           const OptionalTensor& bias, std::string act,
                                                           double negative_slope, double eps) {
-  check_features("instance_norm_act", "x", x);
+  check_pictures("instance_norm_act", "x", x);
   check_channels("instance_norm_act", "weight", weight, x, true);
   check_channels("instance_norm_act", "bias", bias, x, true);
   const ActivationParameters layer = parameters("instance_norm_act", act, negative_slope, 1, std::nullopt);
@@ -87,10 +87,10 @@ std::tuple<Tensor, Tensor, Tensor> instance_norm_act_backward_cuda(const Tensor&
                                                                    const OptionalTensor& weight,
                                                                    const OptionalTensor& bias, std::string act,
                                                                    double negative_slope, double) {
-  check_features("instance_norm_act_backward", "x", x);
+  check_pictures("instance_norm_act_backward", "x", x);
   check_like("instance_norm_act_backward", "grad", grad, x);
-  check_channels("instance_norm_act_backward", "mean", mean, x, true);
-  check_channels("instance_norm_act_backward", "scale", scale, x, true);
+  check_statistics("instance_norm_act_backward", "mean", mean, x);
+  check_statistics("instance_norm_act_backward", "scale", scale, x);
   check_channels("instance_norm_act_backward", "weight", weight, x, true);
   check_channels("instance_norm_act_backward", "bias", bias, x, true);
   const ActivationParameters layer = parameters("instance_norm_act_backward", act, negative_slope, 1, std::nullopt);

@@ -41,7 +41,8 @@ bool readable(const Tensor& features, Layout& layout) {
   if (pixels == 1 && features.dim() == 2) {
     // A matrix is one sample whose pixels are its rows.
     layout = {1, channels, features.size(0), 0, channel, features.size(0) > 1 ? features.stride(0) : channels};
-    return channel == 1 && (channels > 1 || layout.pixel_stride == 1);
+    // Where rows overlap so that both strides are 1, its pixels would be taken for adjacent ones.
+    return channel == 1 && (channels == 1) == (layout.pixel_stride == 1);
   }
   layout = {features.size(0), channels, pixels, features.stride(0), channel, pixel};
   return pixel == 1 || channel == 1;

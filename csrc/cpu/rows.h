@@ -41,8 +41,9 @@ struct Rows {
 
   // Whether a result would be out of the caches before it is next read: then it need not be read into them first.
   bool stores_past_caches(const void* to, int64_t size) const {
-    const int64_t stride = (across ? channels * group : pixels) * size;
-    return elements * size > PAST_CACHES && (uintptr_t(to) | uintptr_t(stride)) % GANART_VECTOR_BYTES == 0;
+    // Rows and, several pixels being one, samples must start where a vector may.
+    const int64_t starts = !across ? pixels : group == 1 ? channels : channels * group | channels * pixels;
+    return elements * size > PAST_CACHES && (uintptr_t(to) | uintptr_t(starts * size)) % GANART_VECTOR_BYTES == 0;
   }
 
   // Calls body(row, std::bool_constant) for each row of a task; the constant is `across`.

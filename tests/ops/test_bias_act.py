@@ -126,6 +126,8 @@ def test_views_are_read_right(view, generator):
         lambda make: make(33, 1).expand(33, 7),
         lambda make: make(1, 7).expand(33, 7),
         lambda make: make(33, 14)[:, ::2],
+        lambda make: make(39).unfold(0, 7, 1),
+        lambda make: make(1, 39).unfold(1, 7, 1),
         lambda make: make(5, 9, 7).permute(0, 2, 1),
         lambda make: make(9, 5, 7).permute(1, 2, 0),
         lambda make: make(2, 3, 4, 5, 7).permute(0, 4, 1, 2, 3),

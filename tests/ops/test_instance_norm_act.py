@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 1, 1, 2), (3, 17, 16, 16), (2, 64, 33, 31), (1, 16, 90, 91)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 5, 7), (1, 1, 1, 2), (3, 17, 16, 16), (2, 64, 33, 31), (1, 16, 90, 91), (1, 2, 133, 131)]
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_equals_torchs_instance_norm(shape, layout, dtype, implementation, generator):
     x = torch.randn(shape, generator=generator).mul(2).add(3).to(dtype).to(memory_format=layout)

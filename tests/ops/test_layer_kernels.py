@@ -23,6 +23,7 @@ KERNELS = torch.ops.ganart
 LEVELS = native.introspection().cpu_isa_levels()
 LAYOUTS = ["contiguous", "channels_last"]
 SEVERAL_TASKS = (2, 37, 23, 25)  # more elements than one task takes
+ONE_CHANNEL = (2, 1, 150, 151)
 ACTIVATIONS = get_args(ops.Activation)
 APART = 2**32 + 64
 
@@ -49,8 +50,10 @@ def test_every_level_errs_at_most_twice_as_much_as_eager(name, layout, dtype) ->
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_bits_depend_neither_on_threads_nor_on_the_run_nor_on_what_memory_held(name, layout) -> None:
-    problem = draw(name, SEVERAL_TASKS, layout, layout, torch.float32, seed=2)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [SEVERAL_TASKS, ONE_CHANNEL], ids=str)
+def test_bits_depend_neither_on_threads_nor_on_the_run_nor_on_what_memory_held(name, layout, dtype, shape) -> None:
+    problem = draw(name, shape, layout, layout, dtype, seed=2)
     first = problem.outcome()
     by_vendor = "conv2d" in name  # whose weight gradients do depend on the number of threads
     with poisoned_memory():
@@ -58,6 +61,50 @@ def test_bits_depend_neither_on_threads_nor_on_the_run_nor_on_what_memory_held(n
             torch.set_num_threads(threads)
             problem.map(lambda tensor: tensor * torch.nan).outcome()  # which leaves NaN in the kernels' scratch memory
             assert all(map(torch.equal, problem.outcome(), first)), f"{threads} threads"
+
+
+PAST_CACHES = 1 << 24  # bytes of a result from which on it is stored past the caches
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        *((name, layout) for name in ("bias_act lrelu", "blur") for layout in LAYOUTS),
+        ("instance_norm_act", "contiguous"),
+        ("upsample2d", "contiguous"),
+    ],
+)
+@pytest.mark.parametrize(
+    "sample",
+    [
+        (3, 1025, 1025),  # rows and samples start anywhere
+        (3, 1024, 1028),  # samples where vectors may, and channels_last pixels only several at a time
+        (32, 232, 256),  # and all rows
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_samples_of_large_features_are_as_on_their_own(name, sample, layout, dtype, generator) -> None:
+    """Bit for bit, whether their results are stored past the caches or not."""
+    channels, height, width = sample
+    scale = 2 if name == "upsample2d" else 1
+    count = 1 + PAST_CACHES // (channels * height * width * dtype.itemsize)
+
+    def make(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    def results(features: Tensor) -> list[Tensor]:
+        leaf = features.detach().requires_grad_()
+        values = [torch.linspace(-1, 1, *shape) for shape in LAYERS[name].others(*features.shape)]
+        y = LAYERS[name].run(leaf, *values)
+        return [y.detach(), *torch.autograd.grad(y, leaf, y.detach())]
+
+    x = VIEWS[layout](make, count, channels, height // scale, width // scale)
+    for level in LEVELS:
+        KERNELS.use_cpu_isa(level)
+        alone = [results(one) for one in x.split(1)]
+        for whole, parts in zip(results(x), zip(*alone, strict=True), strict=True):
+            assert torch.equal(whole, torch.cat(parts))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -191,6 +238,21 @@ def test_the_environment_chooses_the_instruction_set() -> None:
         (
             lambda: KERNELS.instance_norm_act(torch.ones(2, 3, 4, 4), torch.ones(3).double(), None, "relu", 0.2, 1e-5),
             ["weight", "Double", "Float"],
+        ),
+        (
+            lambda: KERNELS.instance_norm_act(torch.ones(2, 3), None, None, "relu", 0.2, 1e-5),
+            ["x has shape [2, 3]", "[N, C, H, W]"],
+        ),
+        *(
+            (
+                lambda which=which: KERNELS.instance_norm_act_backward(
+                    *[torch.ones(2, 3, 4, 4)] * 2,
+                    *(torch.ones(3) if name == which else torch.ones(2, 3) for name in ("mean", "scale")),
+                    *(None, None, "relu", 0.2, 1e-5),
+                ),
+                [f"{which} has shape [3]", "[N, C]", "[2, 3, 4, 4]"],
+            )
+            for which in ("mean", "scale")
         ),
         (
             lambda: KERNELS.upfirdn2d(torch.ones(1, 1, 4, 4), torch.ones(5), [1, 1], [1, 1], [0] * 4, 1.0, False),

@@ -144,6 +144,35 @@ def test_types_and_widths(dtype, width, case, generator):
         assert y.dtype == dtype
 
 
+@pytest.mark.parametrize("case", [(1, 1), (2, 1), (1, 2)])
+def test_several_strips_equal_scipy(case, generator):
+    """A plane so large that tasks take some of its rows each."""
+    up, down = case
+    x = torch.randn(1, 1, 610, 290, generator=generator, dtype=torch.float64)
+    taps = torch.tensor([1.0, -3, 2, 5], dtype=torch.float64)
+    y = ops.upfirdn2d(x, taps, up=up, down=down, padding=2)
+    expected = by_scipy(x.numpy(), taps.numpy(), (up, up), (down, down), (2, 2, 2, 2))
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("shape", [(4,), (3, 4)])
+@pytest.mark.parametrize("case", [(1, 1), (2, 1), (1, 2), (3, 1)])
+def test_bad_numbers_touch_what_they_are_summed_into(case, shape, bad, layout, generator):
+    up, down = case
+    x = torch.randn(2, 3, 12, 37, generator=generator)
+    arguments = {"up": up, "down": down, "padding": 2}
+    taps = torch.ones(shape)
+    x[1, 2, 5, 33] = bad
+    marked = torch.zeros_like(x)
+    marked[1, 2, 5, 33] = 1
+    touched = ops.upfirdn2d(marked, taps, **arguments) != 0
+    y = ops.upfirdn2d(x.to(memory_format=layout), taps, **arguments)
+    assert touched.any()
+    assert torch.equal(~y.isfinite(), touched)
+
+
 @pytest.mark.parametrize(
     ("shape", "size"), [((0, 3, 4, 4), (9, 9)), ((2, 3, 0, 4), (1, 9)), ((2, 3, 4, 0), (9, 1)), ((2, 3, 0, 0), (1, 1))]
 )
