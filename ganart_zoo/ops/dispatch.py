@@ -95,7 +95,6 @@ class NativeOp:
         self.name = name
         self.reference = reference
         self._dtypes = dtypes
-        self._warned: set[str] = set()
         self._obstacles: dict[tuple[str, torch.dtype | None], str | None] = {}
         self._native: Callable[..., Any] | None = None
         self._reason = missing
@@ -121,12 +120,12 @@ class NativeOp:
         """Run the op; the first argument is a tensor, and its device and dtype decide what is possible."""
         if _switch.mode == "reference":
             return self.reference(*arguments)
-        reason = self._why_not(arguments[0].device.type, arguments[0].dtype)
+        reason = _why_not(self.name, arguments[0].device.type, arguments[0].dtype)
         if reason is None:
             return self._native(*arguments)  # type: ignore[misc]  # None would have given a reason
         if _switch.mode == "native":
             raise NativeUnavailableError(f"{self.name} has no native kernel here: {reason}; or allow ops.use('auto')")
-        self._warn_once(reason)
+        _warn_once(self.name, reason)
         return self.reference(*arguments)
 
     def is_native_for(self, x: Tensor) -> bool:
@@ -137,10 +136,11 @@ class NativeOp:
         """Return what would run on a device type such as `"cpu"`."""
         if _switch.mode == "reference":
             return OpStatus(self.name, device, "reference", "reference was asked for")
-        reason = self._why_not(device, None)
+        reason = self.why_not(device, None)
         return OpStatus(self.name, device, "reference" if reason else "native", reason or "")
 
-    def _why_not(self, device: str, dtype: torch.dtype | None) -> str | None:
+    def why_not(self, device: str, dtype: torch.dtype | None) -> str | None:
+        """Return why there is no native kernel for a device type and, unless None, a dtype; None where there is one."""
         # Asking torch takes longer than a small kernel.
         if (device, dtype) not in self._obstacles:
             self._obstacles[device, dtype] = self._obstacle(device, dtype)
@@ -152,12 +152,10 @@ class NativeOp:
         if self._dtypes is not None and dtype is not None and dtype not in self._dtypes.get(device, ()):
             return f"no kernel for {dtype} on {device}"
         # What the library holds decides, and not what it could: it may have been built without CUDA.
-        return None if _has_kernel(self.name, device) else f"built without a kernel for {device}"
-
-    def _warn_once(self, reason: str) -> None:
-        if reason not in self._warned:
-            self._warned.add(reason)
-            warnings.warn(f"{self.name} runs as plain PyTorch: {reason}", FallbackWarning, stacklevel=4)
+        key = torch._C._dispatch_key_for_device(device)
+        if torch._C._dispatch_has_kernel_for_dispatch_key(self.name, key):
+            return None
+        return f"built without a kernel for {device}"
 
 
 class _Switch:
@@ -179,10 +177,20 @@ class _Restore(AbstractContextManager[None]):
         _switch.mode = self._previous
 
 
+# torch.compile takes the results of these two as they are: it cannot trace what they ask or say, and by what they
+# remember it would find itself outdated at the second call.
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _has_kernel(name: str, device: str) -> bool:
-    key = torch._C._dispatch_key_for_device(device)
-    return torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
+def _why_not(name: str, device: str, dtype: torch.dtype) -> str | None:
+    return _registered[name].why_not(device, dtype)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _warn_once(name: str, reason: str) -> None:
+    if (name, reason) not in _said:
+        _said.add((name, reason))
+        warnings.warn(f"{name} runs as plain PyTorch: {reason}", FallbackWarning, stacklevel=4)
 
 
 def _checked_mode(mode: str, source: str) -> Mode:
@@ -193,4 +201,5 @@ def _checked_mode(mode: str, source: str) -> Mode:
 
 
 _registered: dict[str, NativeOp] = {}
+_said: set[tuple[str, str]] = set()
 _switch = _Switch(_checked_mode(os.environ.get("GANART_OPS") or "auto", "GANART_OPS"))

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from .layers import draw
 
@@ -34,3 +35,18 @@ def test_compiles_whole(name) -> None:
     found = problem._replace(layer=problem.layer._replace(run=compiled)).outcome()
     for ours, expected in zip(found, problem.outcome(), strict=True):
         torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("name", ["bias_act swish", "upsample2d"])
+def test_compiles_once_for_all_sizes(name) -> None:
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled, count = None, 0
+    for size in ((2, 3, 5, 6), (3, 3, 8, 7), (5, 3, 7, 9)):
+        problem = draw(name, size, "contiguous", "contiguous", torch.float32, seed=7)
+        compiled = compiled or torch.compile(problem.layer.run, fullgraph=True, dynamic=True, backend=counter)
+        found = problem._replace(layer=problem.layer._replace(run=compiled)).outcome()
+        for ours, expected in zip(found, problem.outcome(), strict=True):
+            torch.testing.assert_close(ours, expected)
+        count = count or counter.frame_count
+        assert counter.frame_count == count

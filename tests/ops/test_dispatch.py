@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from ganart_zoo import native, ops
 from ganart_zoo.contract.errors import SettingsError
@@ -24,6 +25,7 @@ def double_it(x: Tensor) -> Tensor:
 @pytest.fixture(autouse=True)
 def auto_mode_and_own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(dispatch, "_registered", {})
+    monkeypatch.setattr(dispatch, "_said", set())
     with ops.use("auto"):
         yield
 
@@ -115,6 +117,28 @@ def test_compiled_code_follows_the_mode(registered, loadable, compiled_mode) -> 
     assert compiled(torch.ones(1)).item() == 3
     with ops.use("reference"):
         assert compiled(torch.ones(1)).item() == 1
+
+
+def test_compiled_code_falls_back_whole_and_says_so(registered, loadable) -> None:
+    op = ops.NativeOp(
+        "dispatch_test::double_it", reference=double_it, library=loadable, dtypes={"cpu": {torch.float32}}
+    )
+    compiled = torch.compile(lambda x: op(x) + 1, fullgraph=True, backend="eager")
+    with pytest.warns(ops.FallbackWarning, match=r"no kernel for torch\.float16 on cpu"):
+        assert compiled(torch.ones(1).half()).item() == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiled(torch.ones(1).half()).item() == 3
+
+
+def test_compiled_code_compiles_once(registered, loadable) -> None:
+    op = ops.NativeOp("dispatch_test::double_it", reference=double_it, library=loadable)
+    torch.library.register_fake("dispatch_test::double_it", torch.empty_like, lib=registered)
+    counter = CompileCounter()
+    compiled = torch.compile(lambda x: op(x) + 1, fullgraph=True, backend=counter)
+    for _ in range(3):
+        assert compiled(torch.ones(1)).item() == 3
+    assert counter.frame_count == 1
 
 
 def test_use_lasts_until_the_block_ends_or_for_good() -> None:
