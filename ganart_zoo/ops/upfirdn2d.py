@@ -113,7 +113,8 @@ def upfirdn2d_reference(
     rows, columns = (taps[:, None], taps[None, :]) if taps.dim() == 1 else (taps, None)
     for kernel in (rows, columns):
         if kernel is not None:
-            y = F.conv2d(y, kernel.expand(channels, 1, *kernel.shape), groups=channels)
+            with torch.autocast(x.device.type, enabled=False):
+                y = F.conv2d(y, kernel.expand(channels, 1, *kernel.shape), groups=channels)
     y = y[:, :, ::down_y, ::down_x]
     return y if gain == 1 else y * gain
 

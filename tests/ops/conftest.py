@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ganart_zoo import ops
+from ganart_zoo import native, ops
+
+LEVELS = native.introspection().cpu_isa_levels() if native.ops_library() is not None else ()
 
 
 @pytest.fixture(params=["reference", "native"])
@@ -20,6 +22,14 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
                 pytest.skip(f"{op}: {reasons[op]}")
     with ops.use(request.param):
         yield request.param
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set of this machine in turn, none where no kernels are built."""
+    before = torch.ops.ganart.use_cpu_isa(request.param)
+    yield request.param
+    torch.ops.ganart.use_cpu_isa(before)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, get_args
 
 import torch
@@ -93,6 +94,24 @@ VIEWS: dict[str, Callable[..., Tensor]] = {  # of what `make(*shape)` gives; tor
 }
 
 
+PAST_CACHES = 1 << 24  # bytes of a result from which on it is stored past the caches
+
+_APART = 2**32 + 64
+FAR = {  # shapes and strides of features with elements that 32 bits do not count apart
+    "samples": ((2, 3, 9, 10), (_APART, 90, 10, 1)),
+    "channels": ((1, 2, 9, 10), (1, _APART, 10, 1)),
+    "rows": ((1, 2, 3, 10), (1, 10, _APART, 1)),
+    "pixels": ((1, 33, 2, 1), (1, 1, _APART, _APART)),
+}
+
+
+def far_apart(x: Tensor, strides: Shape, path: Path) -> Tensor:
+    """Return x with these strides, in a sparse file, of which only the pages where elements lie are ever given."""
+    size = 1 + sum((count - 1) * stride for count, stride in zip(x.shape, strides, strict=True))
+    memory = torch.from_file(str(path), shared=True, size=size, dtype=x.dtype)
+    return memory.as_strided(x.shape, strides).copy_(x)
+
+
 class Problem(NamedTuple):
     """A layer's inputs, features first, and a weight for each entry of its result."""
 
@@ -154,7 +173,7 @@ def expect(problem: Problem) -> Expectation:
     def nudged(problem: Problem, relative: float, *, one_way: bool = False) -> Problem:
         def nudge(tensor: Tensor) -> Tensor:
             way = torch.ones(()) if one_way else (torch.rand(tensor.shape, generator=generator) - 0.5).sign()
-            return (tensor.double() * (1 + relative * way)).to(tensor.dtype)
+            return (tensor.double() * (1 + relative * way.double())).to(tensor.dtype)
 
         return problem.map(nudge)
 

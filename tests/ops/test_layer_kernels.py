@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganart_zoo import native, ops
 
-from .layers import LAYERS, TAPS, VIEWS, Problem, draw, expect, poisoned_memory
+from .layers import FAR, LAYERS, PAST_CACHES, TAPS, VIEWS, Problem, draw, expect, far_apart, poisoned_memory
 
 if native.ops_library() is None:
     pytest.skip(native.why_not_built(), allow_module_level=True)
@@ -25,7 +25,6 @@ LAYOUTS = ["contiguous", "channels_last"]
 SEVERAL_TASKS = (2, 37, 23, 25)  # more elements than one task takes
 ONE_CHANNEL = (2, 1, 150, 151)
 ACTIVATIONS = get_args(ops.Activation)
-APART = 2**32 + 64
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +60,6 @@ def test_bits_depend_neither_on_threads_nor_on_the_run_nor_on_what_memory_held(n
             torch.set_num_threads(threads)
             problem.map(lambda tensor: tensor * torch.nan).outcome()  # which leaves NaN in the kernels' scratch memory
             assert all(map(torch.equal, problem.outcome(), first)), f"{threads} threads"
-
-
-PAST_CACHES = 1 << 24  # bytes of a result from which on it is stored past the caches
 
 
 @pytest.mark.parametrize(
@@ -138,31 +134,18 @@ def test_bad_numbers_are_not_hidden(act, clamp, dtype) -> None:
                 assert torch.equal(normal.isnan().any(dim=(2, 3)), touched)
 
 
-FAR = {  # shapes and strides of features with elements that 32 bits do not count apart
-    "samples": ((2, 3, 9, 10), (APART, 90, 10, 1)),
-    "channels": ((1, 2, 9, 10), (1, APART, 10, 1)),
-    "rows": ((1, 2, 3, 10), (1, 10, APART, 1)),
-    "pixels": ((1, 33, 2, 1), (1, 1, APART, APART)),
-}
-
-
 @pytest.mark.parametrize("name", ["bias_act lrelu", "instance_norm_act", "blur", "upsample2d"])
 @pytest.mark.parametrize("far", FAR)
 def test_strides_may_exceed_32_bits(name, far, tmp_path) -> None:
-    """In a sparse file, of which only the pages where elements lie are ever given."""
     shape, strides = FAR[far]
-    size = 1 + sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True))
-    memory = torch.from_file(str(tmp_path / "sparse"), shared=True, size=size, dtype=torch.bfloat16)
-    far_apart = memory.as_strided(shape, strides)
     problem = draw(name, shape, "contiguous", "contiguous", torch.bfloat16, seed=4)
     x, *others = problem.inputs
-    far_apart.copy_(x)
 
     def outcome(features: Tensor) -> list[Tensor]:
         weights = problem.weights if name == "upsample2d" else features  # a gradient that is far apart too
         return Problem(problem.layer, [features, *others], weights).outcome()
 
-    for found, expected in zip(outcome(far_apart), outcome(x), strict=True):
+    for found, expected in zip(outcome(far_apart(x, strides, tmp_path / "sparse")), outcome(x), strict=True):
         torch.testing.assert_close(found, expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -34,18 +35,27 @@ def test_equals_the_loop_over_samples(demodulate, size, generator):
         torch.testing.assert_close(y[n : n + 1], F.leaky_relu(z, 0.2) * 2**0.5)
 
 
-@pytest.mark.parametrize("size", [1, 3])
+PADDINGS = [0, 2, (1, 3), (2, 1, 0, 3), (-1, 2, 3, -2)]
+
+
+def four_sides(padding):
+    if isinstance(padding, int):
+        return (padding,) * 4
+    return padding if len(padding) == 4 else (padding[0],) * 2 + (padding[1],) * 2
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4), (1, 2)])
 @pytest.mark.parametrize(("up", "down"), [(2, 1), (1, 2), (2, 2), (4, 1)])
 @pytest.mark.parametrize("taps", [TAPS, TAPS[:3], torch.outer(TAPS, TAPS[:2])])
-@pytest.mark.parametrize("extra", [0, 1])
-def test_resampling_is_filtered_around_the_convolution(size, up, down, taps, extra, generator):
-    x, weight, styles = draw(generator, (2, 3, 6, 8), (4, 3, size, size), (2, 3))
-    padding = size // 2 + extra if size > 1 else 0
+@pytest.mark.parametrize("padding", PADDINGS, ids=str)
+def test_resampling_is_filtered_around_the_convolution(kernel, up, down, taps, padding, generator):
+    x, weight, styles = draw(generator, (2, 3, 7, 8), (4, 3, *kernel), (2, 3))
     y = ops.modulated_conv2d(x, weight, styles, demodulate=False, up=up, down=down, taps=taps, padding=padding)
     # In the order of the definition: upsample, pad, convolve at the high resolution, filter, decimate.
     rows, columns = taps.shape[0], taps.shape[-1]
     shares = (up - 1 - (down - 1), -up - (down - 1))  # of the taps before and after a pixel
-    around = [padding + (count + share) // 2 for count in (columns, rows) for share in shares]
+    centring = [(count + share) // 2 for count in (columns, rows) for share in shares]
+    around = [side + centre for side, centre in zip(four_sides(padding), centring, strict=True)]
     z = x * styles[:, :, None, None]
     if up > 1:
         z = F.conv2d(ops.upfirdn2d(z, taps, up=up, padding=around, gain=up**2), weight)
@@ -114,6 +124,57 @@ def test_conv2d_bias_act_is_its_steps(stride, taps, layout, generator):
         z = F.conv2d(filtered, weight, bias, stride=stride)
     torch.testing.assert_close(y, F.silu(z))
     assert y.shape[2:] == (8 // stride, 10 // stride)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (4, 4)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("taps", [None, TAPS[:3]])
+@pytest.mark.parametrize("padding", PADDINGS, ids=str)
+def test_conv2d_bias_act_pads_each_side_by_its_own(kernel, stride, taps, padding, generator):
+    x, weight, bias = draw(generator, (2, 3, 8, 9), (4, 3, *kernel), (4,))
+    y = ops.conv2d_bias_act(x, weight, bias, stride=stride, taps=taps, padding=padding, act="swish", gain=1.0)
+    sides = four_sides(padding)
+    if taps is None:
+        filtered = F.pad(x, sides)
+    else:
+        before, after = {1: (1, 1), 2: (1, 0)}[stride]  # 3 taps, centred for this stride
+        filtered = ops.upfirdn2d(x, taps, padding=tuple(np.add(sides, (before, after) * 2).tolist()))
+    torch.testing.assert_close(y, F.silu(F.conv2d(filtered, weight, bias, stride=stride)))
+
+
+def test_modulated_conv2d_pads_each_side_by_its_own(generator):
+    x, weight, styles = draw(generator, (2, 3, 8, 9), (4, 3, 2, 3), (2, 3))
+    for padding in PADDINGS:
+        y = ops.modulated_conv2d(x, weight, styles, demodulate=False, padding=padding)
+        z = F.conv2d(F.pad(x * styles[:, :, None, None], four_sides(padding)), weight)
+        torch.testing.assert_close(y, z)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("up", [1, 2])
+def test_nan_reaches_what_it_is_summed_into_and_no_other_sample(up, layout, dtype, generator):
+    x, weight, styles, bias = draw(generator, (2, 3, 8, 9), (4, 3, 3, 3), (2, 3), (4,))
+    x[1, 2, 4, 5] = torch.nan
+    x, weight = x.to(dtype).to(memory_format=layout), weight.to(dtype)
+    y = ops.conv2d_bias_act(x, weight, bias, padding=1, act="lrelu", clamp=3.0)
+    assert y[1, :, 3:6, 4:7].isnan().all()
+    assert not y[0].isnan().any()
+
+    def modulated(x, styles, noise=None):
+        taps = TAPS if up > 1 else None
+        return ops.modulated_conv2d(x, weight, styles, up=up, taps=taps, padding=1, noise=noise, act="lrelu")
+
+    z = modulated(x, styles)
+    assert z[1, :, 4 * up, 5 * up].isnan().all()
+    assert not z[0].isnan().any()
+    x, noise = torch.zeros_like(x), torch.zeros(2, 1, 8 * up, 9 * up)
+    noise[0, 0, 5, 6] = torch.nan
+    assert torch.equal(modulated(x, styles, noise).isnan(), noise.isnan().expand(-1, 4, -1, -1))
+    styles[1, 1] = torch.nan
+    z = modulated(x, styles)
+    assert z[1].isnan().all()
+    assert not z[0].isnan().any()
 
 
 @pytest.mark.parametrize("x_type", [torch.float32, torch.bfloat16])  # the first layer's input, and later ones'

@@ -223,6 +223,16 @@ def test_derivatives_of_every_order(implementation, generator, layout) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_no_less_exact_than_eager(implementation, generator, dtype) -> None:
+    check_beside_eager(generator, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_level_is_less_exact_than_eager(level, generator, dtype) -> None:
+    with ops.use("native"):
+        check_beside_eager(generator, dtype)
+
+
+def check_beside_eager(generator, dtype) -> None:
     """Error against float64 at most twice that of the plain computation wholly in this dtype."""
     features = features_of((1, 96, 48, 48), dtype, generator)
     target = gram_formula(features_of((1, 96, 48, 48), torch.float64, generator))

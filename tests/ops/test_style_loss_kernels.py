@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
 
 from ganart_zoo import native, ops
 
+from .layers import FAR, PAST_CACHES, far_apart
+
 if native.ops_library() is None:
     pytest.skip(native.why_not_built(), allow_module_level=True)
 
 KERNELS = torch.ops.ganart
-LEVELS = native.introspection().cpu_isa_levels()
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
-
-
-@pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = KERNELS.use_cpu_isa(request.param)
-    yield request.param
-    KERNELS.use_cpu_isa(before)
 
 
 def inputs(
@@ -79,6 +71,27 @@ def test_bits_depend_not_on_the_batch(generator) -> None:
     features, _ = inputs(generator, (3, 40, 50, 50), torch.float32, torch.contiguous_format)
     one_by_one = torch.cat([KERNELS.gram_matrix(row[None], False) for row in features])
     assert torch.equal(KERNELS.gram_matrix(features, False), one_by_one)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sample", [(3, 1025, 1025), (32, 232, 256)], ids=str)
+def test_large_gradients_are_as_those_of_each_sample(level, generator, sample, layout, dtype) -> None:
+    """Bit for bit, though only those of all samples are so large that they are stored past the caches."""
+    count = 1 + PAST_CACHES // (torch.Size(sample).numel() * dtype.itemsize)
+    features, matrices = inputs(generator, (count, *sample), dtype, layout)
+    whole = KERNELS.gram_matrix_backward(matrices, features, False)
+    pairs = zip(matrices.split(1), features.split(1), strict=True)
+    assert torch.equal(whole, torch.cat([KERNELS.gram_matrix_backward(*pair, False) for pair in pairs]))
+
+
+@pytest.mark.parametrize("far", FAR)
+def test_strides_may_exceed_32_bits(level, generator, far, tmp_path) -> None:
+    shape, strides = FAR[far]
+    features, target = inputs(generator, shape, torch.bfloat16, torch.contiguous_format)
+    found = results(far_apart(features, strides, tmp_path / "sparse"), target)
+    for one, expected in zip(found, results(features, target), strict=True):
+        torch.testing.assert_close(one, expected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given
@@ -14,18 +12,12 @@ from torch.nn import functional
 from ganart_zoo import native, ops
 from ganart_zoo.contract import SettingsError
 
+from .layers import FAR, far_apart
+
 NATIVE_OPS = ["ganart::winograd_conv2d"]
 
 needs_kernels = pytest.mark.skipif(native.ops_library() is None, reason=native.why_not_built() or "built")
 KERNELS = torch.ops.ganart
-LEVELS = native.introspection().cpu_isa_levels() if native.ops_library() is not None else ()
-
-
-@pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = KERNELS.use_cpu_isa(request.param)
-    yield request.param
-    KERNELS.use_cpu_isa(before)
 
 
 def drawn(shape: tuple[int, ...], out_channels: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,6 +90,15 @@ def test_views_are_read_as_they_are(implementation, view) -> None:
     x, weight, bias = drawn((2, 5, 9, 10), 4)
     x = view(x)
     check(x, weight[:, : x.shape[1]], bias)
+
+
+@pytest.mark.parametrize("far", FAR)
+def test_strides_may_exceed_32_bits(implementation, far, tmp_path) -> None:
+    shape, strides = FAR[far]
+    x, weight, bias = drawn(shape, 4)
+    kernel = ops.winograd_kernel(weight)
+    found = ops.winograd_conv2d(far_apart(x, strides, tmp_path / "sparse"), kernel, bias)
+    assert torch.equal(found, ops.winograd_conv2d(x, kernel, bias))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
