@@ -120,13 +120,18 @@ struct FlatShape {
 template <int value>
 using Constant = std::integral_constant<int, value>;
 
+// Sizes below this are counted in 32 bits. The CPU emulation in tests/ops/cuda can make it less.
+#ifndef GANART_CUDA_NARROW_SIZES
+#define GANART_CUDA_NARROW_SIZES (int64_t{1} << 31)
+#endif
+
 // Calls use(count, index): how many elements a thread moves at once, and a number of the index type that is needed.
 // `runs`: whether 16 bytes can be moved wherever whole vectors begin.
 template <class Element, class Use>
 auto with_flat(const LineShape& shape, bool runs, const Use& use) {
   constexpr int width = elements_per_vector<Element>;
   const auto with_index = [&](auto count) {
-    return shape.size() < int64_t{1} << 31 ? use(count, uint32_t{}) : use(count, uint64_t{});
+    return shape.size() < GANART_CUDA_NARROW_SIZES ? use(count, uint32_t{}) : use(count, uint64_t{});
   };
   return runs && shape.size() % width == 0 ? with_index(Constant<width>{}) : with_index(Constant<1>{});
 }

@@ -75,6 +75,13 @@ class Emulated:
         yield
         self._library.run_each(ctypes.c_int64(1))
 
+    @contextmanager
+    def wide_indices(self) -> Iterator[None]:
+        """Let kernels count elements in 64 bits, as they do where there are 2**31 or more."""
+        self._library.count_in_64_bits(ctypes.c_bool(True))
+        yield
+        self._library.count_in_64_bits(ctypes.c_bool(False))
+
     def features(
         self, values: np.ndarray, type_: str, *, channels_last: bool = False, offset: int = 0, padding: int = 0
     ) -> Features:

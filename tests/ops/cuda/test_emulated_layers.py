@@ -398,6 +398,30 @@ def test_upfirdn2d_reads_a_crop_where_it_lies(kernels: EmulatedLayers, type_: st
 # --- all
 
 
+@pytest.mark.parametrize("shape", SHAPES[::2], ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("type_", TYPES)
+def test_counting_in_64_bits_changes_nothing(
+    kernels: EmulatedLayers, type_: str, channels_last: bool, shape: tuple[int, int, int]
+) -> None:
+    bias, layer = draw(shape[1:2], seed=1), Layer("swish", clamp=2.0)
+    for layout in LAYOUTS:
+        x = kernels.features(draw(shape), type_, channels_last=channels_last, **layout)
+        grad = kernels.features(draw(shape, seed=2), type_, channels_last=channels_last)
+
+        def results(x: Features = x, grad: Features = grad) -> list[np.ndarray]:
+            y, mean, scale = kernels.instance_norm_act(x, bias, bias, layer, 1e-2)
+            gradients = kernels.instance_norm_act_backward(grad, x, mean, scale, bias, bias, layer)
+            layered, _ = kernels.bias_act_backward(grad, x, bias, layer, sum_bias=False)
+            return [kernels.bias_act(x, bias, layer), layered, y, mean, scale, *gradients]
+
+        narrow = results()
+        with kernels.wide_indices():
+            wide = results()
+        for found, expected in zip(wide, narrow, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("type_", ["float32", "bfloat16"])
 def test_no_order_of_threads_or_copies_changes_a_bit(kernels: EmulatedLayers, type_: str, channels_last: bool) -> None:

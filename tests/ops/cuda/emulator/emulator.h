@@ -9,6 +9,7 @@
 #pragma once
 #define GANART_CUDA_PTX
 #define GANART_CUDA_LAUNCH
+#define GANART_CUDA_NARROW_SIZES emulator::narrow_sizes
 
 #include <setjmp.h>
 #include <ucontext.h>
@@ -49,6 +50,7 @@ constexpr int shared_capacity = 227 * 1024;  // what a block may ask for on Hopp
 alignas(128) inline unsigned char shared_memory[shared_capacity + 1024];
 inline bool last_thread_first = false;
 inline bool copies_land_at_once = false;
+inline int64_t narrow_sizes = int64_t{1} << 31;  // less: kernels count in 64 bits, as for tensors that memory has no room for
 inline int64_t block_step = 1;  // more than 1: only some blocks run, where all would take too long
 
 [[noreturn]] inline void fail(const char* why) {

@@ -12,6 +12,8 @@ void emulate(bool last_thread_first, bool copies_land_at_once) {
 
 void run_each(int64_t block_step) { emulator::block_step = block_step; }
 
+void count_in_64_bits(bool all) { emulator::narrow_sizes = all ? 0 : int64_t{1} << 31; }
+
 // Memory that ends where a page begins that may not be touched. Never freed.
 void* guarded(size_t bytes) {
   const size_t page = sysconf(_SC_PAGESIZE);
