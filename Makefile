@@ -32,6 +32,7 @@ demo: install  ## Restyle a photo; leaves demo/ with the pictures and a contact 
 	$(BIN)/python examples/demo.py --out demo
 
 test: export GANART_BUILD = 1
+test: export GANART_CUDA ?= 0
 test: install check-environment lint cuda check-install docs pytest  ## Everything that CI runs
 
 pytest: install  ## The tests alone; ARGS="-k name" to choose

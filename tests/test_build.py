@@ -52,6 +52,37 @@ def test_impossible_build_is_remembered(tmp_path, stale, environment, said) -> N
     assert not any(library.exists() for library in stale)
 
 
+def test_a_build_in_place_drops_what_lies_there(tmp_path) -> None:
+    (tmp_path / "setup.py").write_bytes((ROOT / "setup.py").read_bytes())
+    package = tmp_path / "ganart_zoo"
+    package.mkdir()
+    library = package / "_ops.abi3.so"
+    library.touch()
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    env = {**os.environ, "GANART_BUILD": "0"}
+    subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert not library.exists()
+    assert json.loads((package / "_build.json").read_text())["reason"] == "installed with GANART_BUILD=0"
+
+
+def test_why_no_cuda_kernels_are_built() -> None:
+    code = """
+import runpy, sys
+from types import SimpleNamespace as Fake
+sys.argv = ["setup.py", "--quiet", "--version"]
+obstacle = runpy.run_path("setup.py")["cuda_obstacle"]
+for cuda, home in ((None, "/cuda"), ("13.0", None), ("13.0", "/cuda")):
+    print(repr(obstacle(Fake(__version__="2.13", version=Fake(cuda=cuda)), Fake(CUDA_HOME=home))))
+"""
+    env = {**os.environ, "GANART_BUILD": "0"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-3:] == [
+        "'torch 2.13 is a CPU build'",
+        "'no CUDA toolkit was found; set CUDA_HOME'",
+        "''",
+    ]
+
+
 def test_failing_compile_is_remembered(tmp_path, stale) -> None:
     """A compiler that manages the first few lines but not the kernels."""
     compiler = tmp_path / "fragile-c++"

@@ -11,7 +11,18 @@ from typing import Any
 
 from ganart_zoo.contract.errors import SettingsError
 
-__all__ = ["COMPILED", "EAGER", "SUBJECT", "Drop", "Report", "Row", "drops", "geometric_mean"]
+__all__ = [
+    "COMPILED",
+    "EAGER",
+    "SUBJECT",
+    "Drop",
+    "Report",
+    "Row",
+    "drops",
+    "geometric_mean",
+    "other_machine",
+    "vanished",
+]
 
 SUBJECT, EAGER, COMPILED = "ganart", "eager", "compile"
 
@@ -139,6 +150,19 @@ def drops(before: Report, now: Report, tolerance: float = 0.1) -> list[Drop]:
             if name in old and new < old[name] * (1 - tolerance)
         ]
     return found
+
+
+def vanished(before: Report, now: Report) -> list[str]:
+    """Return the titles of rows that only the earlier run has."""
+    present = {row.key for row in now.rows}
+    return [row.title for row in before.rows if row.key not in present]
+
+
+def other_machine(before: Report, now: Report) -> list[str]:
+    """Return in words what the two runs' machines do not share; ratios of two machines say little about the code."""
+    names = dict.fromkeys((*before.machine, *now.machine))
+    pairs = {name: (before.machine.get(name, "unknown"), now.machine.get(name, "unknown")) for name in names}
+    return [f"{name} was {old} and is {new}" for name, (old, new) in pairs.items() if old != new]
 
 
 def _tracked(row: Row) -> dict[str, float]:

@@ -39,19 +39,25 @@ def bench(op: str | None, out: Path, compare: Path | None, no_compile: bool) -> 
     Each figure is the best of interleaved rounds in one process, as milliseconds, GFLOP/s, GB/s, percent of the
     machine's roof, and times faster than plain PyTorch and torch.compile.
 
-    With --compare, exit code 1 if a share of the roof or a ratio to PyTorch fell by more than 10 %.
+    With --compare, exit code 1 if a share of the roof or a ratio to PyTorch fell by more than 10 %. Rows that are no
+    longer there are listed, and what the two machines do not share.
     """
     from rich.console import Console
 
-    from ganart_zoo.bench import Report, drops
+    from ganart_zoo.bench import Report, drops, other_machine, vanished
     from ganart_zoo.bench.run import latest_results, run_benchmarks
     from ganart_zoo.bench.show import draw_bars, print_report
 
     if compare is not None:
         committed = latest_results(_FOLDER / "results")
-        fallen = drops(Report.load(committed), Report.load(compare / _RESULTS))
+        before, now = Report.load(committed), Report.load(compare / _RESULTS)
+        fallen = drops(before, now)
         for drop in fallen:
             click.echo(str(drop))
+        for row in vanished(before, now):
+            click.echo(f"{row}: no longer there")
+        for difference in other_machine(before, now):
+            note(f"another machine or software: {difference}")
         note(f"{len(fallen)} of the ratios fell by more than 10 % since {committed}")
         if fallen:
             raise click.exceptions.Exit(BROKEN)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import ganart_zoo
+from ganart_zoo import native
 from ganart_zoo.cli.group import pass_zoo, plugin_commands
 from ganart_zoo.cli.show import BROKEN, emit_json, json_option, table
 from ganart_zoo.contract.errors import ModelError
@@ -49,6 +50,7 @@ def doctor(zoo: Zoo, with_ops: bool, as_json: bool) -> None:
 
 
 def _report(zoo: Zoo) -> dict[str, Any]:
+    built = native.ops_library() is not None
     return {
         "versions": {
             "ganart-zoo": ganart_zoo.__version__,
@@ -56,6 +58,7 @@ def _report(zoo: Zoo) -> dict[str, Any]:
             "platform": platform.platform(),
             **{name: _version(name) for name in _DEPENDENCIES},
         },
+        "kernels": {"built": built, "reason": "" if built else native.why_not_built()},
         "plugins": [
             {
                 "name": plugin.name,
@@ -103,6 +106,8 @@ def _ops_report() -> dict[str, Any]:
 def _print(report: dict[str, Any]) -> None:
     for name, version in report["versions"].items():
         click.echo(f"{name:12}{version or 'not installed'}")
+    reason = report["kernels"]["reason"]
+    click.echo(f"{'kernels':12}{f'not built: {reason}' if reason else 'built'}")
     if report["plugins"]:
         click.echo()
         table(
@@ -133,7 +138,7 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _print_ops(report: dict[str, Any]) -> None:
-    click.echo(f"\nkernels: {'built' if report['built'] else 'not built: ' + report['reason']}")
+    click.echo()
     for name, value in report["facts"].items():
         click.echo(f"  {name:14}{value}")
     table(

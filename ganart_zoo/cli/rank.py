@@ -61,8 +61,10 @@ def rank(
     settings = parse_settings(zoo, named(critic, "critic"), pairs)
     with progress(quiet) as shown:
         shown.begin(f"ranking with {model}")
+        from ganart_zoo import native
         from ganart_zoo.tasks.rank import rank as run
 
+        native.tune_allocator()
         with Interrupt() as interrupt:
 
             def on_step(event: StepEvent) -> bool | None:

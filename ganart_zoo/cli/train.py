@@ -153,8 +153,10 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one does the talking
     with progress(quiet or not first) as shown:
         shown.begin(f"training {out}")
+        from ganart_zoo import native
         from ganart_zoo.tasks.train import train as run
 
+        native.tune_allocator()
         with Interrupt("a checkpoint") as interrupt:
 
             def on_step(event: StepEvent) -> bool | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ganart_zoo.bench import Report, Row, drops
+from ganart_zoo.bench import Report, Row, drops, other_machine, vanished
 from ganart_zoo.contract.errors import SettingsError
 
 ROW = Row(
@@ -84,3 +84,16 @@ def test_only_rows_of_both_runs_are_held_against_each_other() -> None:
     assert drops(report(ROW), report(without_counts)) == []
     faster = replace(without_counts, seconds={"ganart": 0.04, "eager float32": 0.2})
     assert [drop.ratio for drop in drops(report(faster), report(without_counts))] == ["times eager float32"]
+
+
+def test_rows_that_are_gone_are_told() -> None:
+    other = replace(ROW, shape="3x8x8")
+    assert vanished(report(ROW, other), report(other)) == ["style_loss forward VGG-19 64x8x8 float32 cpu"]
+    assert vanished(report(ROW), report(ROW, other)) == []
+
+
+def test_what_two_machines_do_not_share_is_told() -> None:
+    before = replace(report(ROW), machine={"isa": "avx512", "threads": 2})
+    now = replace(report(ROW), machine={"isa": "avx2", "threads": 2, "gpu": "H100"})
+    assert other_machine(before, now) == ["isa was avx512 and is avx2", "gpu was unknown and is H100"]
+    assert other_machine(before, before) == []

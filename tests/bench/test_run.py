@@ -29,24 +29,39 @@ REPORT = Report({"processor": "test", "isa": "none", "threads": 1}, [ROOFS], [RO
 def benchmarks(tmp_path: Path) -> Path:
     """Make a folder of benchmarks like the repository's, of one test."""
     pytest.importorskip("pytest_benchmark")
-    (tmp_path / "conftest.py").write_text(
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    (folder / "conftest.py").write_text(
         "def pytest_benchmark_update_json(output_json):\n"
         "    output_json['ganart'] = {'machine': {'threads': 1}, 'roofs': []}\n"
         "def pytest_addoption(parser):\n"
         "    parser.addoption('--no-compile', action='store_true')\n"
     )
-    (tmp_path / "test_blur.py").write_text(
+    (folder / "test_blur.py").write_text(
         "def test_blur(benchmark):\n"
         "    benchmark.pedantic(lambda: None)\n"
         f"    benchmark.extra_info['row'] = {asdict(ROW)!r}\n"
         "def test_broken(benchmark):\n"
         "    raise RuntimeError('broken')\n"
     )
-    return tmp_path
+    return folder
 
 
 def test_rows_come_back_from_pytest(benchmarks: Path) -> None:
     assert run_benchmarks(benchmarks, "blur and not broken", compiled=False) == Report({"threads": 1}, [], [ROW])
+
+
+def test_the_command_runs_one_op_and_leaves_its_figures(
+    benchmarks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(benchmarks.parent)
+    assert main(["bench", "blur and not broken", "--no-compile", "--out", "figures"]) == 0
+    assert Report.load(Path("figures/results.json")).rows == [ROW]
+    assert Path("figures/bars.png").exists()
+    captured = capsys.readouterr()
+    assert "blur forward, photos, float32 on cpu" in captured.out
+    assert captured.err.endswith("wrote figures/results.json and figures/bars.png\n")
 
 
 def test_what_cannot_run_says_so(benchmarks: Path, tmp_path: Path) -> None:
@@ -97,11 +112,15 @@ def test_comparison_lists_drops_and_fails(
     REPORT.save(Path("benchmarks/latest/results.json"))
     assert main(["bench", "--compare", "benchmarks/latest"]) == 0
     slower = replace(ROW, seconds={**ROW.seconds, "ganart": 2.0})
-    replace(REPORT, rows=[slower]).save(Path("benchmarks/latest/results.json"))
+    assert "machine" not in capsys.readouterr().err
+    now = replace(REPORT, rows=[slower, BIG], machine={**REPORT.machine, "isa": "avx2"})
+    now.save(Path("benchmarks/latest/results.json"))
     assert main(["bench", "--compare", "benchmarks/latest"]) == 1
-    printed = capsys.readouterr().out
-    assert "times eager fell by 50%, from 3.00 to 1.50" in printed
-    assert "share of roof fell by 50%" in printed
+    captured = capsys.readouterr()
+    assert "times eager fell by 50%, from 3.00 to 1.50" in captured.out
+    assert "share of roof fell by 50%" in captured.out
+    assert "paint forward photos 8x8 float32 cpu: no longer there" in captured.out
+    assert "another machine or software: isa was none and is avx2" in captured.err
 
 
 def test_results_committed_last_are_found_by_their_date(tmp_path: Path) -> None:

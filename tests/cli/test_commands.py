@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import ganart_zoo
-from ganart_zoo import ModelSpec, Weights, WeightsFile, Zoo, hookimpl
+from ganart_zoo import ModelSpec, Weights, WeightsFile, Zoo, hookimpl, native
 from ganart_zoo.cli import cli, main
 from ganart_zoo.registry.weights import WeightsStore
 
@@ -85,6 +85,33 @@ def test_doctor_ops_tells_what_runs(zoo: Zoo, capsys: Capture) -> None:
     ops = json.loads(capsys.readouterr().out)["ops"]
     assert {"ganart::style_loss", "ganart::gram_matrix"} <= {one["op"] for one in ops["status"]}
     assert ops["native"] or ops["reason"]
+
+
+def test_doctor_says_in_one_line_why_there_are_no_kernels(
+    zoo: Zoo, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "ops_library", lambda: None)
+    monkeypatch.setattr(native, "_build_facts", lambda: {"reason": "no C++ compiler: 'c++' cannot be run"})
+    main(["doctor"], zoo=zoo)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kernels")]
+    assert (
+        line == "kernels     not built: no C++ compiler: 'c++' cannot be run; build with GANART_BUILD=1 pip install ."
+    )
+
+
+def test_doctor_ops_for_people(zoo: Zoo, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = [
+        {"op": "ganart::blur", "device": "cpu", "implementation": "native", "reason": ""},
+        {"op": "ganart::blur", "device": "cuda", "implementation": "reference", "reason": "built without a kernel"},
+    ]
+    report = {"built": True, "native": False, "reason": "", "facts": {"instructions": "avx2"}, "status": status}
+    monkeypatch.setattr("ganart_zoo.cli.doctor._ops_report", lambda: report)
+    main(["doctor", "--ops"], zoo=zoo)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["instructions", "avx2"] in lines
+    assert ["op", "device", "runs", "as", "why"] in lines
+    assert ["ganart::blur", "cpu", "native"] in lines
+    assert ["ganart::blur", "cuda", "reference", "built", "without", "a", "kernel"] in lines
 
 
 def test_listing_loads_nothing_heavy() -> None:

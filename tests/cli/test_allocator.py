@@ -1,0 +1,43 @@
+"""Commands that compute set up the allocator before they load anything large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ganart_shapes.runs import save_run
+
+from ganart_zoo import GanartError, Zoo, native
+from ganart_zoo.cli import main
+
+
+class TunedError(GanartError):
+    """Raised where the allocator would be set up: no test may change that of its process."""
+
+
+@pytest.mark.parametrize("command", ["stylize", "sample", "reproduce", "rank", "train"])
+def test_it_is_set_up_first(command, shapes: Zoo, photo, painting, tmp_path: Path, monkeypatch, capsys) -> None:
+    def tune_allocator() -> bool:
+        raise TunedError("tuned")
+
+    monkeypatch.setattr(native, "tune_allocator", tune_allocator)
+    run = str(save_run(tmp_path / "run", critic=shapes.create("reddest", weights=None)))
+    output = str(tmp_path / "out.png")
+    arguments = {
+        "stylize": [str(photo), "--model", "blend", "--style", str(painting), "-o", output],
+        "sample": ["bands", "--weights", "none", "-o", output],
+        "reproduce": [str(photo)],
+        "rank": [run, str(photo)],
+        "train": [
+            "--generator",
+            "bands",
+            "--critic",
+            "reddest",
+            "--data",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "new"),
+        ],
+    }[command]
+    assert main([command, *arguments], zoo=shapes) == 2
+    assert capsys.readouterr().err.endswith("tuned\n")
