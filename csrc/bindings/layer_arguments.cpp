@@ -30,11 +30,19 @@ void check_device(const char* op, const char* name, const Tensor& tensor, const 
 
 }  // namespace
 
-void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
-  bool same = tensor.dim() == x.dim() && tensor.scalar_type() == x.scalar_type();
-  for (int64_t dim = 0; same && dim < x.dim(); ++dim) same = tensor.size(dim) == x.size(dim);
+std::vector<int64_t> wider_sizes(const Tensor& x, int64_t more_channels) {
+  std::vector<int64_t> sizes(x.sizes().begin(), x.sizes().end());
+  sizes[1] += more_channels;
+  return sizes;
+}
+
+void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x, int64_t more_channels) {
+  const std::vector<int64_t> sizes = wider_sizes(x, more_channels);
+  const bool same = tensor.scalar_type() == x.scalar_type() &&
+                    std::equal(sizes.begin(), sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
   STD_TORCH_CHECK(same, op, ": ", name, " is ", torch::headeronly::toString(tensor.scalar_type()), " of shape ",
-                  shape_of(tensor), ", expected ", torch::headeronly::toString(x.scalar_type()), " of ", shape_of(x));
+                  shape_of(tensor), ", expected ", torch::headeronly::toString(x.scalar_type()), " of ", shape_of(x),
+                  more_channels ? " and appended channels" : "");
   check_device(op, name, tensor, x);
 }
 
@@ -84,6 +92,17 @@ std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, 
   Tensor copy = torch::stable::contiguous(grad, format_of(features, wanted));
   readable(copy, layout);
   return {copy, layout};
+}
+
+SampleGroups sample_groups(const char* op, const Tensor& x, int64_t group_size, int64_t num_channels, bool neighbours) {
+  check_features(op, "x", x);
+  STD_TORCH_CHECK(x.dim() == 4, op, ": x has shape ", shape_of(x), ", expected [N, C, H, W]");
+  STD_TORCH_CHECK(group_size >= 1 && x.size(0) % group_size == 0, op, ": group_size is ", group_size,
+                  ", expected a divisor of the batch ", x.size(0));
+  STD_TORCH_CHECK(num_channels >= 1 && x.size(1) % num_channels == 0, op, ": num_channels is ", num_channels,
+                  ", expected a divisor of ", x.size(1), " channels");
+  const int64_t count = x.size(0) / group_size;
+  return {group_size, count, neighbours ? 1 : count, neighbours ? group_size : 1, num_channels};
 }
 
 ResamplingCall::ResamplingCall(const Tensor& x, const Tensor& taps, const std::vector<int64_t>& up,

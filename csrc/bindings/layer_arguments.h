@@ -19,7 +19,8 @@ void check_features(const char* op, const char* name, const Tensor& x);
 // As check_features, for pictures alone.
 void check_pictures(const char* op, const char* name, const Tensor& x);
 
-void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x);
+// Of x's shape, but for channels that it may have besides.
+void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& x, int64_t more_channels = 0);
 
 // Values for each channel, and with `per_sample` perhaps for each channel of each sample, as [C] or [N, C] of x's sum
 // type and on its device.
@@ -39,6 +40,12 @@ int64_t sample_stride(const OptionalTensor& values);
 
 // A gradient in the layout that other features are read in, copied if need be.
 std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, const Layout& wanted);
+
+// The groups of minibatch_stddev: samples that are a number of groups apart, or `neighbours`.
+SampleGroups sample_groups(const char* op, const Tensor& x, int64_t group_size, int64_t num_channels, bool neighbours);
+
+// The sizes of x with channels appended.
+std::vector<int64_t> wider_sizes(const Tensor& x, int64_t more_channels);
 
 // An upfirdn2d whose arguments have been checked: what to read, how, and where to put the result.
 struct ResamplingCall {

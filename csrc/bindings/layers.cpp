@@ -1,4 +1,5 @@
 // Schemas and CPU dispatch of fused layers, resampling and norms.
+#include <limits>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -103,6 +104,50 @@ std::tuple<Tensor, Tensor, Tensor> instance_norm_act_backward_cpu(const Tensor& 
   return {grad_x, grad_weight, grad_bias};
 }
 
+Tensor minibatch_stddev_cpu(const Tensor& x, int64_t group_size, int64_t num_channels, bool neighbours) {
+  const ganart::SampleGroups groups = sample_groups("minibatch_stddev", x, group_size, num_channels, neighbours);
+  const auto [data, layout] = readable_features(x);
+  Tensor y = empty_of(x, wider_sizes(x, num_channels), format_of(data, layout));
+  if (layout.is_empty())
+    return torch::stable::fill_(y, std::numeric_limits<double>::quiet_NaN());  // there is nothing to average
+  kernels().minibatch_stddev(cpu_features(data, layout), groups, y.mutable_data_ptr(), run_tasks);
+  return y;
+}
+
+Tensor minibatch_stddev_backward_cpu(const Tensor& grad, const Tensor& x, int64_t group_size, int64_t num_channels,
+                                     bool neighbours) {
+  const ganart::SampleGroups groups = sample_groups("minibatch_stddev_backward", x, group_size, num_channels, neighbours);
+  check_like("minibatch_stddev_backward", "grad", grad, x, num_channels);
+  const auto [data, layout] = readable_features(x);
+  const auto [incoming, grad_layout] = read_like(grad, data, layout);
+  Tensor grad_x = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return grad_x;
+  kernels().minibatch_stddev_backward(cpu_features(incoming, grad_layout), cpu_features(data, layout), groups,
+                                      grad_x.mutable_data_ptr(), run_tasks);
+  return grad_x;
+}
+
+Tensor pixel_norm_cpu(const Tensor& x, double eps) {
+  check_features("pixel_norm", "x", x);
+  const auto [data, layout] = readable_features(x);
+  Tensor y = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return y;
+  kernels().pixel_norm(cpu_features(data, layout), eps, y.mutable_data_ptr(), run_tasks);
+  return y;
+}
+
+Tensor pixel_norm_backward_cpu(const Tensor& grad, const Tensor& x, double eps) {
+  check_features("pixel_norm_backward", "x", x);
+  check_like("pixel_norm_backward", "grad", grad, x);
+  const auto [data, layout] = readable_features(x);
+  const auto [incoming, grad_layout] = read_like(grad, data, layout);
+  Tensor grad_x = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return grad_x;
+  kernels().pixel_norm_backward(cpu_features(incoming, grad_layout), cpu_features(data, layout), eps,
+                                grad_x.mutable_data_ptr(), run_tasks);
+  return grad_x;
+}
+
 // Taps as the kernel correlates them, times gain: the vertical ones, then the horizontal, or a matrix of both.
 template <class S>
 std::vector<char> prepared_taps(const Tensor& taps, double gain, bool flip) {
@@ -145,6 +190,11 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganart, library) {
   library.def(
       "instance_norm_act_backward(Tensor grad, Tensor x, Tensor mean, Tensor scale, Tensor? weight, Tensor? bias, str act, "
       "float negative_slope, float eps) -> (Tensor grad_x, Tensor grad_weight, Tensor grad_bias)");
+  library.def("minibatch_stddev(Tensor x, int group_size, int num_channels, bool neighbours) -> Tensor");
+  library.def(
+      "minibatch_stddev_backward(Tensor grad, Tensor x, int group_size, int num_channels, bool neighbours) -> Tensor");
+  library.def("pixel_norm(Tensor x, float eps) -> Tensor");
+  library.def("pixel_norm_backward(Tensor grad, Tensor x, float eps) -> Tensor");
   library.def("upfirdn2d(Tensor x, Tensor taps, int[] up, int[] down, int[] padding, float gain, bool flip) -> Tensor");
 }
 
@@ -153,5 +203,9 @@ STABLE_TORCH_LIBRARY_IMPL(ganart, CPU, library) {
   library.impl("bias_act_backward", TORCH_BOX(&bias_act_backward_cpu));
   library.impl("instance_norm_act", TORCH_BOX(&instance_norm_act_cpu));
   library.impl("instance_norm_act_backward", TORCH_BOX(&instance_norm_act_backward_cpu));
+  library.impl("minibatch_stddev", TORCH_BOX(&minibatch_stddev_cpu));
+  library.impl("minibatch_stddev_backward", TORCH_BOX(&minibatch_stddev_backward_cpu));
+  library.impl("pixel_norm", TORCH_BOX(&pixel_norm_cpu));
+  library.impl("pixel_norm_backward", TORCH_BOX(&pixel_norm_backward_cpu));
   library.impl("upfirdn2d", TORCH_BOX(&upfirdn2d_cpu));
 }

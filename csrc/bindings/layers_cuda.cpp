@@ -1,5 +1,6 @@
 // CUDA dispatch of fused layers, resampling and norms; layers.cpp has their schemas.
 #if defined(USE_CUDA)
+#include <limits>
 #include <tuple>
 
 #include "bindings/cuda_support.h"
@@ -113,6 +114,63 @@ std::tuple<Tensor, Tensor, Tensor> instance_norm_act_backward_cuda(const Tensor&
   return {grad_x, grad_weight, grad_bias};
 }
 
+Tensor minibatch_stddev_cuda(const Tensor& x, int64_t group_size, int64_t num_channels, bool neighbours) {
+  const ganart::SampleGroups groups = sample_groups("minibatch_stddev", x, group_size, num_channels, neighbours);
+  const auto [data, layout] = readable_features(x);
+  Tensor y = empty_of(x, wider_sizes(x, num_channels), format_of(data, layout));
+  if (layout.is_empty())
+    return torch::stable::fill_(y, std::numeric_limits<double>::quiet_NaN());  // there is nothing to average
+  const OnDevice device(data);
+  const ganart::cuda::Features features = cuda_features(data, layout);
+  Tensor scratch = scratch_bytes(data, ganart::cuda::minibatch_stddev_workspace(features, groups));
+  check_queued("minibatch_stddev", ganart::cuda::minibatch_stddev(features, groups, y.mutable_data_ptr(),
+                                                                  scratch.mutable_data_ptr(), device.stream));
+  return y;
+}
+
+Tensor minibatch_stddev_backward_cuda(const Tensor& grad, const Tensor& x, int64_t group_size, int64_t num_channels,
+                                      bool neighbours) {
+  const ganart::SampleGroups groups = sample_groups("minibatch_stddev_backward", x, group_size, num_channels, neighbours);
+  check_like("minibatch_stddev_backward", "grad", grad, x, num_channels);
+  const auto [data, layout] = readable_features(x);
+  const auto [incoming, grad_layout] = read_like(grad, data, layout);
+  Tensor grad_x = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return grad_x;
+  const OnDevice device(data);
+  const ganart::cuda::Features features = cuda_features(data, layout);
+  Tensor scratch = scratch_bytes(data, ganart::cuda::minibatch_stddev_backward_workspace(features, groups));
+  check_queued("minibatch_stddev_backward",
+               ganart::cuda::minibatch_stddev_backward(cuda_features(incoming, grad_layout), features, groups,
+                                                       grad_x.mutable_data_ptr(), scratch.mutable_data_ptr(),
+                                                       device.stream));
+  return grad_x;
+}
+
+Tensor pixel_norm_cuda(const Tensor& x, double eps) {
+  check_features("pixel_norm", "x", x);
+  const auto [data, layout] = readable_features(x);
+  Tensor y = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return y;
+  const OnDevice device(data);
+  check_queued("pixel_norm",
+               ganart::cuda::pixel_norm(cuda_features(data, layout), eps, y.mutable_data_ptr(), device.stream));
+  return y;
+}
+
+Tensor pixel_norm_backward_cuda(const Tensor& grad, const Tensor& x, double eps) {
+  check_features("pixel_norm_backward", "x", x);
+  check_like("pixel_norm_backward", "grad", grad, x);
+  const auto [data, layout] = readable_features(x);
+  const auto [incoming, grad_layout] = read_like(grad, data, layout);
+  Tensor grad_x = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return grad_x;
+  const OnDevice device(data);
+  check_queued("pixel_norm_backward",
+               ganart::cuda::pixel_norm_backward(cuda_features(incoming, grad_layout), cuda_features(data, layout), eps,
+                                                 grad_x.mutable_data_ptr(), device.stream));
+  return grad_x;
+}
+
 Tensor upfirdn2d_cuda(const Tensor& x, const Tensor& taps, std::vector<int64_t> up, std::vector<int64_t> down,
                       std::vector<int64_t> padding, double gain, bool flip) {
   const ResamplingCall call(x, taps, up, down, padding);
@@ -133,6 +191,10 @@ STABLE_TORCH_LIBRARY_IMPL(ganart, CUDA, library) {
   library.impl("bias_act_backward", TORCH_BOX(&bias_act_backward_cuda));
   library.impl("instance_norm_act", TORCH_BOX(&instance_norm_act_cuda));
   library.impl("instance_norm_act_backward", TORCH_BOX(&instance_norm_act_backward_cuda));
+  library.impl("minibatch_stddev", TORCH_BOX(&minibatch_stddev_cuda));
+  library.impl("minibatch_stddev_backward", TORCH_BOX(&minibatch_stddev_backward_cuda));
+  library.impl("pixel_norm", TORCH_BOX(&pixel_norm_cuda));
+  library.impl("pixel_norm_backward", TORCH_BOX(&pixel_norm_backward_cuda));
   library.impl("upfirdn2d", TORCH_BOX(&upfirdn2d_cuda));
 }
 #endif

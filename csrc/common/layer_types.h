@@ -20,4 +20,10 @@ struct Resampling {
   int64_t rows, columns, up_x, up_y, down_x, down_y, x0, y0, height, width, out_height, out_width;
 };
 
+// The groups that minibatch_stddev takes samples in: member g of group m is sample g * member_step + m * group_step. Each
+// of `runs` runs of channels has a statistic of its own.
+struct SampleGroups {
+  int64_t size, count, member_step, group_step, runs;
+};
+
 }  // namespace ganart

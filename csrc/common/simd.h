@@ -45,6 +45,19 @@ GANART_INLINE Vector<Lane> at_least(Vector<Lane> bound, Vector<Lane> x) {
   return bound > x ? bound : x;
 }
 
+// The square root, lane by lane: compilers make one instruction of it.
+template <class Lane>
+GANART_INLINE Vector<Lane> square_root(Vector<Lane> x) {
+  Vector<Lane> root = x;
+  for (int lane = 0; lane < LANES<Lane>; ++lane) {
+    if constexpr (sizeof(Lane) == sizeof(float))
+      root[lane] = __builtin_sqrtf(x[lane]);
+    else
+      root[lane] = __builtin_sqrt(x[lane]);
+  }
+  return root;
+}
+
 GANART_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 GANART_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 GANART_INLINE int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }

@@ -91,6 +91,12 @@ struct Pair {
 template <class Element>
 constexpr int STEP = 2 * WIDTH<Element>;  // elements a pair
 
+// How many elements of a pair there are, where that is all: a constant.
+template <class Element>
+struct Whole {
+  GANART_INLINE constexpr operator int64_t() const { return STEP<Element>; }
+};
+
 // Where element i is in memory that is filled with whole vectors of pairs.
 template <class Element>
 constexpr int64_t place_in_pairs(int64_t i) {
@@ -98,12 +104,16 @@ constexpr int64_t place_in_pairs(int64_t i) {
   return i - i % STEP<Element> + i % 2 * WIDTH<Element> + i % STEP<Element> / 2;
 }
 
+GANART_INLINE Pair<Bfloat16> pair_of(Vector<uint32_t> bits) {
+  return {widen(bits), (Vector<float>)(bits & 0xffff0000u)};
+}
+
 template <class Element>
 GANART_INLINE Pair<Element> load_pair(const Element* from) {
   if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
     Vector<uint32_t> bits;
     __builtin_memcpy(&bits, from, sizeof bits);
-    return {widen(bits), (Vector<float>)(bits & 0xffff0000u)};
+    return pair_of(bits);
   } else {
     return {load(from), load(from + WIDTH<Element>)};
   }
@@ -166,6 +176,38 @@ GANART_INLINE void stream_pair(Element* to, const Pair<Element>& pair) {
   }
 }
 
+// Copies a pair bit for bit, and returns it.
+template <class Element>
+GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from) {
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    Vector<uint32_t> bits;
+    __builtin_memcpy(&bits, from, sizeof bits);
+    __builtin_memcpy(to, &bits, sizeof bits);
+    return pair_of(bits);
+  } else {
+    const Pair<Element> pair = load_pair(from);
+    store_pair(to, pair);
+    return pair;
+  }
+}
+
+// As much as there is of it: elements from `valid` on are zero, and their memory is not touched.
+template <class Element>
+GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from, int64_t valid) {
+  if (valid >= STEP<Element>) return copy_pair(to, from);
+  for (int64_t i = 0; i < valid; ++i) to[i] = from[i];
+  return load_pair(from, valid);
+}
+
+// Calls body(i, how many elements there are) for each step of a row.
+template <class Element, class Body>
+GANART_INLINE void for_steps(int64_t length, Body body) {
+  constexpr int64_t N = STEP<Element>;
+  int64_t i = 0;
+  for (; i + N <= length; i += N) body(i, Whole<Element>{});
+  if (i < length) body(i, length - i);
+}
+
 // Writes result(i, valid), a pair whose first `valid` elements count, for each step of a row.
 template <class Element, class Result>
 GANART_INLINE void write_row(Element* to, int64_t length, bool past_caches, Result result) {
@@ -175,6 +217,19 @@ GANART_INLINE void write_row(Element* to, int64_t length, bool past_caches, Resu
     for (; i + N <= length; i += N) stream_pair(to + i, result(i, N));
   for (; i + N <= length; i += N) store_pair(to + i, result(i, N));
   if (i < length) store_pair(to + i, result(i, length - i), length - i);
+}
+
+// Copies a row bit for bit.
+template <class Element>
+GANART_INLINE void copy_row(Element* to, const Element* from, int64_t length, bool past_caches) {
+  constexpr int64_t N = GANART_VECTOR_BYTES / sizeof(Element);
+  int64_t i = 0;
+  if (past_caches)
+    for (Vector<uint32_t> bits; i + N <= length; i += N) {
+      __builtin_memcpy(&bits, from + i, sizeof bits);
+      stream(to + i, bits);
+    }
+  __builtin_memcpy(to + i, from + i, (length - i) * sizeof(Element));
 }
 
 // ---- sums ----

@@ -107,11 +107,6 @@ Moments<1> row_moments(const Element* row, int64_t length) {
 
 // ---- across: channels follow one another, and a pair of vectors holds some of them ----
 
-template <class Element>
-struct Whole {  // all of a pair's channels
-  GANART_INLINE constexpr operator int64_t() const { return STEP<Element>; }
-};
-
 // Calls body(how many channels of a pair there are), which is a constant where there are all.
 template <class Element, class Body>
 GANART_INLINE void with_valid(int64_t valid, Body body) {

@@ -28,6 +28,16 @@ struct LayerKernels {
                                      const ActivationParameters& act, void* grad_x, void* grad_weight, void* grad_bias,
                                      RunTasks run);
 
+  // y [N, C + runs, P].
+  void (*minibatch_stddev)(const Features& x, const SampleGroups& groups, void* y, RunTasks run);
+
+  // grad [N, C + runs, P].
+  void (*minibatch_stddev_backward)(const Features& grad, const Features& x, const SampleGroups& groups, void* grad_x,
+                                    RunTasks run);
+
+  void (*pixel_norm)(const Features& x, double eps, void* y, RunTasks run);
+  void (*pixel_norm_backward)(const Features& grad, const Features& x, double eps, void* grad_x, RunTasks run);
+
   // x's pixel_stride is 1 or its channel_stride is; x_row_stride is between its rows of pixels. taps Sum, to be correlated,
   // times gain; separable ones are the vertical taps, then the horizontal ones.
   void (*upfirdn2d)(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps, void* y,

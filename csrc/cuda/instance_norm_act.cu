@@ -1,7 +1,6 @@
 // Launchers of instance norm, scale, shift and activation: choose who works on a channel, lay out the workspace, queue.
 #include "instance_norm_act.cuh"
 
-#include "launch.cuh"
 #include "layers.h"
 
 namespace ganart::cuda {
@@ -9,10 +8,7 @@ namespace {
 
 // --- who works on a channel: depends on sizes alone
 
-constexpr int forward_bytes = 64 * 1024;       // of shared memory that a block keeps its line in: three blocks an SM of Hopper
-constexpr int backward_bytes = 2 * 40 * 1024;  // two blocks an SM, of Ampere too
-constexpr int64_t runs_of_a_thread = 8;        // of a line that is kept
-constexpr int64_t few_lines = 264;             // two for each SM of an H100
+constexpr int64_t few_lines = 264;  // two for each SM of an H100
 
 // Whether several blocks share a channel: where channels are not lines, or are few and too long to be kept.
 bool in_parts(const LineShape& shape, Type type, int tensors, int bytes) {
@@ -20,8 +16,8 @@ bool in_parts(const LineShape& shape, Type type, int tensors, int bytes) {
   return !shape.by_channel || (shape.length * size * tensors > bytes && shape.lines() < few_lines);
 }
 
-bool forward_in_parts(const LineShape& shape, Type type) { return in_parts(shape, type, 1, forward_bytes); }
-bool backward_in_parts(const LineShape& shape, Type type) { return in_parts(shape, type, 2, backward_bytes); }
+bool forward_in_parts(const LineShape& shape, Type type) { return in_parts(shape, type, 1, kept_bytes); }
+bool backward_in_parts(const LineShape& shape, Type type) { return in_parts(shape, type, 2, kept_pair_bytes); }
 
 PartPlan plan_parts(const LineShape& shape, int count) {
   PartPlan plan = {shape.samples, shape.channels(), shape.pixels()};
@@ -42,28 +38,6 @@ size_t parts_bytes(const LineShape& shape, Type type) {
   return 2 * plan_parts(shape, 1).results() * (type == Type::float64 ? sizeof(double) : sizeof(float));
 }
 
-// Queues a kernel that keeps lines, as `kernel(team)`, with the arguments after those that say how.
-template <class Element, class Kernel, class... Arguments>
-cudaError_t queue_lines(const LineShape& shape, int count, int tensors, int bytes, const Kernel& kernel,
-                        cudaStream_t stream, const Arguments&... arguments) {
-  constexpr int size = sizeof(Element);
-  const auto queue = [&](auto team, int64_t kept, int64_t blocks, int64_t threads, int lines_per_block) {
-    const int shared = static_cast<int>(kept) * tensors * size * lines_per_block;
-    return launch(kernel(team), blocks, static_cast<int>(threads), shared, stream, shape.lines(),
-                  shape.lines_per_sample, shape.length, kept, static_cast<int>(threads), arguments...);
-  };
-  if (shape.length <= 32 * count * runs_of_a_thread) {
-    return queue(std::integral_constant<Team, Team::warp>{}, shape.length, ceil_divide(shape.lines(), warps_per_block),
-                 32 * warps_per_block, warps_per_block);
-  }
-  const int64_t threads = smaller<int64_t>(ceil_divide(shape.length, 32 * count * runs_of_a_thread) * 32,
-                                           most_threads<Team::block>);
-  // What is not kept are whole steps of the block: a thread then comes to the kept runs that it brought.
-  const int64_t step = threads * count, room = bytes / (tensors * size);
-  const int64_t not_kept = shape.length <= room ? 0 : ceil_divide(shape.length - room, step) * step;
-  return queue(std::integral_constant<Team, Team::block>{}, shape.length - not_kept, shape.lines(), threads, 1);
-}
-
 template <class Element>
 cudaError_t forward(const LineShape& shape, const LineView<Element>& x, const ChannelValues<Sum<Element>>& weight,
                     const ChannelValues<Sum<Element>>& bias, const Layer<Sum<Element>>& layer, double eps, Element* y,
@@ -74,7 +48,7 @@ cudaError_t forward(const LineShape& shape, const LineView<Element>& x, const Ch
   if (!parts) {
     const auto queue = [&](auto count) {
       const auto kernel = [](auto team) { return instance_norm_lines<Element, decltype(count)::value, team>; };
-      return queue_lines<Element>(shape, count, 1, forward_bytes, kernel, stream, x, weight, bias, layer,
+      return queue_lines<Element>(shape, count, 1, kept_bytes, kernel, stream, x, weight, bias, layer,
                                   static_cast<S>(eps), y, means, scales);
     };
     return runs && is_aligned(y) ? queue(Constant<width>{}) : queue(Constant<1>{});
@@ -112,7 +86,7 @@ cudaError_t backward(const LineShape& shape, const LineView<Element>& grad, cons
   if (!parts) {
     const auto queue = [&](auto count) {
       const auto kernel = [](auto team) { return instance_norm_gradient_lines<Element, decltype(count)::value, team>; };
-      return queue_lines<Element>(shape, count, 2, backward_bytes, kernel, stream, grad, x, means, scales, weight, bias,
+      return queue_lines<Element>(shape, count, 2, kept_pair_bytes, kernel, stream, grad, x, means, scales, weight, bias,
                                   layer, grad_x, grad_weight, grad_bias);
     };
     return runs && is_aligned(grad_x) ? queue(Constant<width>{}) : queue(Constant<1>{});

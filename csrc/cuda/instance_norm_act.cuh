@@ -13,49 +13,11 @@
 #pragma once
 
 #include "activations.cuh"
-#include "lines.cuh"
-#include "reductions.cuh"
+#include "kept_lines.cuh"
 
 namespace ganart::cuda {
 
 // --- a team keeps its line: by warps for short lines of one channel, by blocks for others
-
-constexpr int warps_per_block = 8;
-
-// A line that a team walks through several times. Its last `kept` elements stay in shared memory, where each thread comes
-// only to the runs that it brought itself, since the rest are whole steps of the team: no barrier is needed.
-template <class Element, int count>
-struct KeptLine {
-  const Element* line;
-  Element* shared;
-  int64_t length, kept;
-
-  GANART_DEVICE void bring(int thread, int threads) const {
-    const Element* const from = line + (length - kept);
-    for (int i = thread * count; i < kept; i += threads * count) {
-      if constexpr (count * sizeof(Element) == 16) copy_async(shared + i, from + i, 16);
-      else store_run(shared + i, load_run<count>(from + i));
-    }
-  }
-  GANART_DEVICE Run<Element, count> at(int64_t index) const {
-    return index < length - kept ? load_run<count>(line + index) : load_run<count>(shared + (index - (length - kept)));
-  }
-};
-
-// Which line of one channel a team has, and what its threads are.
-template <Team team>
-struct LineTask {
-  int64_t line;
-  int thread, threads, first_of_block;
-
-  GANART_DEVICE explicit LineTask(int block_threads)
-      : line(team == Team::warp ? int64_t{blockIdx.x} * warps_per_block + threadIdx.x / 32 : int64_t{blockIdx.x}),
-        thread(team == Team::warp ? threadIdx.x % 32 : threadIdx.x), threads(team == Team::warp ? 32 : block_threads),
-        first_of_block(team == Team::warp ? threadIdx.x / 32 : 0) {}
-};
-
-template <Team team>
-constexpr int most_threads = team == Team::warp ? 32 * warps_per_block : 512;
 
 template <class Element, int count, Team team>
 __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2)
@@ -234,21 +196,6 @@ __global__ void __launch_bounds__(part_threads, 2)
   results[plan.results() + task.result(plan, task.column)] = squares;
 }
 
-// The sum down each column of a block's `across * count` channels, of what each thread holds for its own `count`: thread i
-// gets the i-th column's.
-template <int count, class S>
-GANART_DEVICE S sum_down(S* shared, const S (&values)[count], int across) {
-  __syncthreads();  // `shared` may be in use
-#pragma unroll
-  for (int i = 0; i < count; ++i) shared[threadIdx.x * count + i] = values[i];
-  __syncthreads();
-  S sum = 0;
-  if (threadIdx.x < across * count) {
-    for (int row = 0; row < part_threads / across; ++row) sum += shared[row * across * count + threadIdx.x];
-  }
-  return sum;
-}
-
 // The runs of channels that a block takes are at most this many, so that it has a thread for each channel.
 constexpr int most_across = 32;
 
@@ -285,13 +232,13 @@ __global__ void __launch_bounds__(part_threads, 2)
     }
   };
   add_up(sums, [](S value) { return value; });
-  const S mean = sum_down(shared, sums, plan.across) / static_cast<S>(task.end - task.begin);
+  const S mean = sum_down(shared, sums, plan.across, part_threads) / static_cast<S>(task.end - task.begin);
   if (threadIdx.x < plan.across * count) means[threadIdx.x] = mean;
   __syncthreads();
 #pragma unroll
   for (int j = 0; j < count; ++j) from[j] = means[threadIdx.x % plan.across * count + j];
   add_up(squares, [](S difference) { return difference * difference; });
-  const S square = sum_down(shared, squares, plan.across);
+  const S square = sum_down(shared, squares, plan.across, part_threads);
   if (!task.has_result(plan)) return;
   const int64_t result = task.result(plan, task.first + threadIdx.x);
   results[result] = mean, results[plan.results() + result] = square;
@@ -362,7 +309,7 @@ __global__ void __launch_bounds__(part_threads, 2)
       }
     });
   }
-  const S sum = sum_down(shared, sums, plan.across), product = sum_down(shared, products, plan.across);
+  const S sum = sum_down(shared, sums, plan.across, part_threads), product = sum_down(shared, products, plan.across, part_threads);
   if (!task.has_result(plan)) return;
   const int64_t result = task.result(plan, task.first + threadIdx.x);
   results[result] = sum, results[plan.results() + result] = product;

@@ -47,6 +47,17 @@ cudaError_t instance_norm_act_backward(const Features& grad, const Features& x, 
                                        const ActivationParameters& act, void* grad_x, void* grad_weight,
                                        void* grad_bias, void* workspace, cudaStream_t stream);
 
+// y, and the gradient of it, [N, C + runs, P].
+size_t minibatch_stddev_workspace(const Features& x, const SampleGroups& groups);
+cudaError_t minibatch_stddev(const Features& x, const SampleGroups& groups, void* y, void* workspace,
+                             cudaStream_t stream);
+size_t minibatch_stddev_backward_workspace(const Features& x, const SampleGroups& groups);
+cudaError_t minibatch_stddev_backward(const Features& grad, const Features& x, const SampleGroups& groups, void* grad_x,
+                                      void* workspace, cudaStream_t stream);
+
+cudaError_t pixel_norm(const Features& x, double eps, void* y, cudaStream_t stream);
+cudaError_t pixel_norm_backward(const Features& grad, const Features& x, double eps, void* grad_x, cudaStream_t stream);
+
 // x's pixel_stride is 1 or its channel_stride is; x_row_stride is between its rows of pixels. taps, contiguous Sum, are
 // [K], for both axes, or [KH, KW]; they are convolved unless `flip`, and their sums multiplied by gain.
 cudaError_t upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps,

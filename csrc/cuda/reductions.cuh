@@ -24,4 +24,19 @@ GANART_DEVICE S sum_over_team(S value, int threads) {
   return value;
 }
 
+// The sum down each column of a block's `across * count` values, of what each thread holds for its own `count`: thread i
+// gets the i-th column's.
+template <int count, class S>
+GANART_DEVICE S sum_down(S* shared, const S (&values)[count], int across, int threads) {
+  __syncthreads();  // `shared` may be in use
+#pragma unroll
+  for (int i = 0; i < count; ++i) shared[threadIdx.x * count + i] = values[i];
+  __syncthreads();
+  S sum = 0;
+  if (threadIdx.x < across * count) {
+    for (int row = 0; row < threads / across; ++row) sum += shared[row * across * count + threadIdx.x];
+  }
+  return sum;
+}
+
 }  // namespace ganart::cuda

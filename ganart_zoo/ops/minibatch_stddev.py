@@ -1,23 +1,33 @@
 """Minibatch standard deviation: channels that tell a critic how varied a batch is.
 
-Formula     samples n, n + M, n + 2M, ... are a group, M = N / group_size; s = sqrt(variance over the group + 1e-8) at
-            each channel and pixel; its mean over the pixels and over each of `num_channels` runs of channels is
-            appended, as constant channels, to all samples of the group.
+Formula     samples n, n + M, n + 2M, ... are a group, M = N / group_size (or, as `neighbours`, samples that follow one
+            another); s = sqrt(variance over the group + 1e-8) at each channel and pixel; its mean over the pixels and
+            over each of `num_channels` runs of channels is appended, as constant channels, to all samples of the group.
 Shapes      x [N, C, H, W]; y [N, C + num_channels, H, W].
-Layouts     any; y is channels_last where x is.
-Types       float32, bfloat16, float64. Statistics are float32 (float64 for float64).
-Gradient    any order.
-Native      none yet: plain PyTorch on every device, and so no entry in `ops.status()`.
+Layouts     contiguous and channels_last are read where they are, anything else is copied once; y is channels_last where
+            x is.
+Types       float32, bfloat16, float64, and float16 on CUDA. Statistics are float32 (float64 for float64); what is
+            appended is rounded once, and x's own channels are x, bit for bit.
+Gradient    any order; the second's own derivative, and all beyond, by plain PyTorch. Nothing but x is kept for it.
+Cost        forward one read of x and one write of y; backward two reads and one write. Of groups of any size, though
+            beyond some dozens of samples caches may have lost them before they are read for the second time.
+Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018; in StyleGAN2's form.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import check_features, sum_type
+from ganart_zoo.ops.activation import NATIVE_TYPES, check_features, sum_type
+from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.higher_order import gradient_of, pull_back
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["minibatch_stddev"]
@@ -25,13 +35,14 @@ __all__ = ["minibatch_stddev"]
 EPSILON = 1e-8
 
 
-def minibatch_stddev(x: Tensor, group_size: int = 4, num_channels: int = 1) -> Tensor:
+def minibatch_stddev(x: Tensor, group_size: int = 4, num_channels: int = 1, *, neighbours: bool = False) -> Tensor:
     """Append the mean standard deviation within groups of samples.
 
     Args:
         x: `[N, C, H, W]`, floating point.
         group_size: Samples a group, 1 or more; a smaller batch is one group.
         num_channels: Channels to append, 1 or more; each averages over its share of x's channels.
+        neighbours: Whether a group's samples follow one another; as in StyleGAN2 they are as far apart as can be.
 
     Returns:
         `[N, C + num_channels, H, W]`.
@@ -44,23 +55,78 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, num_channels: int = 1) -> T
         raise SettingsError(
             f"minibatch_stddev: num_channels is {num_channels}; expected a divisor of {x.shape[1]} channels"
         )
-    group = min(group_size, x.shape[0])
-    if group_size < 1 or (group and x.shape[0] % group):
+    group = min(group_size, max(x.shape[0], 1))
+    if group_size < 1 or x.shape[0] % group:
         raise SettingsError(
             f"minibatch_stddev: group_size is {group_size}; expected a divisor of the batch {x.shape[0]}"
         )
-    return minibatch_stddev_reference(x, group, num_channels)
+    y: Tensor = _minibatch_stddev(x, group, num_channels, neighbours)
+    return y
 
 
-def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int) -> Tensor:
+def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:
     """Define `minibatch_stddev` in plain PyTorch."""
     samples, channels, height, width = x.shape
     if samples == 0:
         return torch.cat([x, x.new_empty([0, num_channels, height, width])], dim=1)
-    grouped = x.reshape(group_size, samples // group_size, num_channels, channels // num_channels, height, width)
-    grouped = grouped.to(sum_type(x.dtype))
-    variance = (grouped - grouped.mean(0)).square().mean(0)  # var() takes 16 times as long on a CPU
-    deviation = (variance + EPSILON).sqrt().mean([2, 3, 4])
-    appended = deviation.to(x.dtype).repeat(group_size, 1)[:, :, None, None].expand(-1, -1, height, width)
+    groups = [samples // group_size, group_size] if neighbours else [group_size, samples // group_size]
+    grouped = x.reshape(*groups, num_channels, channels // num_channels, height, width).to(sum_type(x.dtype))
+    members = int(neighbours)
+    # var() takes 16 times as long on a CPU.
+    variance = (grouped - grouped.mean(members, keepdim=True)).square().mean(members)
+    deviation = (variance + EPSILON).sqrt().mean([2, 3, 4]).to(x.dtype)
+    appended = deviation.repeat_interleave(group_size, 0) if neighbours else deviation.repeat(group_size, 1)
+    appended = appended[:, :, None, None].expand(-1, -1, height, width)
     appended = appended.contiguous(memory_format=result_format(x))  # or cat would lose channels_last
     return torch.cat([x, appended], dim=1)
+
+
+# What torch needs to know of the native op: shapes without data, and derivatives.
+
+_minibatch_stddev = NativeOp(
+    "ganart::minibatch_stddev",
+    reference=minibatch_stddev_reference,
+    library=native.ops_library(),
+    dtypes=NATIVE_TYPES,
+    missing=native.why_not_built(),
+)
+
+
+def _wider(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:
+    samples, channels, height, width = x.shape
+    sizes = [samples, channels + num_channels, height, width]
+    return torch.empty(sizes, dtype=x.dtype, device=x.device, memory_format=result_format(x))
+
+
+def _like_gradient(grad: Tensor, x: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(x, memory_format=result_format(x))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, *ctx.settings = inputs
+    ctx.save_for_backward(x)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    native_backward = torch.ops.ganart.minibatch_stddev_backward.default
+    return native_backward(grad, *ctx.saved_tensors, *ctx.settings), None, None, None
+
+
+def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    grad, x, *ctx.settings = inputs
+    ctx.save_for_backward(grad, x)
+
+
+def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    def gradient(grad: Tensor, x: Tensor) -> Sequence[Tensor | None]:
+        return gradient_of(lambda x: minibatch_stddev_reference(x, *ctx.settings))(grad, x)
+
+    return *pull_back(gradient, ctx.saved_tensors, [cotangent]), None, None, None
+
+
+if _minibatch_stddev.loaded:
+    register_fake, register_autograd = torch.library.register_fake, torch.library.register_autograd
+    register_fake("ganart::minibatch_stddev", _wider)
+    register_fake("ganart::minibatch_stddev_backward", _like_gradient)
+    register_autograd("ganart::minibatch_stddev", _backward, setup_context=_setup)
+    register_autograd("ganart::minibatch_stddev_backward", _double_backward, setup_context=_setup_backward)

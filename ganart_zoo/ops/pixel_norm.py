@@ -2,18 +2,28 @@
 
 Formula     y = x / sqrt(mean over channels of x^2 + eps).
 Shapes      x [N, C, ...]; y like x.
-Types       float32, bfloat16, float64. Sums are float32 (float64 for float64).
-Gradient    any order.
-Native      none yet: plain PyTorch on every device, and so no entry in `ops.status()`.
+Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Types       float32, bfloat16, float64, and float16 on CUDA. Sums are float32 (float64 for float64), y is rounded once.
+Gradient    any order; the second's own derivative, and all beyond, by plain PyTorch. Nothing but x is kept for it.
+Cost        forward one read and one write; backward two reads and one write.
+Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
 
+from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import sum_type
+from ganart_zoo.ops.activation import NATIVE_TYPES, sum_type
+from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.higher_order import gradient_of, pull_back
+from ganart_zoo.ops.layout import result_format
 
 __all__ = ["pixel_norm"]
 
@@ -35,10 +45,58 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
         raise SettingsError(f"pixel_norm: x is {x.dtype} of shape {list(x.shape)}; expected floating point [N, C, ...]")
     if not eps > 0:
         raise SettingsError(f"pixel_norm: eps is {eps}; expected a number above 0")
-    return pixel_norm_reference(x, eps)
+    y: Tensor = _pixel_norm(x, float(eps))
+    return y
 
 
 def pixel_norm_reference(x: Tensor, eps: float) -> Tensor:
     """Define `pixel_norm` in plain PyTorch."""
     z = x.to(sum_type(x.dtype))
     return (z * (z.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)
+
+
+# What torch needs to know of the native op: shapes without data, and derivatives.
+
+_pixel_norm = NativeOp(
+    "ganart::pixel_norm",
+    reference=pixel_norm_reference,
+    library=native.ops_library(),
+    dtypes=NATIVE_TYPES,
+    missing=native.why_not_built(),
+)
+
+
+def _like_x(x: Tensor, eps: float) -> Tensor:
+    return torch.empty_like(x, memory_format=result_format(x))
+
+
+def _like_gradient(grad: Tensor, x: Tensor, eps: float) -> Tensor:
+    return _like_x(x, eps)
+
+
+def _setup(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+    x, ctx.eps = inputs
+    ctx.save_for_backward(x)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    return torch.ops.ganart.pixel_norm_backward.default(grad, *ctx.saved_tensors, ctx.eps), None
+
+
+def _setup_backward(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+    grad, x, ctx.eps = inputs
+    ctx.save_for_backward(grad, x)
+
+
+def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    def gradient(grad: Tensor, x: Tensor) -> Sequence[Tensor | None]:
+        return gradient_of(lambda x: pixel_norm_reference(x, ctx.eps))(grad, x)
+
+    return *pull_back(gradient, ctx.saved_tensors, [cotangent]), None
+
+
+if _pixel_norm.loaded:
+    torch.library.register_fake("ganart::pixel_norm", _like_x)
+    torch.library.register_fake("ganart::pixel_norm_backward", _like_gradient)
+    torch.library.register_autograd("ganart::pixel_norm", _backward, setup_context=_setup)
+    torch.library.register_autograd("ganart::pixel_norm_backward", _double_backward, setup_context=_setup_backward)

@@ -74,6 +74,9 @@ LAYERS = {
         lambda n, c, h, w: [(3, c, 1, 1), (n, c), (3,)],
     ),
     "minibatch_stddev": Layer(lambda x: ops.minibatch_stddev(x, max(1, len(x)), x.shape[1])),
+    "minibatch_stddev, neighbours": Layer(
+        lambda x: ops.minibatch_stddev(x, 2 if len(x) % 2 == 0 else len(x), neighbours=True)
+    ),
     "pixel_norm": Layer(ops.pixel_norm),
 }
 

@@ -134,7 +134,22 @@ def test_bad_numbers_are_not_hidden(act, clamp, dtype) -> None:
                 assert torch.equal(normal.isnan().any(dim=(2, 3)), touched)
 
 
-@pytest.mark.parametrize("name", ["bias_act lrelu", "instance_norm_act", "blur", "upsample2d"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_nan_shows_in_all_that_depends_on_it(layout, dtype, generator) -> None:
+    x = VIEWS[layout](lambda *shape: torch.randn(shape, generator=generator), 4, 6, 5, 17).to(dtype)
+    x[1, 5, 4, 16] = torch.nan
+    pixels, statistics = torch.zeros_like(x, dtype=torch.bool), torch.zeros(4, 2, 5, 17, dtype=torch.bool)
+    pixels[1, :, 4, 16], statistics[1::2, 1] = True, True
+    for level in LEVELS:
+        KERNELS.use_cpu_isa(level)
+        assert torch.equal(ops.pixel_norm(x).isnan(), pixels)
+        assert torch.equal(ops.minibatch_stddev(x, 2, 2).isnan(), torch.cat([x.isnan(), statistics], dim=1))
+
+
+@pytest.mark.parametrize(
+    "name", ["bias_act lrelu", "instance_norm_act", "blur", "upsample2d", "minibatch_stddev", "pixel_norm"]
+)
 @pytest.mark.parametrize("far", FAR)
 def test_strides_may_exceed_32_bits(name, far, tmp_path) -> None:
     shape, strides = FAR[far]
@@ -142,7 +157,8 @@ def test_strides_may_exceed_32_bits(name, far, tmp_path) -> None:
     x, *others = problem.inputs
 
     def outcome(features: Tensor) -> list[Tensor]:
-        weights = problem.weights if name == "upsample2d" else features  # a gradient that is far apart too
+        # A gradient that is far apart too.
+        weights = problem.weights if name in ("upsample2d", "minibatch_stddev") else features
         return Problem(problem.layer, [features, *others], weights).outcome()
 
     for found, expected in zip(outcome(far_apart(x, strides, tmp_path / "sparse")), outcome(x), strict=True):
@@ -172,6 +188,11 @@ def test_opcheck(act, layout, generator) -> None:
     torch.library.opcheck(KERNELS.instance_norm_act.default, (x, bias, bias, act, 0.2, 1e-5))
     arguments = (grad, x, statistics, statistics, bias, None, act, 0.2, 1e-5)
     torch.library.opcheck(KERNELS.instance_norm_act_backward.default, arguments)
+    torch.library.opcheck(KERNELS.minibatch_stddev.default, (x, 2, 3, act == "relu"))
+    wider = torch.cat([grad, x.detach()], dim=1).requires_grad_()
+    torch.library.opcheck(KERNELS.minibatch_stddev_backward.default, (wider, x, 2, 3, act == "relu"))
+    torch.library.opcheck(KERNELS.pixel_norm.default, (x, 1e-2))
+    torch.library.opcheck(KERNELS.pixel_norm_backward.default, (grad, x, 1e-2))
     torch.library.opcheck(KERNELS.upfirdn2d.default, (x, TAPS.float(), [2, 1], [1, 2], [3, 2, 1, 2], 2.0, False))
 
 
@@ -191,6 +212,10 @@ def test_results_have_the_layout_that_was_registered(view, shape) -> None:
             KERNELS.bias_act_backward(torch.ones_like(x), x, None, *settings, True)[0],
             KERNELS.instance_norm_act(x, values, None, "relu", 0.2, 1e-5)[0],
             KERNELS.instance_norm_act_backward(x, x, statistics, statistics, None, None, "relu", 0.2, 1e-5)[0],
+            y := KERNELS.minibatch_stddev(x, 1, 1, False),
+            KERNELS.minibatch_stddev_backward(y, x, 1, 1, False),
+            KERNELS.pixel_norm(x, 1e-8),
+            KERNELS.pixel_norm_backward(x, x, 1e-8),
             KERNELS.upfirdn2d(x, values.new_ones(2), [2, 2], [1, 1], [1, 1, 1, 1], 1.0, False),
         ]
         return [result.stride() for result in results]
@@ -222,6 +247,15 @@ def test_the_environment_chooses_the_instruction_set() -> None:
             lambda: KERNELS.instance_norm_act(torch.ones(2, 3, 4, 4), torch.ones(3).double(), None, "relu", 0.2, 1e-5),
             ["weight", "Double", "Float"],
         ),
+        (lambda: KERNELS.minibatch_stddev(torch.ones(6, 2), 2, 1, False), ["x", "[6, 2]", "[N, C, H, W]"]),
+        (lambda: KERNELS.minibatch_stddev(torch.ones(6, 2, 1, 1), 4, 1, False), ["group_size is 4", "batch 6"]),
+        (lambda: KERNELS.minibatch_stddev(torch.ones(6, 2, 1, 1), 3, 0, False), ["num_channels is 0", "2 channels"]),
+        (
+            lambda: KERNELS.minibatch_stddev_backward(torch.ones(2, 3, 1, 1), torch.ones(2, 3, 1, 1), 2, 1, False),
+            ["grad", "[2, 3, 1, 1]", "appended channels"],
+        ),
+        (lambda: KERNELS.pixel_norm(torch.ones(3), 1e-8), ["pixel_norm: x", "[3]", "[N, C, ...]"]),
+        (lambda: KERNELS.pixel_norm_backward(torch.ones(3, 2), torch.ones(2, 3), 1e-8), ["grad", "[3, 2]", "[2, 3]"]),
         (
             lambda: KERNELS.instance_norm_act(torch.ones(2, 3), None, None, "relu", 0.2, 1e-5),
             ["x has shape [2, 3]", "[N, C, H, W]"],

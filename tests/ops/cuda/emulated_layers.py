@@ -21,6 +21,12 @@ class _ChannelParameters(ctypes.Structure):
     _fields_ = (("values", ctypes.c_void_p), ("sample_stride", ctypes.c_int64))
 
 
+class Groups(ctypes.Structure):
+    """`ganart::SampleGroups`."""
+
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("size", "count", "member_step", "group_step", "runs"))
+
+
 class _Resampling(ctypes.Structure):
     _fields_ = (
         ("separable", ctypes.c_bool),
@@ -48,7 +54,8 @@ class EmulatedLayers(Emulated):
 
     def __init__(self, library: Path) -> None:
         super().__init__(library)
-        for name in ("bias_act_backward", "instance_norm_act", "instance_norm_act_backward"):
+        layers = ("bias_act_backward", "instance_norm_act", "instance_norm_act_backward")
+        for name in (*layers, "minibatch_stddev", "minibatch_stddev_backward"):
             getattr(self._library, f"{name}_workspace").restype = ctypes.c_size_t
 
     def divides(self, divisor: int, index: int) -> bool:
@@ -121,6 +128,28 @@ class EmulatedLayers(Emulated):
         )
         return grad_x.values(), grad_weight, grad_bias
 
+    def minibatch_stddev(self, x: Features, groups: Groups) -> np.ndarray:
+        samples, channels, pixels = x.values.shape
+        y = _Result(self, x, (samples, channels + groups.runs, pixels))
+        self.call("minibatch_stddev", x.view, groups, y.memory, self._workspace("minibatch_stddev", x, groups))
+        return y.values()
+
+    def minibatch_stddev_backward(self, grad: Features, x: Features, groups: Groups) -> np.ndarray:
+        grad_x = _Result(self, x, x.values.shape)
+        workspace = self._workspace("minibatch_stddev_backward", x, groups)
+        self.call("minibatch_stddev_backward", grad.view, x.view, groups, grad_x.memory, workspace)
+        return grad_x.values()
+
+    def pixel_norm(self, x: Features, eps: float) -> np.ndarray:
+        y = _Result(self, x, x.values.shape)
+        self.call("pixel_norm", x.view, eps, y.memory)
+        return y.values()
+
+    def pixel_norm_backward(self, grad: Features, x: Features, eps: float) -> np.ndarray:
+        grad_x = _Result(self, x, x.values.shape)
+        self.call("pixel_norm_backward", grad.view, x.view, eps, grad_x.memory)
+        return grad_x.values()
+
     def upfirdn2d(
         self,
         x: Features,
@@ -155,8 +184,8 @@ class EmulatedLayers(Emulated):
         held[...] = values
         return held
 
-    def _workspace(self, name: str, features: Features) -> np.ndarray:
-        size = getattr(self._library, f"{name}_workspace")(ctypes.byref(features.view))
+    def _workspace(self, name: str, features: Features, *more: ctypes.Structure) -> np.ndarray:
+        size = getattr(self._library, f"{name}_workspace")(*map(ctypes.byref, (features.view, *more)))
         return self.array(-(-size // 16) * 16, np.uint8)
 
 

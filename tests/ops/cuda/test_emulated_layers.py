@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from .emulated_layers import ACTIVATIONS, EmulatedLayers, Layer
+from .emulated_layers import ACTIVATIONS, EmulatedLayers, Groups, Layer
 from .emulation import Features, build
 
 TYPES = ("float32", "bfloat16", "float16", "float64")
@@ -283,6 +283,96 @@ def test_instance_norm_loses_no_nan_and_spreads_none(kernels: EmulatedLayers, ty
     np.testing.assert_array_equal(np.isnan(scale), poisoned)
 
 
+# --- pixel_norm
+
+
+def check_pixel_norm(kernels: EmulatedLayers, x: Features, grad: Features, eps: float = 1e-2) -> None:
+    tolerance = TOLERANCE[x.type]
+    scale = 1 / np.sqrt((x.values**2).mean(1, keepdims=True) + eps)
+    assert_close(kernels.pixel_norm(x, eps), x.values * scale, tolerance)
+    product = (grad.values * x.values).mean(1, keepdims=True)
+    assert_close(kernels.pixel_norm_backward(grad, x, eps), scale * grad.values - scale**3 * product * x.values, tolerance)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("type_", TYPES)
+def test_pixel_norm_and_its_gradient_follow_the_formula(
+    kernels: EmulatedLayers, type_: str, channels_last: bool, shape: tuple[int, int, int]
+) -> None:
+    for layout in LAYOUTS:
+        x = kernels.features(draw(shape), type_, channels_last=channels_last, **layout)
+        grad = kernels.features(draw(shape, seed=3), type_, channels_last=channels_last)
+        check_pixel_norm(kernels, x, grad)
+
+
+@pytest.mark.parametrize("type_", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("shape", "channels_last"), [((1, 700, 40), False), ((1, 3000, 5), False), ((1, 5000, 2), True), ((1, 24000, 1), True)]
+)
+def test_pixels_of_many_channels(
+    kernels: EmulatedLayers, type_: str, shape: tuple[int, int, int], channels_last: bool
+) -> None:
+    """That take fewer pixels a block, a block a pixel, or more than shared memory holds."""
+    x = kernels.features(draw(shape), type_, channels_last=channels_last)
+    check_pixel_norm(kernels, x, kernels.features(draw(shape, seed=3), type_, channels_last=channels_last))
+
+
+# --- minibatch_stddev
+
+
+def sample_groups(samples: int, size: int, runs: int, *, neighbours: bool) -> Groups:
+    count = samples // size
+    return Groups(size, count, 1, size, runs) if neighbours else Groups(size, count, count, 1, runs)
+
+
+def expected_stddev(x: np.ndarray, grad: np.ndarray, groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+    samples, channels, pixels = x.shape
+    appended, grad_x = np.empty((samples, groups.runs, pixels)), grad[:, :channels].copy()
+    for group, run in product(range(groups.count), range(groups.runs)):
+        members = group * groups.group_step + np.arange(groups.size) * groups.member_step
+        own = np.ix_(members, run * (channels // groups.runs) + np.arange(channels // groups.runs))
+        offset = x[own] - x[own].mean(0)
+        deviation = np.sqrt((offset**2).mean(0) + 1e-8)
+        appended[members, run] = deviation.mean()
+        grad_x[own] += grad[members, channels + run].sum() / offset.size * offset / deviation
+    return np.concatenate([x, appended], axis=1), grad_x
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 7), (6, 3, 1), (2, 16, 64), (8, 8, 1100), (70, 4, 3)], ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("type_", TYPES)
+def test_minibatch_stddev_and_its_gradient_follow_the_formula(
+    kernels: EmulatedLayers, type_: str, channels_last: bool, shape: tuple[int, int, int]
+) -> None:
+    samples, channels, pixels = shape
+    size = {70: 35, 8: 4}.get(samples, 2)
+    layouts = LAYOUTS if pixels < 1000 else LAYOUTS[:1]
+    for layout, runs, neighbours in product(layouts, {1, 2 - channels % 2, channels}, [False, True]):
+        groups = sample_groups(samples, size, runs, neighbours=neighbours)
+        x = kernels.features(draw(shape), type_, channels_last=channels_last, **layout)
+        grad = kernels.features(draw((samples, channels + runs, pixels), 3), type_, channels_last=channels_last, **layout)
+        y, grad_x = expected_stddev(x.values, grad.values, groups)
+        found = kernels.minibatch_stddev(x, groups)
+        np.testing.assert_array_equal(found[:, :channels], x.values)
+        assert_close(found, y, TOLERANCE[type_])
+        assert_close(kernels.minibatch_stddev_backward(grad, x, groups), grad_x, TOLERANCE[type_])
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_norms_over_channels_and_samples_lose_no_nan_and_spread_none(kernels: EmulatedLayers, type_: str) -> None:
+    values = draw((4, 3, 70))
+    values[1, 2, 69] = np.nan
+    for channels_last in (False, True):
+        x = kernels.features(values, type_, channels_last=channels_last)
+        touched = np.zeros(values.shape, bool)
+        touched[1, :, 69] = True
+        np.testing.assert_array_equal(np.isnan(kernels.pixel_norm(x, 1e-8)), touched)
+        y = kernels.minibatch_stddev(x, sample_groups(4, 2, 3, neighbours=False))
+        np.testing.assert_array_equal(np.isnan(y[:, :3]), np.isnan(values))
+        np.testing.assert_array_equal(np.isnan(y[:, 3:, 0]), np.array([[0, 0, 0], [0, 0, 1]] * 2, bool))
+
+
 # --- upfirdn2d
 
 
@@ -436,7 +526,8 @@ def test_no_order_of_threads_or_copies_changes_a_bit(kernels: EmulatedLayers, ty
         gradients = kernels.instance_norm_act_backward(grad, x, mean, scale, bias, bias, layer)
         layered = kernels.bias_act_backward(grad, x, bias, layer, sum_bias=True)
         resampled = kernels.upfirdn2d(x, (44, 25), np.ones(4), up=(2, 2), padding=(2, 1, 2, 1))
-        results.append((y, mean, scale, *gradients, *layered, resampled))
+        pixels = (kernels.pixel_norm(x, 1e-8), kernels.pixel_norm_backward(grad, x, 1e-8))
+        results.append((y, mean, scale, *gradients, *layered, resampled, *pixels))
     kernels.run_as(last_thread_first=False, copies_land_at_once=False)
     for other in results[1:]:
         for found, expected in zip(other, results[0], strict=True):

@@ -3,11 +3,14 @@
 // The emulator comes first.
 #include "../../../../csrc/cuda/bias_act.cu"
 #include "../../../../csrc/cuda/instance_norm_act.cu"
+#include "../../../../csrc/cuda/minibatch_stddev.cu"
+#include "../../../../csrc/cuda/pixel_norm.cu"
 #include "../../../../csrc/cuda/upfirdn2d.cu"
 #include "python.h"
 
 using ganart::ActivationParameters;
 using ganart::Resampling;
+using ganart::SampleGroups;
 using ganart::cuda::ChannelParameters;
 using ganart::cuda::Features;
 
@@ -41,6 +44,29 @@ int instance_norm_act_backward(const Features* grad, const Features* x, const vo
                                void* workspace) {
   return ganart::cuda::instance_norm_act_backward(*grad, *x, mean, scale, *weight, *bias, *act, grad_x, grad_weight,
                                                   grad_bias, workspace, nullptr);
+}
+
+size_t minibatch_stddev_workspace(const Features* x, const SampleGroups* groups) {
+  return ganart::cuda::minibatch_stddev_workspace(*x, *groups);
+}
+
+int minibatch_stddev(const Features* x, const SampleGroups* groups, void* y, void* workspace) {
+  return ganart::cuda::minibatch_stddev(*x, *groups, y, workspace, nullptr);
+}
+
+size_t minibatch_stddev_backward_workspace(const Features* x, const SampleGroups* groups) {
+  return ganart::cuda::minibatch_stddev_backward_workspace(*x, *groups);
+}
+
+int minibatch_stddev_backward(const Features* grad, const Features* x, const SampleGroups* groups, void* grad_x,
+                              void* workspace) {
+  return ganart::cuda::minibatch_stddev_backward(*grad, *x, *groups, grad_x, workspace, nullptr);
+}
+
+int pixel_norm(const Features* x, double eps, void* y) { return ganart::cuda::pixel_norm(*x, eps, y, nullptr); }
+
+int pixel_norm_backward(const Features* grad, const Features* x, double eps, void* grad_x) {
+  return ganart::cuda::pixel_norm_backward(*grad, *x, eps, grad_x, nullptr);
 }
 
 int upfirdn2d(const Features* x, int64_t row_stride, const Resampling* geometry, const void* taps, double gain,

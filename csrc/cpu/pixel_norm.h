@@ -1,0 +1,177 @@
+// Pixel norm of one instruction set.
+//
+// Formula   y = x * s, s = 1 / sqrt(mean of x^2 + eps), means over the channels of a pixel.
+//           grad_x = s * grad - s^3 * mean(grad * x) * x.
+// Shapes    x, y, grad, grad_x [N, C, P], pixels or channels adjacent.
+// Cost      forward one read and one write of memory, the second reading from the caches; backward two reads and one
+//           write: s is not kept, since x is read for it anyway.
+// Sums      a few channels, or steps along them, at a time in float (double for double), these in the same type where
+//           pixels are adjacent and in double where channels are.
+// Repeats   bit for bit: a task has whole pixels.
+#include "cpu/rows.h"
+
+// What is added up over the channels of a pixel: squares of x and, of a gradient, its products with x.
+template <class Element>
+struct PixelSums {
+  Pair<Element> squares{}, products{};
+
+  template <bool GRADIENT>
+  GANART_INLINE void add(const Pair<Element>& x, const Pair<Element>& grad) {
+    squares.first += x.first * x.first, squares.second += x.second * x.second;
+    if constexpr (GRADIENT) products.first += grad.first * x.first, products.second += grad.second * x.second;
+  }
+};
+
+// What a pixel's x, or its gradient, is multiplied by, and what of x is then taken off: a vector of them or one.
+template <class V>
+struct PixelFactors {
+  V scale, share;
+};
+
+template <bool GRADIENT, class Element>
+GANART_INLINE Pair<Element> normalized(const Pair<Element>& x, const Pair<Element>& grad,
+                                       const PixelFactors<Vector<Sum<Element>>>& first,
+                                       const PixelFactors<Vector<Sum<Element>>>& second) {
+  if constexpr (GRADIENT)
+    return {grad.first * first.scale - x.first * first.share, grad.second * second.scale - x.second * second.share};
+  else
+    return {x.first * first.scale, x.second * second.scale};
+}
+
+// ---- channels follow one another: a row is a pixel ----
+
+template <bool GRADIENT, class Element>
+void normalize_pixel(const Element* outer, const Element* own, int64_t channels, double eps, Element* to,
+                     bool past_caches) {
+  using S = Sum<Element>;
+  constexpr int N = STEP<Element>;
+  constexpr int64_t LONGEST_BLOCK = 64 * N;  // so short that a lane's sum stays exact enough
+  double squares = 0, products = 0;
+  for (int64_t i = 0; i < channels;) {
+    PixelSums<Element> sums;
+    for (const int64_t end = smaller(channels, i + LONGEST_BLOCK); i < end; i += N)
+      sums.template add<GRADIENT>(load_pair(own + i, channels - i),
+                                  GRADIENT ? load_pair(outer + i, channels - i) : Pair<Element>{});
+    squares += total_of<S>(sums.squares.first + sums.squares.second);
+    if constexpr (GRADIENT) products += total_of<S>(sums.products.first + sums.products.second);
+  }
+  const double scale = 1 / __builtin_sqrt(squares / double(channels) + eps);
+  const double share = scale * scale * scale * (products / double(channels));
+  const PixelFactors<Vector<S>> factors{splat(S(scale)), splat(S(share))};
+  write_row(to, channels, past_caches, [=](int64_t i, int64_t valid) {
+    return normalized<GRADIENT, Element>(load_pair(own + i, valid),
+                                         GRADIENT ? load_pair(outer + i, valid) : Pair<Element>{}, factors, factors);
+  });
+}
+
+// ---- pixels follow one another: a task has some pixels of all channels ----
+
+// Channels are often a power of two apart, and then no more of them stay in a cache than it has ways: what is read is kept
+// in memory of the worker's own.
+template <bool GRADIENT, class Element>
+struct PixelBlocks {
+  static constexpr int64_t KEPT_BYTES = 256 << 10, FEWEST_ELEMENTS = 16384, FEWEST_TASKS = 16, CHANNELS_AT_ONCE = 4;
+  static constexpr int TENSORS = GRADIENT ? 2 : 1;
+
+  const Features &grad, &x;
+  int64_t length, blocks, tasks;  // pixels a block, blocks a sample
+
+  PixelBlocks(const Features& grad, const Features& x) : grad(grad), x(x) {
+    constexpr int64_t MOST_ELEMENTS = KEPT_BYTES / (TENSORS * int64_t(sizeof(Element)));
+    const int64_t share = x.samples * x.channels * x.pixels / FEWEST_TASKS;
+    const int64_t elements = smaller(larger(share, FEWEST_ELEMENTS), MOST_ELEMENTS);
+    const int64_t step = larger(elements / x.channels, 1);
+    length = smaller(round_up(step, STEP<Element>), round_up(x.pixels, STEP<Element>));
+    blocks = (x.pixels + length - 1) / length;
+    tasks = x.samples * blocks;
+  }
+
+  void run(int64_t task, double eps, Element* result, bool past_caches) const {
+    using S = Sum<Element>;
+    constexpr int L = LANES<S>;
+    const int64_t sample = task / blocks, pixel = task % blocks * length, count = smaller(length, x.pixels - pixel);
+    const Element* own = static_cast<const Element*>(x.data) + sample * x.sample_stride + pixel;
+    const Element* outer = static_cast<const Element*>(grad.data) + sample * grad.sample_stride + pixel;
+    const int64_t channels = x.channels, own_stride = x.channel_stride, outer_stride = grad.channel_stride;
+    const int64_t pitch = length + 64 / int64_t(sizeof(Element));  // else it might be a power of two too
+    const int64_t kept = channels * pitch, sums_bytes = TENSORS * length * int64_t(sizeof(S));
+    auto* memory = static_cast<char*>(
+        scratch(ScratchSlot::worker, sums_bytes + TENSORS * kept * int64_t(sizeof(Element))));
+    S *squares = reinterpret_cast<S*>(memory), *products = squares + (GRADIENT ? length : 0);
+    auto* own_kept = reinterpret_cast<Element*>(memory + sums_bytes);
+    Element* outer_kept = own_kept + (GRADIENT ? kept : 0);
+
+    for (int64_t channel = 0; channel < channels; channel += CHANNELS_AT_ONCE) {
+      const int64_t end = smaller(channels, channel + CHANNELS_AT_ONCE);
+      for_steps<Element>(count, [=](int64_t i, auto valid) {
+        PixelSums<Element> sums;
+        for (int64_t c = channel; c < end; ++c) {
+          const Pair<Element> values = copy_pair(own_kept + c * pitch + i, own + c * own_stride + i, valid);
+          if constexpr (GRADIENT)
+            sums.template add<GRADIENT>(values, copy_pair(outer_kept + c * pitch + i, outer + c * outer_stride + i, valid));
+          else
+            sums.template add<GRADIENT>(values, values);
+        }
+        const auto put = [=](S* to, const Pair<Element>& sum) {
+          const Vector<S> none{};
+          store(to + i, (channel ? load(to + i) : none) + sum.first);
+          store(to + i + L, (channel ? load(to + i + L) : none) + sum.second);
+        };
+        put(squares, sums.squares);
+        if constexpr (GRADIENT) put(products, sums.products);
+      });
+    }
+
+    const Vector<S> divisor = splat(S(channels)), one = splat(S(1)), epsilon = splat(S(eps));
+    for (int64_t i = 0; i < length; i += L) {
+      const Vector<S> scale = one / square_root<S>(load(squares + i) / divisor + epsilon);
+      store(squares + i, scale);
+      if constexpr (GRADIENT) store(products + i, scale * scale * scale * (load(products + i) / divisor));
+    }
+
+    Element* to = result + sample * x.channels * x.pixels + pixel;
+    for (int64_t c = 0; c < x.channels; ++c, to += x.pixels)
+      write_row(to, count, past_caches, [=](int64_t i, int64_t) {
+        const auto factors = [=](int64_t at) { return PixelFactors<Vector<S>>{load(squares + at), load(products + at)}; };
+        const Pair<Element> values = load_pair(own_kept + c * pitch + i);
+        return normalized<GRADIENT, Element>(values, GRADIENT ? load_pair(outer_kept + c * pitch + i) : values,
+                                             factors(i), factors(i + L));
+      });
+    give_back_large_scratch(ScratchSlot::worker);
+  }
+};
+
+// Of x alone, or of a gradient.
+template <bool GRADIENT, class Element>
+void pixel_norm(const Features& grad, const Features& x, double eps, Element* result, RunTasks run) {
+  const Rows rows(x, STEP<Element>, false);
+  const bool past_caches = rows.stores_past_caches(result, sizeof(Element));
+  if (!rows.across) {
+    const PixelBlocks<GRADIENT, Element> blocks(grad, x);
+    return for_each(rows.runner(run), blocks.tasks, [&](int64_t task) {
+      blocks.run(task, eps, result, past_caches);
+      if (past_caches) end_streaming();
+    });
+  }
+  for_each(rows.runner(run), rows.tasks, [&](int64_t task) {
+    rows.for_rows(task, [&](const Rows::Row& row, auto across) {
+      if constexpr (decltype(across)::value)
+        normalize_pixel<GRADIENT>(static_cast<const Element*>(grad.data) + row.offset(grad),
+                                  static_cast<const Element*>(x.data) + row.offset(x), row.length, eps,
+                                  result + row.dense, past_caches);
+    });
+    if (past_caches) end_streaming();
+  });
+}
+
+void pixel_norm_of_type(const Features& x, double eps, void* y, RunTasks run) {
+  with_element(x.type, [&](auto element) {
+    pixel_norm<false>(x, x, eps, static_cast<decltype(element)*>(y), run);
+  });
+}
+
+void pixel_norm_backward_of_type(const Features& grad, const Features& x, double eps, void* grad_x, RunTasks run) {
+  with_element(x.type, [&](auto element) {
+    pixel_norm<true>(grad, x, eps, static_cast<decltype(element)*>(grad_x), run);
+  });
+}
