@@ -95,8 +95,7 @@ std::pair<Tensor, Layout> read_like(const Tensor& grad, const Tensor& features, 
 }
 
 SampleGroups sample_groups(const char* op, const Tensor& x, int64_t group_size, int64_t num_channels, bool neighbours) {
-  check_features(op, "x", x);
-  STD_TORCH_CHECK(x.dim() == 4, op, ": x has shape ", shape_of(x), ", expected [N, C, H, W]");
+  check_pictures(op, "x", x);
   STD_TORCH_CHECK(group_size >= 1 && x.size(0) % group_size == 0, op, ": group_size is ", group_size,
                   ", expected a divisor of the batch ", x.size(0));
   STD_TORCH_CHECK(num_channels >= 1 && x.size(1) % num_channels == 0, op, ": num_channels is ", num_channels,

@@ -291,7 +291,9 @@ def check_pixel_norm(kernels: EmulatedLayers, x: Features, grad: Features, eps: 
     scale = 1 / np.sqrt((x.values**2).mean(1, keepdims=True) + eps)
     assert_close(kernels.pixel_norm(x, eps), x.values * scale, tolerance)
     product = (grad.values * x.values).mean(1, keepdims=True)
-    assert_close(kernels.pixel_norm_backward(grad, x, eps), scale * grad.values - scale**3 * product * x.values, tolerance)
+    assert_close(
+        kernels.pixel_norm_backward(grad, x, eps), scale * grad.values - scale**3 * product * x.values, tolerance
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -308,7 +310,8 @@ def test_pixel_norm_and_its_gradient_follow_the_formula(
 
 @pytest.mark.parametrize("type_", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("shape", "channels_last"), [((1, 700, 40), False), ((1, 3000, 5), False), ((1, 5000, 2), True), ((1, 24000, 1), True)]
+    ("shape", "channels_last"),
+    [((1, 700, 40), False), ((1, 3000, 5), False), ((1, 5000, 2), True), ((1, 24000, 1), True)],
 )
 def test_pixels_of_many_channels(
     kernels: EmulatedLayers, type_: str, shape: tuple[int, int, int], channels_last: bool
@@ -351,7 +354,9 @@ def test_minibatch_stddev_and_its_gradient_follow_the_formula(
     for layout, runs, neighbours in product(layouts, {1, 2 - channels % 2, channels}, [False, True]):
         groups = sample_groups(samples, size, runs, neighbours=neighbours)
         x = kernels.features(draw(shape), type_, channels_last=channels_last, **layout)
-        grad = kernels.features(draw((samples, channels + runs, pixels), 3), type_, channels_last=channels_last, **layout)
+        grad = kernels.features(
+            draw((samples, channels + runs, pixels), 3), type_, channels_last=channels_last, **layout
+        )
         y, grad_x = expected_stddev(x.values, grad.values, groups)
         found = kernels.minibatch_stddev(x, groups)
         np.testing.assert_array_equal(found[:, :channels], x.values)
