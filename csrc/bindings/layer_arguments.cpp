@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <limits>
 
 namespace ganart::bindings {
@@ -26,6 +27,12 @@ namespace {
 void check_device(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
   STD_TORCH_CHECK(tensor.is_cuda() == x.is_cuda() && tensor.get_device_index() == x.get_device_index(), op, ": ", name,
                   " is on another device than x");
+}
+
+void check_sum_type(const char* op, const char* name, const Tensor& values, const Tensor& x) {
+  STD_TORCH_CHECK(values.scalar_type() == sum_type(x.scalar_type()), op, ": ", name, " is ",
+                  torch::headeronly::toString(values.scalar_type()), ", expected ",
+                  torch::headeronly::toString(sum_type(x.scalar_type())));
 }
 
 }  // namespace
@@ -53,9 +60,7 @@ void check_channels(const char* op, const char* name, const OptionalTensor& valu
                     (per_sample && v.dim() == 2 && v.size(0) == x.size(0) && v.size(1) == x.size(1));
   STD_TORCH_CHECK(fits, op, ": ", name, " has shape ", shape_of(v), ", expected [", x.size(1), "]",
                   per_sample ? " or [N, C]" : "", " for ", shape_of(x));
-  STD_TORCH_CHECK(v.scalar_type() == sum_type(x.scalar_type()), op, ": ", name, " is ",
-                  torch::headeronly::toString(v.scalar_type()), ", expected ",
-                  torch::headeronly::toString(sum_type(x.scalar_type())));
+  check_sum_type(op, name, v, x);
   check_device(op, name, v, x);
 }
 
@@ -72,6 +77,56 @@ ActivationParameters parameters(const char* op, const std::string& act, double n
     if (act == names[index])
       return {Activation(index), negative_slope, gain, clamp.value_or(std::numeric_limits<double>::quiet_NaN())};
   STD_TORCH_CHECK(false, op, ": act is '", act, "', not one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish");
+}
+
+AffineArguments::AffineArguments(const char* op, const Tensor& x, const OptionalTensor& scale,
+                                 const OptionalTensor& noise, const OptionalTensor& bias) {
+  STD_TORCH_CHECK(x.dim() == 4, op, ": x has shape ", shape_of(x), ", expected [N, C, H, W]");
+  check_channels(op, "scale", scale, x, true);
+  STD_TORCH_CHECK(!scale || scale->dim() == 2, op, ": scale has shape ", shape_of(*scale), ", expected [N, C]");
+  check_channels(op, "bias", bias, x, false);
+  if (noise) {
+    const bool fits = noise->dim() == 4 && (noise->size(0) == x.size(0) || noise->size(0) == 1) && noise->size(1) == 1 &&
+                      noise->size(2) == x.size(2) && noise->size(3) == x.size(3);
+    STD_TORCH_CHECK(fits, op, ": noise has shape ", shape_of(*noise), ", expected [N or 1, 1, H, W] for ", shape_of(x));
+    check_sum_type(op, "noise", *noise, x);
+    check_device(op, "noise", *noise, x);
+  }
+  this->scale = contiguous_of(scale);
+  this->noise = contiguous_of(noise);
+  this->bias = contiguous_of(bias);
+}
+
+AffineTerms AffineArguments::terms() const {
+  const int64_t noise_stride = noise && noise->size(0) > 1 ? noise->size(2) * noise->size(3) : 0;
+  return {data_of(scale), data_of(noise), data_of(bias), noise_stride};
+}
+
+namespace {
+
+constexpr int64_t none = 0;  // elements of what is not wanted
+
+Tensor empty_unless(bool wanted, const Tensor& x, std::initializer_list<int64_t> sizes) {
+  return torch::stable::new_empty(x, wanted ? Sizes(sizes.begin(), sizes.size()) : Sizes(&none, 1), sum_type(x.scalar_type()));
+}
+
+void* data_if_any(Tensor& tensor) { return tensor.numel() ? tensor.mutable_data_ptr() : nullptr; }
+
+}  // namespace
+
+AffineResults::AffineResults(const Tensor& x, MemoryFormat format, bool wants_x, bool wants_scale, bool wants_noise,
+                             bool wants_bias)
+    : x(wants_x ? empty_of(x, x.sizes(), format) : torch::stable::new_empty(x, Sizes(&none, 1))),
+      scale(empty_unless(wants_scale, x, {x.size(0), x.size(1)})),
+      noise(empty_unless(wants_noise, x, {x.size(0), 1, x.size(2), x.size(3)})),
+      bias(empty_unless(wants_bias, x, {x.size(1)})) {}
+
+AffineGradients AffineResults::gradients() {
+  return {data_if_any(x), data_if_any(scale), data_if_any(noise), data_if_any(bias)};
+}
+
+void AffineResults::fill_with_zeros() {
+  for (Tensor* tensor : {&x, &scale, &noise, &bias}) torch::stable::fill_(*tensor, 0);
 }
 
 OptionalTensor contiguous_of(const OptionalTensor& tensor) {

@@ -32,6 +32,24 @@ void check_statistics(const char* op, const char* name, const Tensor& values, co
 ActivationParameters parameters(const char* op, const std::string& act, double negative_slope, double gain,
                                 std::optional<double> clamp);
 
+// Scale [N, C], noise [N or 1, 1, H, W] and bias [C] for features [N, C, H, W], checked; of x's sum type, contiguous.
+struct AffineArguments {
+  OptionalTensor scale, noise, bias;
+
+  AffineArguments(const char* op, const Tensor& x, const OptionalTensor& scale, const OptionalTensor& noise,
+                  const OptionalTensor& bias);
+  AffineTerms terms() const;
+};
+
+// The gradients of features and of these, uninitialised; one that is not wanted has no elements.
+struct AffineResults {
+  Tensor x, scale, noise, bias;
+
+  AffineResults(const Tensor& x, MemoryFormat format, bool wants_x, bool wants_scale, bool wants_noise, bool wants_bias);
+  AffineGradients gradients();
+  void fill_with_zeros();
+};
+
 OptionalTensor contiguous_of(const OptionalTensor& tensor);
 const void* data_of(const OptionalTensor& tensor);
 

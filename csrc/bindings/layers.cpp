@@ -148,6 +148,38 @@ Tensor pixel_norm_backward_cpu(const Tensor& grad, const Tensor& x, double eps) 
   return grad_x;
 }
 
+Tensor scaled_bias_act_cpu(const Tensor& x, const OptionalTensor& scale, const OptionalTensor& noise,
+                           const OptionalTensor& bias, std::string act, double negative_slope, double gain,
+                           std::optional<double> clamp) {
+  check_features("scaled_bias_act", "x", x);
+  const ActivationParameters layer = parameters("scaled_bias_act", act, negative_slope, gain, clamp);
+  const AffineArguments affine("scaled_bias_act", x, scale, noise, bias);
+  const auto [data, layout] = readable_features(x);
+  Tensor y = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return y;
+  kernels().scaled_bias_act(cpu_features(data, layout), affine.terms(), layer, y.mutable_data_ptr(), run_tasks);
+  return y;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> scaled_bias_act_backward_cpu(
+    const Tensor& grad, const Tensor& x, const OptionalTensor& scale, const OptionalTensor& noise,
+    const OptionalTensor& bias, std::string act, double negative_slope, double gain, std::optional<double> clamp,
+    bool wants_x, bool wants_scale, bool wants_noise, bool wants_bias) {
+  check_features("scaled_bias_act_backward", "x", x);
+  check_like("scaled_bias_act_backward", "grad", grad, x);
+  const ActivationParameters layer = parameters("scaled_bias_act_backward", act, negative_slope, gain, clamp);
+  const AffineArguments affine("scaled_bias_act_backward", x, scale, noise, bias);
+  const auto [data, layout] = readable_features(x);
+  const auto [incoming, grad_layout] = read_like(grad, data, layout);
+  AffineResults results(x, format_of(data, layout), wants_x, wants_scale, wants_noise, wants_bias);
+  if (layout.is_empty())
+    results.fill_with_zeros();
+  else
+    kernels().scaled_bias_act_backward(cpu_features(incoming, grad_layout), cpu_features(data, layout), affine.terms(),
+                                       layer, results.gradients(), run_tasks);
+  return {results.x, results.scale, results.noise, results.bias};
+}
+
 // Taps as the kernel correlates them, times gain: the vertical ones, then the horizontal, or a matrix of both.
 template <class S>
 std::vector<char> prepared_taps(const Tensor& taps, double gain, bool flip) {
@@ -195,6 +227,13 @@ STABLE_TORCH_LIBRARY_FRAGMENT(ganart, library) {
       "minibatch_stddev_backward(Tensor grad, Tensor x, int group_size, int num_channels, bool neighbours) -> Tensor");
   library.def("pixel_norm(Tensor x, float eps) -> Tensor");
   library.def("pixel_norm_backward(Tensor grad, Tensor x, float eps) -> Tensor");
+  library.def(
+      "scaled_bias_act(Tensor x, Tensor? scale, Tensor? noise, Tensor? bias, str act, float negative_slope, float gain, "
+      "float? clamp) -> Tensor");
+  library.def(
+      "scaled_bias_act_backward(Tensor grad, Tensor x, Tensor? scale, Tensor? noise, Tensor? bias, str act, "
+      "float negative_slope, float gain, float? clamp, bool wants_x, bool wants_scale, bool wants_noise, bool wants_bias) "
+      "-> (Tensor grad_x, Tensor grad_scale, Tensor grad_noise, Tensor grad_bias)");
   library.def("upfirdn2d(Tensor x, Tensor taps, int[] up, int[] down, int[] padding, float gain, bool flip) -> Tensor");
 }
 
@@ -207,5 +246,7 @@ STABLE_TORCH_LIBRARY_IMPL(ganart, CPU, library) {
   library.impl("minibatch_stddev_backward", TORCH_BOX(&minibatch_stddev_backward_cpu));
   library.impl("pixel_norm", TORCH_BOX(&pixel_norm_cpu));
   library.impl("pixel_norm_backward", TORCH_BOX(&pixel_norm_backward_cpu));
+  library.impl("scaled_bias_act", TORCH_BOX(&scaled_bias_act_cpu));
+  library.impl("scaled_bias_act_backward", TORCH_BOX(&scaled_bias_act_backward_cpu));
   library.impl("upfirdn2d", TORCH_BOX(&upfirdn2d_cpu));
 }

@@ -171,6 +171,46 @@ Tensor pixel_norm_backward_cuda(const Tensor& grad, const Tensor& x, double eps)
   return grad_x;
 }
 
+Tensor scaled_bias_act_cuda(const Tensor& x, const OptionalTensor& scale, const OptionalTensor& noise,
+                            const OptionalTensor& bias, std::string act, double negative_slope, double gain,
+                            std::optional<double> clamp) {
+  check_features("scaled_bias_act", "x", x);
+  const ActivationParameters layer = parameters("scaled_bias_act", act, negative_slope, gain, clamp);
+  const AffineArguments affine("scaled_bias_act", x, scale, noise, bias);
+  const auto [data, layout] = readable_features(x);
+  Tensor y = empty_of(x, x.sizes(), format_of(data, layout));
+  if (layout.is_empty()) return y;
+  const OnDevice device(data);
+  check_queued("scaled_bias_act", ganart::cuda::scaled_bias_act(cuda_features(data, layout), affine.terms(), layer,
+                                                                y.mutable_data_ptr(), device.stream));
+  return y;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> scaled_bias_act_backward_cuda(
+    const Tensor& grad, const Tensor& x, const OptionalTensor& scale, const OptionalTensor& noise,
+    const OptionalTensor& bias, std::string act, double negative_slope, double gain, std::optional<double> clamp,
+    bool wants_x, bool wants_scale, bool wants_noise, bool wants_bias) {
+  check_features("scaled_bias_act_backward", "x", x);
+  check_like("scaled_bias_act_backward", "grad", grad, x);
+  const ActivationParameters layer = parameters("scaled_bias_act_backward", act, negative_slope, gain, clamp);
+  const AffineArguments affine("scaled_bias_act_backward", x, scale, noise, bias);
+  const auto [data, layout] = readable_features(x);
+  const auto [incoming, grad_layout] = read_like(grad, data, layout);
+  AffineResults results(x, format_of(data, layout), wants_x, wants_scale, wants_noise, wants_bias);
+  if (layout.is_empty()) {
+    results.fill_with_zeros();
+  } else {
+    const OnDevice device(data);
+    const ganart::cuda::Features features = cuda_features(data, layout);
+    Tensor scratch = scratch_bytes(data, ganart::cuda::scaled_bias_act_backward_workspace(features));
+    check_queued("scaled_bias_act_backward",
+                 ganart::cuda::scaled_bias_act_backward(cuda_features(incoming, grad_layout), features, affine.terms(),
+                                                        layer, results.gradients(), scratch.mutable_data_ptr(),
+                                                        device.stream));
+  }
+  return {results.x, results.scale, results.noise, results.bias};
+}
+
 Tensor upfirdn2d_cuda(const Tensor& x, const Tensor& taps, std::vector<int64_t> up, std::vector<int64_t> down,
                       std::vector<int64_t> padding, double gain, bool flip) {
   const ResamplingCall call(x, taps, up, down, padding);
@@ -195,6 +235,8 @@ STABLE_TORCH_LIBRARY_IMPL(ganart, CUDA, library) {
   library.impl("minibatch_stddev_backward", TORCH_BOX(&minibatch_stddev_backward_cuda));
   library.impl("pixel_norm", TORCH_BOX(&pixel_norm_cuda));
   library.impl("pixel_norm_backward", TORCH_BOX(&pixel_norm_backward_cuda));
+  library.impl("scaled_bias_act", TORCH_BOX(&scaled_bias_act_cuda));
+  library.impl("scaled_bias_act_backward", TORCH_BOX(&scaled_bias_act_backward_cuda));
   library.impl("upfirdn2d", TORCH_BOX(&upfirdn2d_cuda));
 }
 #endif

@@ -13,6 +13,18 @@ struct ActivationParameters {
   double negative_slope, gain, clamp;
 };
 
+// z = x * scale + noise + bias: scale [N, C], noise [N, P] or, with stride 0, [P] for all samples, bias [C]; of the type
+// that sums are kept in, each perhaps null.
+struct AffineTerms {
+  const void *scale, *noise, *bias;
+  int64_t noise_stride;
+};
+
+// Where the gradients of x and of its terms go, noise's as [N, P]; null where none is wanted.
+struct AffineGradients {
+  void *x, *scale, *noise, *bias;
+};
+
 // Geometry of upfirdn2d: `columns` taps for each of `rows` rows; separable ones are `rows` vertical taps and `columns`
 // horizontal ones. x0 and y0 are the padding before.
 struct Resampling {

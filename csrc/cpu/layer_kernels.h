@@ -38,6 +38,11 @@ struct LayerKernels {
   void (*pixel_norm)(const Features& x, double eps, void* y, RunTasks run);
   void (*pixel_norm_backward)(const Features& grad, const Features& x, double eps, void* grad_x, RunTasks run);
 
+  void (*scaled_bias_act)(const Features& x, const AffineTerms& terms, const ActivationParameters& act, void* y,
+                          RunTasks run);
+  void (*scaled_bias_act_backward)(const Features& grad, const Features& x, const AffineTerms& terms,
+                                   const ActivationParameters& act, const AffineGradients& gradients, RunTasks run);
+
   // x's pixel_stride is 1 or its channel_stride is; x_row_stride is between its rows of pixels. taps Sum, to be correlated,
   // times gain; separable ones are the vertical taps, then the horizontal ones.
   void (*upfirdn2d)(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps, void* y,

@@ -5,6 +5,7 @@ namespace {
 #include "cpu/instance_norm_act.h"
 #include "cpu/minibatch_stddev.h"
 #include "cpu/pixel_norm.h"
+#include "cpu/scaled_bias_act.h"
 #include "cpu/upfirdn2d.h"
 
 }  // namespace
@@ -18,5 +19,7 @@ const LayerKernels layer_kernels{
     minibatch_stddev_backward_of_type,
     pixel_norm_of_type,
     pixel_norm_backward_of_type,
+    scaled_bias_act_of_type,
+    scaled_bias_act_backward_of_type,
     upfirdn2d_of_type,
 };

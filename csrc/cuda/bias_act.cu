@@ -1,6 +1,7 @@
 // Launchers of bias, activation, gain and clamp: choose the width of loads, the index type and the cut, and queue kernels.
 #include "bias_act.cuh"
 
+#include "column_sums.cuh"
 #include "launch.cuh"
 #include "layers.h"
 
@@ -48,8 +49,7 @@ cudaError_t queue_sums(const LineShape& shape, const LineView<Element>& grad, co
                      channels, shape.length, plan.pieces, grad, kept, bias, layer, grad_x, partials);
     }
     if (error != cudaSuccess) return error;
-    return launch(sum_columns<Sum<Element>>, ceil_divide(channels, columns_per_block), column_threads, 0, stream,
-                  static_cast<const Sum<Element>*>(partials), plan.partial_lines, channels, grad_bias);
+    return queue_column_sums<Sum<Element>>(partials, 1, plan.partial_lines, channels, grad_bias, stream);
   };
   const bool runs = shape.length % width == 0 && grad.aligned() && kept.aligned() && is_aligned(grad_x);
   return runs ? queue(Constant<width>{}) : queue(Constant<1>{});

@@ -13,8 +13,6 @@
 
 namespace ganart::cuda {
 
-constexpr int flat_runs = 2;  // that a thread has under way at once
-
 template <class Element, class Index, int count>
 __global__ void __launch_bounds__(flat_threads)
     bias_act_forward(FlatShape<Index> shape, LineView<Element> x, ChannelValues<Sum<Element>> bias,
@@ -172,31 +170,6 @@ __global__ void __launch_bounds__(sum_threads)
     for (int row = 0; row < sum_threads / across; ++row) sum += shared[row * width + i];
     partials[chunk * channels + first_channel + i] = sum;
   }
-}
-
-// --- second stage: the sum of each column of partials
-
-constexpr int column_threads = 256, columns_per_block = 32;
-
-template <class S>
-__global__ void __launch_bounds__(column_threads)
-    sum_columns(const S* partials, int64_t lines, int channels, S* sums) {
-  __shared__ double shared[column_threads];
-  const int channel = blockIdx.x * columns_per_block + threadIdx.x % columns_per_block;
-  double sum = 0;
-  if (channel < channels) {
-#pragma unroll 4
-    for (int64_t line = threadIdx.x / columns_per_block; line < lines; line += column_threads / columns_per_block) {
-      sum += partials[line * channels + channel];
-    }
-  }
-  shared[threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.x >= columns_per_block || channel >= channels) return;
-  for (int row = 1; row < column_threads / columns_per_block; ++row) {
-    sum += shared[row * columns_per_block + threadIdx.x];
-  }
-  sums[channel] = static_cast<S>(sum);
 }
 
 }  // namespace ganart::cuda

@@ -58,6 +58,14 @@ cudaError_t minibatch_stddev_backward(const Features& grad, const Features& x, c
 cudaError_t pixel_norm(const Features& x, double eps, void* y, cudaStream_t stream);
 cudaError_t pixel_norm_backward(const Features& grad, const Features& x, double eps, void* grad_x, cudaStream_t stream);
 
+cudaError_t scaled_bias_act(const Features& x, const AffineTerms& terms, const ActivationParameters& act, void* y,
+                            cudaStream_t stream);
+
+size_t scaled_bias_act_backward_workspace(const Features& x);
+cudaError_t scaled_bias_act_backward(const Features& grad, const Features& x, const AffineTerms& terms,
+                                     const ActivationParameters& act, const AffineGradients& gradients, void* workspace,
+                                     cudaStream_t stream);
+
 // x's pixel_stride is 1 or its channel_stride is; x_row_stride is between its rows of pixels. taps, contiguous Sum, are
 // [K], for both axes, or [KH, KW]; they are convolved unless `flip`, and their sums multiplied by gain.
 cudaError_t upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps,

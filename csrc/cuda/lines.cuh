@@ -69,6 +69,7 @@ struct ChannelValues {
 };
 
 constexpr int flat_threads = 256;  // of a block that works element by element
+constexpr int flat_runs = 2;       // that a thread of it has under way at once
 
 // Lines as one long row that is cut anywhere, for kernels that need to know of an element only whose it is.
 template <class Index>

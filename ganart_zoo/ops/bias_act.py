@@ -36,7 +36,7 @@ from ganart_zoo.ops.activation import (
 )
 from ganart_zoo.ops.dispatch import NativeOp
 from ganart_zoo.ops.higher_order import pull_back
-from ganart_zoo.ops.layout import result_format
+from ganart_zoo.ops.layout import like_features
 
 __all__ = ["bias_act"]
 
@@ -92,7 +92,7 @@ def bias_act_reference(
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
-_KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is no function of their result
+KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is no function of their result
 _PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
 
 _bias_act = NativeOp(
@@ -104,20 +104,16 @@ _bias_act = NativeOp(
 )
 
 
-def _like_x(x: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(x, memory_format=result_format(x))
-
-
 def _like_gradients(grad: Tensor, kept: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
-    return _like_x(kept), kept.new_empty(kept.shape[1] if arguments[-1] else 0, dtype=sum_type(kept.dtype))
+    return like_features(kept), kept.new_empty(kept.shape[1] if arguments[-1] else 0, dtype=sum_type(kept.dtype))
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, bias, *ctx.settings = inputs
     act, _, ctx.gain, clamp = ctx.settings
     ctx.linear = act == "linear" and clamp is None
-    kept = None if ctx.linear else x if act in _KEEPS_X else output
-    ctx.save_for_backward(kept, bias if act in _KEEPS_X else None)
+    kept = None if ctx.linear else x if act in KEEPS_X else output
+    ctx.save_for_backward(kept, bias if act in KEEPS_X else None)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -179,7 +175,7 @@ def bias_act_backward_reference(
     """Define the backward in plain PyTorch; `kept` is y, or for some activations x."""
     wide = kept.to(sum_type(kept.dtype))
     z = wide if bias is None else wide + _per_channel(bias, kept)
-    y = activate(z, act, negative_slope) * gain if act in _KEEPS_X else wide
+    y = activate(z, act, negative_slope) * gain if act in KEEPS_X else wide
     slopes: dict[str, Callable[[Tensor], Tensor]] = {
         "linear": torch.ones_like,
         "relu": lambda a: (a > 0).to(a.dtype),
@@ -191,10 +187,10 @@ def bias_act_backward_reference(
         "softplus": torch.sigmoid,
         "swish": lambda z: torch.sigmoid(z) * (1 + z * torch.sigmoid(-z)),
     }
-    slope = slopes[act](z if act in _KEEPS_X else y / gain) * gain
+    slope = slopes[act](z if act in KEEPS_X else y / gain) * gain
     if clamp is not None:
         # An output keeps the clamp rounded to its own type.
-        limit = clamp if act in _KEEPS_X else torch.tensor(clamp, dtype=kept.dtype, device=kept.device)
+        limit = clamp if act in KEEPS_X else torch.tensor(clamp, dtype=kept.dtype, device=kept.device)
         slope = torch.where(y.detach().abs() < limit, slope, 0.0)
     grad_x = grad * slope
     return grad_x.to(kept.dtype), grad_x.sum([dim for dim in range(kept.dim()) if dim != 1])
@@ -205,7 +201,7 @@ def _per_channel(values: Tensor, x: Tensor) -> Tensor:
 
 
 if _bias_act.loaded:
-    torch.library.register_fake("ganart::bias_act", _like_x)
+    torch.library.register_fake("ganart::bias_act", lambda x, *_: like_features(x))
     torch.library.register_fake("ganart::bias_act_backward", _like_gradients)
     torch.library.register_autograd("ganart::bias_act", _backward, setup_context=_setup)
     torch.library.register_autograd("ganart::bias_act_backward", _double_backward, setup_context=_setup_backward)

@@ -32,7 +32,7 @@ from ganart_zoo.ops.activation import (
 )
 from ganart_zoo.ops.dispatch import NativeOp
 from ganart_zoo.ops.higher_order import gradient_of, pull_back
-from ganart_zoo.ops.layout import result_format
+from ganart_zoo.ops.layout import like_features
 
 __all__ = ["instance_norm_act"]
 
@@ -108,20 +108,16 @@ _instance_norm_act = NativeOp(
 )
 
 
-def _like_x(x: Tensor) -> Tensor:
-    return torch.empty_like(x, memory_format=result_format(x))
-
-
 def _like_statistics(x: Tensor) -> Tensor:
     return x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
 
 
 def _like_results(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return _like_x(x), _like_statistics(x), _like_statistics(x)
+    return like_features(x), _like_statistics(x), _like_statistics(x)
 
 
 def _like_gradients(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return _like_x(x), _like_statistics(x), _like_statistics(x)
+    return like_features(x), _like_statistics(x), _like_statistics(x)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

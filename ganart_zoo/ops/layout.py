@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["result_format"]
+__all__ = ["like_features", "result_format"]
+
+
+def like_features(x: Tensor) -> Tensor:
+    """Return an uninitialised result of x's shape and type, in its layout."""
+    return torch.empty_like(x, memory_format=result_format(x))
 
 
 def result_format(x: Tensor) -> torch.memory_format:

@@ -7,22 +7,33 @@ Types       float32, bfloat16, float64; x and weight of one type, except under a
             float32 (float64 for float64).
 Gradient    any order for x, weight, styles, noise and bias.
 Repeats     bit for bit from run to run; the vendor's gradient of the weight may depend on the number of threads.
-Native      x is scaled by the styles, convolved once with the shared weight by the vendor's library, scaled by d; d
-            takes one product [N, I] x [I, O]. Memory does not depend on N*O*I*KH*KW.
+Native      one pass scales x by the styles, the vendor's library convolves it with the shared weight, and one pass does
+            all that follows (`scaled_bias_act`); d takes one product [N, I] x [I, O]. Memory does not depend on
+            N*O*I*KH*KW.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Weights are correlated
             at every resolution; NVIDIA's published upsampling layers convolve, so flip theirs when loading.
 """
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import Activation, check_activation, check_device, check_features, sum_type
-from ganart_zoo.ops.bias_act import bias_act
-from ganart_zoo.ops.resampled_conv2d import check_convolution, resampled_conv2d
-from ganart_zoo.ops.upfirdn2d import Padding
+from ganart_zoo.ops.activation import (
+    Activation,
+    check_activation,
+    check_device,
+    check_features,
+    default_gain,
+    sum_type,
+)
+from ganart_zoo.ops.bias_act import bias_act, bias_act_reference
+from ganart_zoo.ops.resampled_conv2d import check_convolution, padded_conv2d, resampled_conv2d
+from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
+from ganart_zoo.ops.upfirdn2d import Padding, padding_sides, resampling_padding, upfirdn2d
 
 __all__ = ["modulated_conv2d"]
 
@@ -76,29 +87,58 @@ def modulated_conv2d(
             f"for x {list(x.shape)}"
         )
     check_device("modulated_conv2d", "styles", styles, x)
-    y = x * styles.to(x.dtype)[:, :, None, None]
+    y = scaled_bias_act("modulated_conv2d", x, styles)
     y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)
-    if demodulate:
-        y = y * demodulation(weight, styles).to(y.dtype)[:, :, None, None]
-    if noise is not None:
-        _check_noise(noise, y)
-        y = y + noise.to(y.dtype)
+    settings: _Settings = {"act": act, "negative_slope": negative_slope, "gain": gain, "clamp": clamp}
+    if demodulate or noise is not None:
+        scale = demodulation(weight, styles) if demodulate else None
+        return scaled_bias_act("modulated_conv2d", y, scale, noise, bias, **settings)
     if bias is None and act == "linear" and gain is None and clamp is None:
         return y
-    return bias_act(y, bias, act=act, negative_slope=negative_slope, gain=gain, clamp=clamp)
+    return bias_act(y, bias, **settings)
+
+
+class _Settings(TypedDict):
+    act: Activation
+    negative_slope: float
+    gain: float | None
+    clamp: float | None
 
 
 def modulated_conv2d_reference(
-    x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, padding: int = 0
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    demodulate: bool = True,
+    up: int = 1,
+    down: int = 1,
+    taps: Tensor | None = None,
+    padding: Padding = 0,
+    noise: Tensor | None = None,
+    bias: Tensor | None = None,
+    act: Activation = "linear",
+    negative_slope: float = 0.2,
+    gain: float | None = None,
+    clamp: float | None = None,
 ) -> Tensor:
-    """Define the modulated convolution itself in plain PyTorch: a weight a sample, convolved as groups."""
-    samples, channels, height, width = x.shape
+    """Define `modulated_conv2d` in plain PyTorch: a weight a sample, convolved as groups, and each step by itself."""
     weights = weight[None] * styles.to(weight.dtype)[:, None, :, None, None]
     if demodulate:
         weights = weights * (weights.square().sum([2, 3, 4], keepdim=True) + EPSILON).rsqrt()
-    grouped = x.reshape(1, samples * channels, height, width)
-    y = torch.nn.functional.conv2d(grouped, weights.flatten(0, 1), padding=padding, groups=samples)
-    return y.reshape(samples, -1, *y.shape[2:])
+    samples = len(x)
+    sides = padding_sides("modulated_conv2d", padding)
+    if taps is not None:
+        sides = resampling_padding("modulated_conv2d", taps, sides, up=up, down=down)
+    if taps is not None and up > 1:
+        x, sides = upfirdn2d(x, taps, up=up, padding=sides, gain=up**2), (0, 0, 0, 0)
+    stride = down if taps is None else 1
+    y = padded_conv2d(x.flatten(0, 1)[None], weights.flatten(0, 1), sides, stride=stride, groups=samples)
+    y = y.reshape(samples, -1, *y.shape[2:])
+    if taps is not None and (up == 1 or down > 1):
+        y = upfirdn2d(y, taps, down=down)
+    y = y if noise is None else y + noise.to(y.dtype)
+    return bias_act_reference(y, bias, act, negative_slope, default_gain(act) if gain is None else gain, clamp)
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
@@ -107,12 +147,3 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     power = weight.to(dtype).square().sum([2, 3])
     with torch.autocast(weight.device.type, enabled=False):  # which would round the product's factors
         return torch.rsqrt(styles.to(dtype).square() @ power.t() + EPSILON)
-
-
-def _check_noise(noise: Tensor, y: Tensor) -> None:
-    samples, _, height, width = y.shape
-    if list(noise.shape) not in ([samples, 1, height, width], [1, 1, height, width]):
-        raise SettingsError(
-            f"modulated_conv2d: noise has shape {list(noise.shape)}; expected [{samples} or 1, 1, {height}, {width}]"
-        )
-    check_device("modulated_conv2d", "noise", noise, y)

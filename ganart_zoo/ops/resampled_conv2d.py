@@ -17,7 +17,7 @@ from ganart_zoo.ops.upfirdn2d import (
     upfirdn2d,
 )
 
-__all__ = ["check_convolution", "resampled_conv2d"]
+__all__ = ["check_convolution", "padded_conv2d", "resampled_conv2d"]
 
 
 def resampled_conv2d(
@@ -29,9 +29,7 @@ def resampled_conv2d(
     """
     sides = padding_sides("conv2d", padding)
     if taps is None:
-        if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
-            return F.conv2d(x, weight, stride=down, padding=(sides[2], sides[0]))
-        return F.conv2d(F.pad(x, list(sides)), weight, stride=down)
+        return padded_conv2d(x, weight, sides, stride=down)
     sides = resampling_padding("conv2d", taps, sides, up=up, down=down)
     pointwise = weight.shape[2] == weight.shape[3] == 1
     if up > 1:
@@ -48,6 +46,15 @@ def resampled_conv2d(
     if pointwise:
         return F.conv2d(upfirdn2d(x, taps, down=down, padding=sides), weight)
     return F.conv2d(upfirdn2d(x, taps, padding=sides), weight, stride=down)
+
+
+def padded_conv2d(
+    x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], *, stride: int = 1, groups: int = 1
+) -> Tensor:
+    """Correlate x, padded or cropped by `(x0, x1, y0, y1)`; without a padded copy where torch can."""
+    if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
+        return F.conv2d(x, weight, stride=stride, padding=(sides[2], sides[0]), groups=groups)
+    return F.conv2d(F.pad(x, list(sides)), weight, stride=stride, groups=groups)
 
 
 def check_convolution(

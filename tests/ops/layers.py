@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganart_zoo import ops
 from ganart_zoo.ops.activation import sum_type
+from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
 
 Shape = tuple[int, ...]
 
@@ -36,6 +37,26 @@ LAYERS = {
         lambda x, bias: ops.bias_act(x, bias, act="lrelu", negative_slope=0.7, clamp=0.8), lambda n, c, h, w: [(c,)]
     ),
     "bias_act, no bias": Layer(lambda x: ops.bias_act(x, act="swish", gain=0.7)),
+    **{
+        f"scaled_bias_act {act}": Layer(
+            lambda x, scale, noise, bias, act=act: scaled_bias_act("test", x, scale, noise, bias, act=act),
+            lambda n, c, h, w: [(n, c), (n, 1, h, w), (c,)],
+        )
+        for act in get_args(ops.Activation)
+    },
+    "scaled_bias_act, clamped": Layer(
+        lambda x, scale, noise, bias: scaled_bias_act(
+            "test", x, scale, noise, bias, act="lrelu", negative_slope=0.7, clamp=0.8
+        ),
+        lambda n, c, h, w: [(n, c), (1, 1, h, w), (c,)],
+    ),
+    "scaled_bias_act, scale alone": Layer(
+        lambda x, scale: scaled_bias_act("test", x, scale), lambda n, c, h, w: [(n, c)]
+    ),
+    "scaled_bias_act, noise alone": Layer(
+        lambda x, noise: scaled_bias_act("test", x, noise=noise, act="tanh", gain=0.7, clamp=0.6),
+        lambda n, c, h, w: [(n, 1, h, w)],
+    ),
     "instance_norm_act": Layer(
         lambda x, weight, bias: ops.instance_norm_act(x, weight, bias, act="swish"), lambda n, c, h, w: [(c,), (c,)]
     ),

@@ -21,6 +21,7 @@ NAMES = [  # one of each op: g++ takes seconds for what is around the kernels
     "adain",
     "upsample2d",
     "conv2d_bias_act",
+    "scaled_bias_act, clamped",
     "modulated_conv2d",
     "minibatch_stddev",
     "pixel_norm",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ganart_zoo import native, ops
+from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
 
 from .layers import FAR, LAYERS, PAST_CACHES, TAPS, VIEWS, Problem, draw, expect, far_apart, poisoned_memory
 
@@ -127,6 +128,8 @@ def test_bad_numbers_are_not_hidden(act, clamp, dtype) -> None:
             with ops.use("reference"):
                 expected = ops.bias_act(features, act=act, clamp=clamp)
             torch.testing.assert_close(found, expected, equal_nan=True)
+            scaled = scaled_bias_act("test", features, torch.ones(2, 3), act=act, clamp=clamp)
+            torch.testing.assert_close(scaled, expected, equal_nan=True)
             if clamp is None:
                 touched = x.isfinite().all(dim=(2, 3)).logical_not()
                 normal = ops.instance_norm_act(features, act=act)
@@ -148,7 +151,16 @@ def test_a_nan_shows_in_all_that_depends_on_it(layout, dtype, generator) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["bias_act lrelu", "instance_norm_act", "blur", "upsample2d", "minibatch_stddev", "pixel_norm"]
+    "name",
+    [
+        "bias_act lrelu",
+        "scaled_bias_act lrelu",
+        "instance_norm_act",
+        "blur",
+        "upsample2d",
+        "minibatch_stddev",
+        "pixel_norm",
+    ],
 )
 @pytest.mark.parametrize("far", FAR)
 def test_strides_may_exceed_32_bits(name, far, tmp_path) -> None:
@@ -185,6 +197,12 @@ def test_opcheck(act, layout, generator) -> None:
     settings = (act, 0.2, 1.5, 3.0)
     torch.library.opcheck(KERNELS.bias_act.default, (x, bias, *settings))
     torch.library.opcheck(KERNELS.bias_act_backward.default, (grad, x, bias, *settings, True))
+    scale, noise = make(2, 3).requires_grad_(), make(1, 1, 4, 5).requires_grad_()
+    torch.library.opcheck(KERNELS.scaled_bias_act.default, (x, scale, noise, bias, *settings))
+    torch.library.opcheck(KERNELS.scaled_bias_act.default, (x, scale, None, None, *settings))
+    affine = [tensor.detach() for tensor in (x, scale, noise, bias)]
+    for wanted in ([True] * 4, [True, False, True, False], [False, True, False, True]):
+        torch.library.opcheck(KERNELS.scaled_bias_act_backward.default, (grad, *affine, *settings, *wanted))
     torch.library.opcheck(KERNELS.instance_norm_act.default, (x, bias, bias, act, 0.2, 1e-5))
     arguments = (grad, x, statistics, statistics, bias, None, act, 0.2, 1e-5)
     torch.library.opcheck(KERNELS.instance_norm_act_backward.default, arguments)
@@ -210,6 +228,8 @@ def test_results_have_the_layout_that_was_registered(view, shape) -> None:
         results = [
             KERNELS.bias_act(x, None, *settings),
             KERNELS.bias_act_backward(torch.ones_like(x), x, None, *settings, True)[0],
+            KERNELS.scaled_bias_act(x, statistics, None, values, *settings),
+            KERNELS.scaled_bias_act_backward(torch.ones_like(x), x, None, None, None, *settings, *[True] * 4)[0],
             KERNELS.instance_norm_act(x, values, None, "relu", 0.2, 1e-5)[0],
             KERNELS.instance_norm_act_backward(x, x, statistics, statistics, None, None, "relu", 0.2, 1e-5)[0],
             y := KERNELS.minibatch_stddev(x, 1, 1, False),
@@ -242,6 +262,16 @@ def test_the_environment_chooses_the_instruction_set() -> None:
         (
             lambda: KERNELS.bias_act_backward(torch.ones(3, 2), torch.ones(2, 3), None, "relu", 0.2, 1.0, None, True),
             ["grad", "[3, 2]", "[2, 3]"],
+        ),
+        (
+            lambda: KERNELS.scaled_bias_act(torch.ones(2, 3, 4, 4), torch.ones(3), None, None, "relu", 0.2, 1.0, None),
+            ["scaled_bias_act: scale", "[3]", "[N, C]"],
+        ),
+        (
+            lambda: KERNELS.scaled_bias_act(
+                torch.ones(2, 3, 4, 5), None, torch.ones(2, 1, 5, 4), None, "relu", 0.2, 1.0, None
+            ),
+            ["scaled_bias_act: noise", "[2, 1, 5, 4]", "[2, 3, 4, 5]"],
         ),
         (
             lambda: KERNELS.instance_norm_act(torch.ones(2, 3, 4, 4), torch.ones(3).double(), None, "relu", 0.2, 1e-5),

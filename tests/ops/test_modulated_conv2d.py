@@ -9,9 +9,9 @@ import torch.nn.functional as F  # noqa: N812
 
 from ganart_zoo import ops
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.modulated_conv2d import demodulation
+from ganart_zoo.ops.modulated_conv2d import demodulation, modulated_conv2d_reference
 
-NATIVE_OPS = ["ganart::bias_act", "ganart::upfirdn2d"]
+NATIVE_OPS = ["ganart::bias_act", "ganart::scaled_bias_act", "ganart::upfirdn2d"]
 TAPS = torch.tensor([1.0, 3, 3, 1], dtype=torch.float64) / 8
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -33,6 +33,18 @@ def test_equals_the_loop_over_samples(demodulate, size, generator):
             own = own / (own.square().sum([1, 2, 3], keepdim=True) + 1e-8).sqrt()
         z = F.conv2d(x[n : n + 1], own, padding=size // 2) + noise[n] + bias[:, None, None]
         torch.testing.assert_close(y[n : n + 1], F.leaky_relu(z, 0.2) * 2**0.5)
+
+
+@pytest.mark.parametrize(("up", "down", "taps"), [(1, 1, None), (1, 2, None), (1, 1, TAPS), (2, 1, TAPS), (1, 2, TAPS)])
+@pytest.mark.parametrize("demodulate", [False, True])
+@pytest.mark.parametrize("samples", [1, 3])  # of the noise
+def test_equals_its_definition(up, down, taps, demodulate, samples, generator):
+    x, weight, styles, bias = draw(generator, (3, 5, 6, 8), (4, 5, 3, 3), (3, 5), (4,))
+    (noise,) = draw(generator, (samples, 1, 6 * up // down, 8 * up // down))
+    for layer in ({}, {"noise": noise}, {"noise": noise, "bias": bias, "act": "swish", "clamp": 1.5}):
+        settings = {"demodulate": demodulate, "up": up, "down": down, "taps": taps, "padding": 1, **layer}
+        y = ops.modulated_conv2d(x, weight, styles, **settings)
+        torch.testing.assert_close(y, modulated_conv2d_reference(x, weight, styles, **settings))
 
 
 PADDINGS = [0, 2, (1, 3), (2, 1, 0, 3), (-1, 2, 3, -2)]
@@ -210,6 +222,8 @@ def test_errors_name_the_argument():
         ((x, weight, styles, {"clamp": -1.0}), "clamp is -1.0"),
         ((x, weight, styles, {"bias": torch.zeros(2)}), r"bias has shape \[2\]; expected \[5\]"),
         ((x, weight, styles, {"padding": 1, "noise": torch.zeros(2, 1, 3, 3)}), r"noise has shape \[2, 1, 3, 3\]"),
+        ((x, weight, styles, {"bias": torch.zeros(4)}), r"modulated_conv2d: bias has shape \[4\]; expected \[5\]"),
+        ((x, weight, styles, {"gain": -1.0}), "modulated_conv2d: gain is -1.0"),
     ]:
         with pytest.raises(SettingsError, match=f"^modulated_conv2d: {message}"):
             ops.modulated_conv2d(*arguments[:3], **arguments[3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,14 @@ class Groups(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int64) for name in ("size", "count", "member_step", "group_step", "runs"))
 
 
+class _AffineTerms(ctypes.Structure):
+    _fields_ = (*((name, ctypes.c_void_p) for name in ("scale", "noise", "bias")), ("noise_stride", ctypes.c_int64))
+
+
+class _AffineGradients(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("x", "scale", "noise", "bias"))
+
+
 class _Resampling(ctypes.Structure):
     _fields_ = (
         ("separable", ctypes.c_bool),
@@ -49,12 +58,20 @@ class Layer(NamedTuple):
         return _ActivationParameters(ACTIVATIONS.index(self.act), self.negative_slope, self.gain, clamp)
 
 
+class Affine(NamedTuple):
+    """Scale `[N, C]`, noise `[N, P]` or `[1, P]`, and bias `[C]`."""
+
+    scale: np.ndarray | None = None
+    noise: np.ndarray | None = None
+    bias: np.ndarray | None = None
+
+
 class EmulatedLayers(Emulated):
     """The launchers of csrc/cuda/layers.h. Results are `[N, C, P]` as float64, whatever they are in memory."""
 
     def __init__(self, library: Path) -> None:
         super().__init__(library)
-        layers = ("bias_act_backward", "instance_norm_act", "instance_norm_act_backward")
+        layers = ("bias_act_backward", "instance_norm_act", "instance_norm_act_backward", "scaled_bias_act_backward")
         for name in (*layers, "minibatch_stddev", "minibatch_stddev_backward"):
             getattr(self._library, f"{name}_workspace").restype = ctypes.c_size_t
 
@@ -150,6 +167,28 @@ class EmulatedLayers(Emulated):
         self.call("pixel_norm_backward", grad.view, x.view, eps, grad_x.memory)
         return grad_x.values()
 
+    def scaled_bias_act(self, x: Features, affine: Affine, layer: Layer) -> np.ndarray:
+        y = _Result(self, x, x.values.shape)
+        held = [self._held(x, values) for values in affine]
+        self.call("scaled_bias_act", x.view, _affine_terms(held), layer.parameters, y.memory)
+        return y.values()
+
+    def scaled_bias_act_backward(
+        self, grad: Features, x: Features, affine: Affine, layer: Layer, wanted: str
+    ) -> dict[str, np.ndarray]:
+        """Return the gradients whose names `wanted` has: of x, scale `[N, C]`, noise `[N, P]` and bias `[C]`."""
+        samples, channels, pixels = x.values.shape
+        shapes = {"scale": (samples, channels), "noise": (samples, pixels), "bias": (channels,)}
+        sums = {name: self.array(shape, _sum_type(x)) for name, shape in shapes.items() if name in wanted}
+        grad_x = _Result(self, x, x.values.shape) if "x" in wanted.split() else None
+        results = sums if grad_x is None else {**sums, "x": grad_x.memory}
+        pointers = _AffineGradients(**{name: result.ctypes.data for name, result in results.items()})
+        held = [self._held(x, values) for values in affine]
+        workspace = self._workspace("scaled_bias_act_backward", x)
+        terms = _affine_terms(held)
+        self.call("scaled_bias_act_backward", grad.view, x.view, terms, layer.parameters, pointers, workspace)
+        return sums if grad_x is None else {**sums, "x": grad_x.values()}
+
     def upfirdn2d(
         self,
         x: Features,
@@ -208,6 +247,12 @@ class _Result:
 
 def _sum_type(features: Features) -> type:
     return np.float64 if features.type == "float64" else np.float32
+
+
+def _affine_terms(held: Sequence[np.ndarray | None]) -> _AffineTerms:
+    noise = held[1]
+    stride = 0 if noise is None or len(noise) == 1 else noise.shape[1]
+    return _AffineTerms(*(None if values is None else values.ctypes.data for values in held), stride)
 
 
 def _channel_parameters(held: np.ndarray | None) -> _ChannelParameters:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from .emulated_layers import ACTIVATIONS, EmulatedLayers, Groups, Layer
+from .emulated_layers import ACTIVATIONS, Affine, EmulatedLayers, Groups, Layer
 from .emulation import Features, build
 
 TYPES = ("float32", "bfloat16", "float16", "float64")
@@ -165,6 +165,72 @@ def test_indices_are_divided_exactly(kernels: EmulatedLayers, divisor: int) -> N
     near = {max(times * divisor + offset, 0) for times in (0, 1, 2, 12345, 2**30 // divisor) for offset in (-1, 0, 1)}
     for index in near | {2**31 - 1, 2**31, 2**32 + 1, 2**62 + 12345, 2**63 - 1}:
         assert kernels.divides(divisor, index), (divisor, index)
+
+
+# --- scaled_bias_act
+
+
+def check_scaled_bias_act(
+    kernels: EmulatedLayers, x: Features, affine: Affine, layer: Layer, grad: Features, wanted: str
+) -> None:
+    scale = 1.0 if affine.scale is None else per_channel(affine.scale)
+    noise = 0.0 if affine.noise is None else affine.noise[:, None]
+    bias = 0.0 if affine.bias is None else per_channel(affine.bias)
+    z = x.values * scale + noise + bias
+    y = FUNCTIONS[layer.act](z) * layer.gain
+    if layer.clamp is not None:
+        y = np.clip(y, -layer.clamp, layer.clamp)
+    assert_close(kernels.scaled_bias_act(x, affine, layer), y, TOLERANCE[x.type])
+
+    grad_z = grad.values * expected_bias_act_gradient(z, layer)
+    products = grad_z * x.values
+    expected = {"scale": products.sum(2), "noise": grad_z.sum(1), "bias": grad_z.sum((0, 2)), "x": grad_z * scale}
+    found = kernels.scaled_bias_act_backward(grad, x, affine, layer, wanted)
+    assert sorted(found) == sorted(wanted.split())
+    for name, gradient in found.items():
+        assert_close(gradient, expected[name], 2 * (TOLERANCE if name == "x" else SUM_TOLERANCE)[x.type])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("type_", TYPES)
+def test_scaled_bias_act_and_its_gradients_follow_the_formula(
+    kernels: EmulatedLayers, type_: str, channels_last: bool, shape: tuple[int, int, int]
+) -> None:
+    samples, channels, pixels = shape
+    terms = ((samples, channels), (samples, pixels), (channels,))
+    affine = Affine(*(draw(size, seed=seed).astype(np.float32) for seed, size in enumerate(terms, 1)))
+    layer = Layer("lrelu", gain=1.5, clamp=2.0)
+    for layout in LAYOUTS:
+        x = kernels.features(draw(shape), type_, channels_last=channels_last, **layout)
+        grad = kernels.features(draw(shape, seed=4), type_, channels_last=channels_last)
+        for some, wanted in (
+            (affine, "x scale noise bias"),
+            (Affine(scale=affine.scale), "x scale"),
+            (Affine(noise=draw((1, pixels), seed=5)), "noise"),
+            (affine, "x bias"),
+        ):
+            check_scaled_bias_act(kernels, x, some, layer, grad, wanted)
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("type_", TYPES)
+def test_every_activation_of_scaled_bias_act(kernels: EmulatedLayers, type_: str, act: str) -> None:
+    affine = Affine(draw((2, 3), seed=1), draw((1, 40), seed=2), draw((3,), seed=3))
+    for channels_last, layer in product([False, True], [Layer(act), Layer(act, gain=1.25, clamp=0.5)]):
+        x = kernels.features(draw((2, 3, 40)), type_, channels_last=channels_last)
+        grad = kernels.features(draw((2, 3, 40), seed=4), type_, channels_last=channels_last)
+        check_scaled_bias_act(kernels, x, affine, layer, grad, "x scale noise bias")
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_scaled_bias_act_joins_its_sums(kernels: EmulatedLayers, channels_last: bool) -> None:
+    """Of more channels than a part has, and more pixels than a piece has."""
+    for shape in ((2, 3, 4100), (1, 520, 130)):
+        affine = Affine(draw(shape[:2], seed=1), draw((shape[0], shape[2]), seed=2), draw(shape[1:2], seed=3))
+        x = kernels.features(draw(shape), "float32", channels_last=channels_last)
+        grad = kernels.features(draw(shape, seed=4), "float32", channels_last=channels_last)
+        check_scaled_bias_act(kernels, x, affine, Layer("swish"), grad, "x scale noise bias")
 
 
 # --- instance_norm_act
@@ -530,9 +596,11 @@ def test_no_order_of_threads_or_copies_changes_a_bit(kernels: EmulatedLayers, ty
         y, mean, scale = kernels.instance_norm_act(x, bias, bias, layer, 1e-5)
         gradients = kernels.instance_norm_act_backward(grad, x, mean, scale, bias, bias, layer)
         layered = kernels.bias_act_backward(grad, x, bias, layer, sum_bias=True)
+        affine = Affine(bias[None], x.values[0, :1], bias)
+        ends = kernels.scaled_bias_act_backward(grad, x, affine, layer, "x scale noise bias")
         resampled = kernels.upfirdn2d(x, (44, 25), np.ones(4), up=(2, 2), padding=(2, 1, 2, 1))
         pixels = (kernels.pixel_norm(x, 1e-8), kernels.pixel_norm_backward(grad, x, 1e-8))
-        results.append((y, mean, scale, *gradients, *layered, resampled, *pixels))
+        results.append((y, mean, scale, *gradients, *layered, *ends.values(), resampled, *pixels))
     kernels.run_as(last_thread_first=False, copies_land_at_once=False)
     for other in results[1:]:
         for found, expected in zip(other, results[0], strict=True):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganart_zoo import ops
 from ganart_zoo.ops.activation import Activation
+from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,12 +77,27 @@ def test_bias_act(shape: tuple[int, ...], dtype: torch.dtype, channels_last: boo
     check(lambda x, bias: ops.bias_act(x, bias, act="lrelu", clamp=256.0), inputs)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_scaled_bias_act(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool) -> None:
+    x = draw(shape, dtype, channels_last=channels_last)
+    samples, channels, *sides = shape
+    for seed, noise_samples in ((1, samples), (4, 1)):
+        terms = ((samples, channels), (noise_samples, 1, *sides), (channels,))
+        affine = [draw(size, sum_type(dtype), seed=seed + place) for place, size in enumerate(terms)]
+        check(lambda *tensors: scaled_bias_act("test", *tensors, act="lrelu", clamp=256.0), [x, *affine])
+    check(lambda x, scale: scaled_bias_act("test", x, scale), [x, affine[0]])
+
+
 @pytest.mark.parametrize("act", get_args(Activation))
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_activation(dtype: torch.dtype, act: Activation) -> None:
     x, values = draw((2, 5, 16, 16), dtype), draw((5,), sum_type(dtype), seed=1)
     check(lambda x, bias: ops.bias_act(x, bias, act=act), [x, values])
     check(lambda x, weight, bias: ops.instance_norm_act(x, weight, bias, act=act), [x, values, values])
+    scale, noise = draw((2, 5), sum_type(dtype), seed=2), draw((1, 1, 16, 16), sum_type(dtype), seed=3)
+    check(lambda *tensors: scaled_bias_act("test", *tensors, act=act), [x, scale, noise, values])
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -109,10 +125,13 @@ def test_upfirdn2d(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bo
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_runs_repeat_bit_for_bit(dtype: torch.dtype) -> None:
+    def summed(x: Tensor, bias: Tensor, act: Activation) -> Tensor:
+        return scaled_bias_act("test", x, bias.expand(len(x), -1), bias.sum().expand(1, 1, 100, 90), bias, act=act)
+
     for channels_last in (False, True):
         x = draw((4, 96, 100, 90), dtype, channels_last=channels_last)
         values = draw((96,), sum_type(dtype), seed=1)
-        for call in (ops.bias_act, ops.instance_norm_act):
+        for call in (ops.bias_act, ops.instance_norm_act, summed):
             first = evaluate(lambda x, bias, call=call: call(x, bias, act="swish"), [x, values])
             for _ in range(5):
                 again = evaluate(lambda x, bias, call=call: call(x, bias, act="swish"), [x, values])

@@ -5,10 +5,13 @@
 #include "../../../../csrc/cuda/instance_norm_act.cu"
 #include "../../../../csrc/cuda/minibatch_stddev.cu"
 #include "../../../../csrc/cuda/pixel_norm.cu"
+#include "../../../../csrc/cuda/scaled_bias_act.cu"
 #include "../../../../csrc/cuda/upfirdn2d.cu"
 #include "python.h"
 
 using ganart::ActivationParameters;
+using ganart::AffineGradients;
+using ganart::AffineTerms;
 using ganart::Resampling;
 using ganart::SampleGroups;
 using ganart::cuda::ChannelParameters;
@@ -67,6 +70,19 @@ int pixel_norm(const Features* x, double eps, void* y) { return ganart::cuda::pi
 
 int pixel_norm_backward(const Features* grad, const Features* x, double eps, void* grad_x) {
   return ganart::cuda::pixel_norm_backward(*grad, *x, eps, grad_x, nullptr);
+}
+
+int scaled_bias_act(const Features* x, const AffineTerms* terms, const ActivationParameters* act, void* y) {
+  return ganart::cuda::scaled_bias_act(*x, *terms, *act, y, nullptr);
+}
+
+size_t scaled_bias_act_backward_workspace(const Features* x) {
+  return ganart::cuda::scaled_bias_act_backward_workspace(*x);
+}
+
+int scaled_bias_act_backward(const Features* grad, const Features* x, const AffineTerms* terms,
+                             const ActivationParameters* act, const AffineGradients* gradients, void* workspace) {
+  return ganart::cuda::scaled_bias_act_backward(*grad, *x, *terms, *act, *gradients, workspace, nullptr);
 }
 
 int upfirdn2d(const Features* x, int64_t row_stride, const Resampling* geometry, const void* taps, double gain,

@@ -1,0 +1,169 @@
+"""Scale, noise, bias, activation, gain and clamp in one pass: the ends of a modulated convolution.
+
+Formula     z = x * scale[n, c] + noise[n, pixel] + bias[c]; y = act(z) * gain; with `clamp`, values beyond ±clamp
+            become ±clamp.
+Shapes      x [N, C, H, W], scale [N, C], noise [N or 1, 1, H, W], bias [C], the last three optional; y like x.
+Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Types       float32, bfloat16, float64, and float16 on CUDA. Scale, noise, bias and the arithmetic are float32 (float64
+            for float64), rounded once.
+Gradient    any order for x, scale, noise and bias; zero where the clamp holds. x is kept, y is not.
+Cost        forward one read and one write; backward two reads and one write, the sums included. Derivatives of the
+            gradient are of its pieces: products, sums and `bias_act`'s backward.
+Repeats     bit for bit, from run to run and for any number of threads.
+Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganart_zoo import native
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.activation import NATIVE_TYPES, Activation, check_channels, check_device, default_gain, sum_type
+from ganart_zoo.ops.bias_act import KEEPS_X, bias_act_reference
+from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.layout import like_features
+
+__all__ = ["scaled_bias_act"]
+
+
+def scaled_bias_act(
+    op: str,
+    x: Tensor,
+    scale: Tensor | None = None,
+    noise: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    act: Activation = "linear",
+    negative_slope: float = 0.2,
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """Run the op for a public one, named `op`, which has checked x, the activation and the scale.
+
+    Raises:
+        SettingsError: Another argument is out of its range, or shapes or devices do not fit together.
+    """
+    dtype = sum_type(x.dtype)
+    if noise is not None:
+        _check_noise(op, noise, x)
+        noise = noise.to(dtype)
+    if bias is not None:
+        check_channels(op, "bias", bias, x)
+        bias = bias.to(dtype)
+    gain = default_gain(act) if gain is None else gain
+    scale = None if scale is None else scale.to(dtype)
+    y: Tensor = _scaled_bias_act(x, scale, noise, bias, act, float(negative_slope), float(gain), clamp)
+    return y
+
+
+def scaled_bias_act_reference(
+    x: Tensor,
+    scale: Tensor | None,
+    noise: Tensor | None,
+    bias: Tensor | None,
+    act: Activation,
+    negative_slope: float,
+    gain: float,
+    clamp: float | None,
+) -> Tensor:
+    """Define `scaled_bias_act` in plain PyTorch."""
+    z = _scale_and_add(x.to(sum_type(x.dtype)), scale, noise)
+    return bias_act_reference(z, bias, act, negative_slope, gain, clamp).to(x.dtype)
+
+
+def _scale_and_add(x: Tensor, scale: Tensor | None, noise: Tensor | None) -> Tensor:
+    z = x if scale is None else x * scale[..., None, None]
+    return z if noise is None else z + noise
+
+
+def _check_noise(op: str, noise: Tensor, x: Tensor) -> None:
+    samples, _, height, width = x.shape
+    if list(noise.shape) not in ([samples, 1, height, width], [1, 1, height, width]):
+        raise SettingsError(
+            f"{op}: noise has shape {list(noise.shape)}; expected [{samples} or 1, 1, {height}, {width}]"
+        )
+    check_device(op, "noise", noise, x)
+
+
+# What torch needs to know of the native op: shapes without data, and derivatives.
+
+_scaled_bias_act = NativeOp(
+    "ganart::scaled_bias_act",
+    reference=scaled_bias_act_reference,
+    library=native.ops_library(),
+    dtypes=NATIVE_TYPES,
+    missing=native.why_not_built(),
+)
+
+
+def _like_gradients(grad: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    wants_x, *wanted = arguments[-4:]
+    samples, channels, *sides = x.shape
+    shapes = [(samples, channels), (samples, 1, *sides), (channels,)]
+    return like_features(x) if wants_x else x.new_empty(0), *(
+        x.new_empty(shape if wants else 0, dtype=sum_type(x.dtype)) for shape, wants in zip(shapes, wanted, strict=True)
+    )
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, act, negative_slope, gain, clamp = inputs
+    ctx.settings = act, negative_slope, gain, clamp
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, scale, noise, bias = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[:4]
+    # With create_graph, gradients come in pieces that can be differentiated again.
+    compute = _gradients_in_pieces if torch.is_grad_enabled() else torch.ops.ganart.scaled_bias_act_backward.default
+    gradients = compute(grad, x, scale, noise, bias, *ctx.settings, *wanted)
+    grad_x, grad_scale, grad_noise, grad_bias = (
+        gradient if wants else None for gradient, wants in zip(gradients, wanted, strict=True)
+    )
+    if grad_noise is not None:
+        grad_noise = grad_noise.sum_to_size(noise.shape)
+    return grad_x, grad_scale, grad_noise, grad_bias, None, None, None, None
+
+
+def _gradients_in_pieces(
+    grad: Tensor,
+    x: Tensor,
+    scale: Tensor | None,
+    noise: Tensor | None,
+    bias: Tensor | None,
+    act: Activation,
+    negative_slope: float,
+    gain: float,
+    clamp: float | None,
+    wants_x: bool,
+    wants_scale: bool,
+    wants_noise: bool,
+    wants_bias: bool,
+) -> tuple[Tensor | None, ...]:
+    """Return what the native backward does, from ops that can be differentiated again."""
+    dtype, settings = sum_type(x.dtype), (act, negative_slope, gain, clamp)
+    wide, grad = x.to(dtype), grad.to(dtype)
+    if act == "linear" and clamp is None:
+        grad_z = grad if gain == 1 else grad * gain
+        grad_bias = grad_z.sum([0, 2, 3]) if wants_bias else None
+    else:
+        kept = _scale_and_add(wide, scale, noise)
+        if act not in KEEPS_X:
+            kept, bias = torch.ops.ganart.bias_act.default(kept, bias, *settings), None
+        grad_z, grad_bias = torch.ops.ganart.bias_act_backward.default(grad, kept, bias, *settings, wants_bias)
+    return (
+        _scale_and_add(grad_z, scale, None).to(x.dtype) if wants_x else None,
+        (grad_z * wide).sum([2, 3]) if wants_scale else None,
+        grad_z.sum(1, keepdim=True) if wants_noise else None,
+        grad_bias,
+    )
+
+
+if _scaled_bias_act.loaded:
+    torch.library.register_fake("ganart::scaled_bias_act", lambda x, *_: like_features(x))
+    torch.library.register_fake("ganart::scaled_bias_act_backward", _like_gradients)
+    torch.library.register_autograd("ganart::scaled_bias_act", _backward, setup_context=_setup)
