@@ -141,13 +141,13 @@ GANART_DEVICE void differentiate(Act act, const Layer<Sum<Element>>& layer, cons
   if (grad_x) store_run(grad_x, result);
 }
 
-constexpr int gradient_threads = 256;
+constexpr int gradient_threads = 256, gradient_blocks = 2;  // on a multiprocessor: more would spill registers
 constexpr int gradient_rows = 16;  // of pixels that a thread takes one after another, at most
 
 // Lines of one channel each: a warp takes a piece of a sample's pixels in a part of its channels. Lanes keep the sums of
 // their pixels' noise; those of a channel are the warp's.
 template <class Element, int count>
-__global__ void __launch_bounds__(gradient_threads)
+__global__ void __launch_bounds__(gradient_threads, gradient_blocks)
     scaled_bias_act_gradient_by_channel(int64_t warps, int64_t length, int64_t pieces, int channels, int parts,
                                         int channels_per_part, LineView<Element> grad, LineView<Element> x,
                                         Terms<Sum<Element>> terms, Layer<Sum<Element>> layer,
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(gradient_threads)
 
 // Lines of one pixel's channels: a block takes a part, `across` runs of channels, of a piece of a sample's pixels.
 template <class Element, int count>
-__global__ void __launch_bounds__(gradient_threads)
+__global__ void __launch_bounds__(gradient_threads, gradient_blocks)
     scaled_bias_act_gradient_by_pixel(int64_t pixels, int64_t pieces, int64_t pixels_per_piece, int channels, int parts,
                                       int across, LineView<Element> grad, LineView<Element> x,
                                       Terms<Sum<Element>> terms, Layer<Sum<Element>> layer,
