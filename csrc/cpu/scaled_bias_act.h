@@ -11,7 +11,7 @@
 #include "cpu/rows.h"
 
 // The cut into tasks, by sizes alone.
-struct PixelBlocks {
+struct AffineBlocks {
   // Along pixels memory is read in order for a while, yet what belongs to a block stays in the caches.
   static constexpr int64_t LONGEST_ALONG = 2048, ELEMENTS_ACROSS = 65536;
   static constexpr int64_t SEVERAL_TASKS = 8;  // rather than long blocks
@@ -24,7 +24,7 @@ struct PixelBlocks {
   bool across;
   int64_t samples, channels, pixels, length, blocks;
 
-  explicit PixelBlocks(const Features& f)
+  explicit AffineBlocks(const Features& f)
       : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples), channels(f.channels),
         pixels(f.pixels) {
     const int64_t longest = across ? ELEMENTS_ACROSS / channels : LONGEST_ALONG;
@@ -93,7 +93,7 @@ class BlockTerms {
  public:
   static constexpr int64_t ROWS = 2;  // of the cut's width that the copies take
 
-  BlockTerms(const PixelBlocks& cut, const AffineTerms& terms, const PixelBlocks::Block& block, S* memory)
+  BlockTerms(const AffineBlocks& cut, const AffineTerms& terms, const AffineBlocks::Block& block, S* memory)
       : scales_(static_cast<const S*>(terms.scale)), noises_(static_cast<const S*>(terms.noise)),
         biases_(static_cast<const S*>(terms.bias)), lanes_(memory), width_(cut.width()) {
     if (scales_) scales_ += block.sample * cut.channels;
@@ -163,11 +163,11 @@ template <class Act, class Element>
 void scaled_bias_act(const Features& x, const AffineTerms& terms, const Layer<Act, Sum<Element>>& shared_layer,
                      Element* y, RunTasks run) {
   using S = Sum<Element>;
-  const PixelBlocks cut(x);
+  const AffineBlocks cut(x);
   const bool past_caches = cut.stores_past_caches(y);
   for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
     const auto layer = shared_layer;  // a copy stays in registers
-    const PixelBlocks::Block block = cut.of(task);
+    const AffineBlocks::Block block = cut.of(task);
     auto* memory = static_cast<S*>(scratch(ScratchSlot::worker, BlockTerms<Element>::ROWS * cut.width() * sizeof(S)));
     const BlockTerms<Element> block_terms(cut, terms, block, memory);
     cut.for_rows(block, [&](const Rows::Row& row, auto across) {
@@ -203,7 +203,7 @@ void scaled_bias_act_backward(Element, const Features& grad, const Features& x, 
                               RunTasks run) {
   using S = Sum<Element>;
   constexpr int L = LANES<S>, OF_G = 0, OF_PRODUCTS = 1;
-  const PixelBlocks cut(x);
+  const AffineBlocks cut(x);
   const int64_t width = cut.width();
   auto* grad_x = static_cast<Element*>(gradients.x);
   auto *grad_scale = static_cast<S*>(gradients.scale), *grad_noise = static_cast<S*>(gradients.noise);
@@ -213,7 +213,7 @@ void scaled_bias_act_backward(Element, const Features& grad, const Features& x, 
   const ChannelPartials partials{static_cast<double*>(scratch(ScratchSlot::shared, partial_bytes)), cut.channels, cut.blocks};
   for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
     const auto layer = shared_layer;
-    const PixelBlocks::Block block = cut.of(task);
+    const AffineBlocks::Block block = cut.of(task);
     const int64_t place_bytes = PlaceSums<Element>::PLACE_BYTES + BlockTerms<Element>::ROWS * sizeof(S) + sizeof(Element);
     auto* memory = static_cast<char*>(scratch(ScratchSlot::worker, width * place_bytes));
     const bool by_place = cut.across ? of_channels : grad_noise != nullptr;
