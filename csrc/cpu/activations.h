@@ -202,4 +202,11 @@ struct Layer {
       return magnitude<S>(Act::value(kept, negative_slope) * gain) >= limit ? splat(S(0)) : slope;
     }
   }
+
+  // The derivative, given z, whatever is kept for it elsewhere.
+  GANART_INLINE Vector<S> derivative_at(Vector<S> z) const {
+    if constexpr (Act::FROM_SIGN)
+      if (!(flat_from == flat_from)) return Act::slope(z, negative_slope) * gain;  // without a clamp, no need of the output
+    return derivative(Act::FROM_OUTPUT ? apply(z) : z);
+  }
 };

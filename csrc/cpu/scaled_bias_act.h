@@ -173,7 +173,7 @@ void scaled_bias_act(const Features& x, const AffineTerms& terms, const Layer<Ac
     cut.for_rows(block, [&](const Rows::Row& row, auto across) {
       const Element* from = static_cast<const Element*>(x.data) + row.offset(x);
       const auto of_row = block_terms.template of<decltype(across)::value>(row);
-      write_row(y + row.dense, row.length, past_caches, [=](int64_t i, int64_t valid) {
+      write_row(y + row.dense, row.length, past_caches, [&](int64_t i, int64_t valid) {
         const Pair<Element> in = load_pair(from + i, valid);
         return Pair<Element>{layer.apply(of_row.z(in.first, i)), layer.apply(of_row.z(in.second, i + LANES<S>))};
       });
@@ -227,28 +227,28 @@ void scaled_bias_act_backward(Element, const Features& grad, const Features& x, 
       const Element* from = static_cast<const Element*>(x.data) + row.offset(x);
       const auto of_row = block_terms.template of<ACROSS>(row);
       S *recent = sums.recent(OF_G), *recent_products = sums.recent(OF_PRODUCTS);
-      Vector<S> total{}, products{};
+      Vector<S> totals[2]{}, products[2]{};  // of a pair's halves
       write_row(grad_x ? grad_x + row.dense : unwanted, row.length, past_caches, [&](int64_t i, int64_t valid) {
         const Pair<Element> outer = load_pair(incoming + i, valid), own = load_pair(from + i, valid);
-        const auto result = [&](Vector<S> outer, Vector<S> own, int64_t at) {
-          const Vector<S> z = of_row.z(own, at);
-          const Vector<S> g = outer * layer.derivative(Act::FROM_OUTPUT ? layer.apply(z) : z);  // 0 past the end
+        const auto result = [&](Vector<S> outer, Vector<S> own, int half) {
+          const int64_t at = i + half * L;
+          const Vector<S> g = outer * layer.derivative_at(of_row.z(own, at));  // 0 past the end
           if (by_place) {
             store(recent + at, load(recent + at) + g);
             if constexpr (ACROSS) store(recent_products + at, load(recent_products + at) + g * own);
           }
-          total += g;
-          if constexpr (!ACROSS) products += g * own;
+          totals[half] += g;
+          if constexpr (!ACROSS) products[half] += g * own;
           return g * of_row.scale(at);
         };
-        return Pair<Element>{result(outer.first, own.first, i), result(outer.second, own.second, i + L)};
+        return Pair<Element>{result(outer.first, own.first, 0), result(outer.second, own.second, 1)};
       });
       if (by_place) sums.finish_row();
       if constexpr (ACROSS) {
-        if (grad_noise) grad_noise[row.sample * cut.pixels + row.pixel] = S(total_of<S>(total));
+        if (grad_noise) grad_noise[row.sample * cut.pixels + row.pixel] = S(total_of<S>(totals[0] + totals[1]));
       } else if (of_channels) {
-        partials.of(task, OF_G)[row.channel] = total_of<S>(total);
-        partials.of(task, OF_PRODUCTS)[row.channel] = total_of<S>(products);
+        partials.of(task, OF_G)[row.channel] = total_of<S>(totals[0] + totals[1]);
+        partials.of(task, OF_PRODUCTS)[row.channel] = total_of<S>(products[0] + products[1]);
       }
     });
     if (by_place) {
