@@ -8,7 +8,7 @@ Layouts     contiguous and channels_last are read where they are, anything else 
             x is.
 Types       float32, bfloat16, float64, and float16 on CUDA. Statistics are float32 (float64 for float64); what is
             appended is rounded once, and x's own channels are x, bit for bit.
-Gradient    any order; the second's own derivative, and all beyond, by plain PyTorch. Nothing but x is kept for it.
+Gradient    any order; that of the backward, and all beyond, in plain PyTorch. Nothing but x is kept for it.
 Cost        forward one read of x and one write of y; backward two reads and one write. Of groups of any size, though
             beyond some dozens of samples caches may have lost them before they are read for the second time.
 Repeats     bit for bit, from run to run and for any number of threads.
@@ -17,7 +17,6 @@ Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018; in Style
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,7 +26,6 @@ from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import NATIVE_TYPES, check_features, sum_type
 from ganart_zoo.ops.dispatch import NativeOp
-from ganart_zoo.ops.higher_order import gradient_of, pull_back
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["minibatch_stddev"]
@@ -66,19 +64,27 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, num_channels: int = 1, *, n
 
 def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:
     """Define `minibatch_stddev` in plain PyTorch."""
+    grouped = _grouped(x, group_size, num_channels, neighbours)
+    variance = (grouped - grouped.mean(0)).square().mean(0)  # var() takes 16 times as long on a CPU
+    return _append(x, (variance + EPSILON).sqrt().mean([2, 3, 4]), group_size, neighbours)
+
+
+def _grouped(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:
+    """Return x as `[members, groups, runs, channels of a run, H, W]`, in the type of sums."""
     samples, channels, height, width = x.shape
-    if samples == 0:
-        return torch.cat([x, x.new_empty([0, num_channels, height, width])], dim=1)
-    groups = [samples // group_size, group_size] if neighbours else [group_size, samples // group_size]
-    grouped = x.reshape(*groups, num_channels, channels // num_channels, height, width).to(sum_type(x.dtype))
-    members = int(neighbours)
-    # var() takes 16 times as long on a CPU.
-    variance = (grouped - grouped.mean(members, keepdim=True)).square().mean(members)
-    deviation = (variance + EPSILON).sqrt().mean([2, 3, 4]).to(x.dtype)
-    appended = deviation.repeat_interleave(group_size, 0) if neighbours else deviation.repeat(group_size, 1)
-    appended = appended[:, :, None, None].expand(-1, -1, height, width)
-    appended = appended.contiguous(memory_format=result_format(x))  # or cat would lose channels_last
-    return torch.cat([x, appended], dim=1)
+    run = [num_channels, channels // num_channels, height, width]
+    groups = samples // group_size
+    grouped = x.reshape(groups, group_size, *run).transpose(0, 1) if neighbours else x.reshape(group_size, groups, *run)
+    return grouped.to(sum_type(x.dtype))
+
+
+def _append(x: Tensor, values: Tensor, group_size: int, neighbours: bool) -> Tensor:
+    """Append values `[groups, runs]` to the samples of the groups as constant channels."""
+    values = values.to(x.dtype)
+    of_samples = values.repeat_interleave(group_size, 0) if neighbours else values.repeat(group_size, 1)
+    channels = of_samples[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    channels = channels.contiguous(memory_format=result_format(x))  # or cat would lose channels_last
+    return torch.cat([x, channels], dim=1)
 
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
@@ -118,10 +124,20 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-    def gradient(grad: Tensor, x: Tensor) -> Sequence[Tensor | None]:
-        return gradient_of(lambda x: minibatch_stddev_reference(x, *ctx.settings))(grad, x)
-
-    return *pull_back(gradient, ctx.saved_tensors, [cotangent]), None, None, None
+    """By formulas in plain PyTorch, which derive further."""
+    grad, x = ctx.saved_tensors
+    group_size, _, neighbours = ctx.settings
+    own, outer = _grouped(x, *ctx.settings), _grouped(cotangent, *ctx.settings)
+    offset = own - own.mean(0)
+    deviation = (offset.square().mean(0) + EPSILON).sqrt()
+    slope = offset / deviation
+    product = outer * slope
+    elements = own[:, 0, 0].numel() if len(x) else 1
+    means = product.sum([0, 3, 4, 5]) / elements
+    factor = _grouped(grad[:, x.shape[1] :], *ctx.settings).sum([0, 3, 4, 5], keepdim=True)[0] / elements
+    grad_x = factor / deviation * (outer - outer.mean(0) - slope * product.mean(0))
+    grad_x = (grad_x.transpose(0, 1) if neighbours else grad_x).reshape(x.shape).to(x.dtype)
+    return _append(cotangent, means, group_size, neighbours), grad_x, None, None, None
 
 
 if _minibatch_stddev.loaded:

@@ -4,7 +4,7 @@ Formula     y = x / sqrt(mean over channels of x^2 + eps).
 Shapes      x [N, C, ...]; y like x.
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64, and float16 on CUDA. Sums are float32 (float64 for float64), y is rounded once.
-Gradient    any order; the second's own derivative, and all beyond, by plain PyTorch. Nothing but x is kept for it.
+Gradient    any order; x's part of the second, and all beyond, in plain PyTorch. Nothing but x is kept for it.
 Cost        forward one read and one write; backward two reads and one write.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018.
@@ -12,7 +12,6 @@ Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +21,6 @@ from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.dispatch import NativeOp
-from ganart_zoo.ops.higher_order import gradient_of, pull_back
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["pixel_norm"]
@@ -89,10 +87,16 @@ def _setup_backward(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tens
 
 
 def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-    def gradient(grad: Tensor, x: Tensor) -> Sequence[Tensor | None]:
-        return gradient_of(lambda x: pixel_norm_reference(x, ctx.eps))(grad, x)
-
-    return *pull_back(gradient, ctx.saved_tensors, [cotangent]), None
+    """The backward is linear in the gradient, and symmetric; for x, by its formula in plain PyTorch."""
+    grad, x = ctx.saved_tensors
+    dtype = sum_type(x.dtype)
+    own, inner, outer = x.to(dtype), grad.to(dtype), cotangent.to(dtype)
+    scale = (own.square().mean(1, keepdim=True) + ctx.eps).rsqrt()
+    cube = scale * scale * scale
+    on_grad, on_cotangent = (cube * (tensor * own).mean(1, keepdim=True) for tensor in (inner, outer))
+    on_x = 3 * on_grad * on_cotangent / scale - cube * (inner * outer).mean(1, keepdim=True)
+    grad_x = on_x * own - on_cotangent * inner - on_grad * outer
+    return torch.ops.ganart.pixel_norm_backward.default(cotangent, x, ctx.eps), grad_x.to(x.dtype), None
 
 
 if _pixel_norm.loaded:

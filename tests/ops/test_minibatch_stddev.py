@@ -9,20 +9,25 @@ import torch
 from ganart_zoo import ops
 from ganart_zoo.contract.errors import SettingsError
 
+NATIVE_OPS = ["ganart::minibatch_stddev", "ganart::pixel_norm"]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
+pytestmark = pytest.mark.usefixtures("implementation")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("sizes", [(8, 4, 1), (6, 3, 2), (4, 8, 6), (3, 1, 1), (2, 2, 3)])
+@pytest.mark.parametrize("sizes", [(8, 4, 1), (6, 3, 2), (4, 8, 6), (3, 1, 1), (2, 2, 3), (128, 64, 2)])
+@pytest.mark.parametrize("neighbours", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_stddev_equals_its_definition(sizes, layout, dtype, generator):
+def test_stddev_equals_its_definition(sizes, neighbours, layout, dtype, generator):
     samples, group_size, num_channels = sizes
     x = torch.randn(samples, 6, 3, 5, generator=generator).to(dtype).to(memory_format=layout)
-    y = ops.minibatch_stddev(x, group_size, num_channels)
-    groups = samples // min(group_size, samples)
+    y = ops.minibatch_stddev(x, group_size, num_channels, neighbours=neighbours)
+    group = min(group_size, samples)
+    groups = samples // group
     expected = np.empty((samples, num_channels))
     for n in range(samples):
-        members = x[n % groups :: groups].double().numpy()
+        first = n // group * group
+        members = (x[first : first + group] if neighbours else x[n % groups :: groups]).double().numpy()
         deviation = np.sqrt(members.var(axis=0) + 1e-8)
         expected[n] = deviation.reshape(num_channels, -1).mean(axis=1)
     assert torch.equal(y[:, :6], x)
@@ -65,6 +70,14 @@ def test_pixel_norm_gradients_of_first_and_second_order(layout, generator):
     x = torch.randn(2, 3, 2, 2, generator=generator, dtype=torch.float64).to(memory_format=layout).requires_grad_()
     assert torch.autograd.gradcheck(ops.pixel_norm, (x,))
     assert torch.autograd.gradgradcheck(ops.pixel_norm, (x,))
+
+
+def test_autocast_changes_nothing(implementation, generator):
+    x = torch.randn(4, 6, 3, 5, generator=generator).requires_grad_()
+    for norm in (ops.pixel_norm, ops.minibatch_stddev):
+        plain = norm(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(norm(x), plain)
 
 
 def test_nothing_to_do():

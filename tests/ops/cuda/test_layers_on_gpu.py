@@ -123,6 +123,17 @@ def test_upfirdn2d(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bo
         check(lambda x: ops.upfirdn2d(x, matrix, up=(3, 1), down=(2, 1), padding=(7, -1, 4, 2)), [x])
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_norms_over_channels_and_samples(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool) -> None:
+    x = draw(shape, dtype, channels_last=channels_last)
+    check(ops.pixel_norm, [x])
+    group = 4 if shape[0] % 4 == 0 else shape[0]
+    for neighbours, runs in ((False, 1), (True, shape[1])):
+        check(lambda x, n=neighbours, r=runs: ops.minibatch_stddev(x, group, r, neighbours=n), [x])
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_runs_repeat_bit_for_bit(dtype: torch.dtype) -> None:
     def summed(x: Tensor, bias: Tensor, act: Activation) -> Tensor:
@@ -136,6 +147,9 @@ def test_runs_repeat_bit_for_bit(dtype: torch.dtype) -> None:
             for _ in range(5):
                 again = evaluate(lambda x, bias, call=call: call(x, bias, act="swish"), [x, values])
                 assert all(torch.equal(one, other) for one, other in zip(again, first, strict=True))
+        for norm in (ops.pixel_norm, ops.minibatch_stddev):
+            first = evaluate(norm, [x])
+            assert all(map(torch.equal, evaluate(norm, [x]), first))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -149,6 +163,8 @@ def test_views_give_what_their_copies_give(dtype: torch.dtype) -> None:
             lambda x: ops.bias_act(x, values, act="lrelu"),
             lambda x: ops.instance_norm_act(x, values, values),
             lambda x: ops.upsample2d(x, taps),
+            ops.pixel_norm,
+            lambda x: ops.minibatch_stddev(x, len(x)),
         ):
             tolerance = 4 * torch.finfo(dtype).eps
             torch.testing.assert_close(call(view), call(copy), rtol=tolerance, atol=tolerance)
@@ -173,3 +189,6 @@ def test_gradients_can_be_differentiated(channels_last: bool) -> None:
     torch.autograd.gradgradcheck(lambda x, bias: ops.bias_act(x, bias, act="swish"), (x, values))
     torch.autograd.gradgradcheck(lambda x, bias: ops.instance_norm_act(x, bias, bias, act="tanh"), (x, values))
     torch.autograd.gradgradcheck(lambda x: ops.upsample2d(x, taps), (x,))
+    torch.autograd.gradgradcheck(ops.pixel_norm, (x,))
+    pair = torch.cat([x.detach(), 2 * x.detach().flip(1)]).requires_grad_()
+    torch.autograd.gradgradcheck(ops.minibatch_stddev, (pair,))

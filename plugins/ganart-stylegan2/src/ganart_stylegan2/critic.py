@@ -93,10 +93,8 @@ class StyleGan2Critic(Critic):
             spread = self.typical_spread.to(features.dtype).expand(n, 1, *features.shape[2:])
             return torch.cat([features, spread], dim=1)
         group = next(size for size in range(_GROUP, 0, -1) if n % size == 0)
-        # the op's groups are spread over the batch; of neighbours they are the same however processes share a batch
-        rows = torch.arange(n, device=features.device)
-        spread_out = ops.minibatch_stddev(features[rows.view(n // group, group).t().flatten()], group)
-        wider: Tensor = spread_out[rows.view(group, n // group).t().flatten()]
+        # groups of neighbours are the same however processes share a batch
+        wider = ops.minibatch_stddev(features, group, neighbours=True)
         with torch.no_grad():
             spread = mean_over_processes(wider[:, -1].mean())
             self.typical_spread.lerp_(spread.to(self.typical_spread.dtype), _SPREAD_RATE)
