@@ -59,8 +59,8 @@ docs: install  ## The documentation, into docs/_build/html
 cuda: install  ## Compile every .cu for sm_80 and sm_90a and fail on register spills; needs nvcc, no GPU
 	$(BIN)/python tools/compile_cuda.py
 
-sanitize: install  ## Op tests on kernels built with ASan and UBSan
-	$(BIN)/python tools/sanitize.py
+sanitize: install  ## Op tests on kernels built with ASan and UBSan; ARGS=--brief for some of them
+	$(BIN)/python tools/sanitize.py $(ARGS)
 
 check-environment: install  ## Fail if torchvision or CUDA packages came in
 	$(BIN)/python tools/check_environment.py

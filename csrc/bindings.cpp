@@ -96,16 +96,7 @@ double gram_factor(const Layout& layout) { return 1.0 / (double(layout.channels)
 
 // ---- CPU ----
 
-const ganart::cpu::StyleLossKernels& cpu_kernels() {
-  switch (cpu_level()) {
-#if defined(__x86_64__)
-    case ganart::CpuLevel::avx512bf16: return ganart::cpu::avx512bf16::style_loss_kernels;
-    case ganart::CpuLevel::avx512: return ganart::cpu::avx512::style_loss_kernels;
-    case ganart::CpuLevel::avx2: return ganart::cpu::avx2::style_loss_kernels;
-#endif
-    default: return ganart::cpu::baseline::style_loss_kernels;
-  }
-}
+const ganart::cpu::StyleLossKernels& cpu_kernels() { return GANART_KERNELS(style_loss_kernels); }
 
 constexpr std::initializer_list<ScalarType> CPU_TYPES{ScalarType::Float, ScalarType::BFloat16, ScalarType::Double};
 

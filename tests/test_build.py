@@ -110,7 +110,8 @@ def test_strict_build_fails_loudly(tmp_path) -> None:
     assert "the C++ compiler 'false' fails" in done.stderr
 
 
-def test_unknown_mode_is_refused(tmp_path) -> None:
-    done = build(tmp_path, GANART_BUILD="yes")
+@pytest.mark.parametrize(("name", "expected"), [("BUILD", "auto, 0 or 1"), ("LEVELS", "all or few")])
+def test_unknown_modes_are_refused(tmp_path, name, expected) -> None:
+    done = build(tmp_path, **{f"GANART_{name}": "yes"})
     assert done.returncode != 0
-    assert "GANART_BUILD='yes': expected auto, 0 or 1" in done.stderr
+    assert f"GANART_{name}='yes': expected {expected}" in done.stderr

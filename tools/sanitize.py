@@ -1,6 +1,7 @@
 """Runs the kernels' tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize/.
 
-Takes pytest's arguments. opcheck is left out: it runs no more of the kernels, and traces for minutes under ASan."""
+With --brief only some tests on the two lowest instruction sets, in build/sanitize-brief/. Other arguments are pytest's.
+opcheck is left out: it runs no more of the kernels, and traces for minutes under ASan."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BUILT = ROOT / "build" / "sanitize" / "lib"
-PATTERNS = ("tests/ops/test_*_kernels.py", "tests/ops/test_drawn_*.py", "tests/ops/test_winograd_*.py")
-TESTS = sorted(str(path.relative_to(ROOT)) for pattern in PATTERNS for path in ROOT.glob(pattern))
-OPTIONS = ["-m", "not slow and not gpu", "-k", "not opcheck", "-p", "no:cacheprovider", "-q"]
+BRIEF = "--brief" in sys.argv
+BUILT = ROOT / "build" / ("sanitize-brief" if BRIEF else "sanitize") / "lib"
+NAMES = ["*_kernels", "drawn_*", "upfirdn2d", "bias_act", "instance_norm_act", "style_loss", "*_conv2d"]
+TESTS = sorted(str(path.relative_to(ROOT)) for name in NAMES for path in ROOT.glob(f"tests/ops/test_{name}.py"))
+FEW = ["level", "layer_kernels and (bits_depend or views)", "large and (bias_act or blur) and float32", "geometry"]
+ASKED = " or ".join(f"({few})" for few in FEW) if BRIEF else "not opcheck"
+OPTIONS = ["-m", "not slow and not gpu", "-k", ASKED, "-p", "no:cacheprovider", "-q"]
 
 
 def library(name: str) -> str:
@@ -25,7 +29,7 @@ def library(name: str) -> str:
 
 def main() -> int:
     build = ["--quiet", "build", "--build-base", str(BUILT.parent), "--build-lib", str(BUILT)]
-    strict = {**os.environ, "GANART_BUILD": "1", "GANART_SANITIZE": "1"}
+    strict = {**os.environ, "GANART_BUILD": "1", "GANART_SANITIZE": "1", "GANART_LEVELS": "few" if BRIEF else "all"}
     subprocess.run([sys.executable, "setup.py", *build], cwd=ROOT, env=strict, check=True)
     checked = {
         **os.environ,
@@ -44,9 +48,9 @@ def main() -> int:
     if not found.stdout.startswith(str(BUILT)):
         print(f"sanitize: the tests would load {found.stdout.strip()}, not {BUILT}", file=sys.stderr)
         return 1
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *OPTIONS, *TESTS, *sys.argv[1:]], cwd=ROOT, env=checked
-    ).returncode
+    arguments = [argument for argument in sys.argv[1:] if argument != "--brief"]
+    tests = [sys.executable, "-m", "pytest", *OPTIONS, *TESTS, *arguments]
+    return subprocess.run(tests, cwd=ROOT, env=checked).returncode
 
 
 if __name__ == "__main__":

@@ -13,16 +13,7 @@ namespace {
 using namespace ganart::bindings;
 using ganart::ActivationParameters;
 
-const ganart::cpu::LayerKernels& kernels() {
-  switch (cpu_level()) {
-#if defined(__x86_64__)
-    case ganart::CpuLevel::avx512bf16: return ganart::cpu::avx512bf16::layer_kernels;
-    case ganart::CpuLevel::avx512: return ganart::cpu::avx512::layer_kernels;
-    case ganart::CpuLevel::avx2: return ganart::cpu::avx2::layer_kernels;
-#endif
-    default: return ganart::cpu::baseline::layer_kernels;
-  }
-}
+const ganart::cpu::LayerKernels& kernels() { return GANART_KERNELS(layer_kernels); }
 
 Tensor bias_act_cpu(const Tensor& x, const OptionalTensor& bias, std::string act, double negative_slope, double gain,
                     std::optional<double> clamp) {

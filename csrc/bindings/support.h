@@ -49,6 +49,23 @@ Tensor empty_of(const Tensor& like, Sizes sizes, MemoryFormat format);
 // The instruction set in force; std::invalid_argument at the first call where GANART_CPU_ISA names none of this processor.
 CpuLevel cpu_level();
 
+// The table of that name of the level in force: each level's namespace has one. With GANART_FEW_LEVELS only the two lowest
+// levels are compiled.
+#if !defined(__x86_64__)
+#define GANART_KERNELS(table) ganart::cpu::baseline::table
+#else
+#define GANART_LOW_KERNELS(table) \
+  (cpu_level() == ganart::CpuLevel::avx2 ? ganart::cpu::avx2::table : ganart::cpu::baseline::table)
+#if defined(GANART_FEW_LEVELS)
+#define GANART_KERNELS(table) GANART_LOW_KERNELS(table)
+#else
+#define GANART_KERNELS(table)                                                   \
+  (cpu_level() == ganart::CpuLevel::avx512bf16 ? ganart::cpu::avx512bf16::table \
+   : cpu_level() == ganart::CpuLevel::avx512   ? ganart::cpu::avx512::table     \
+                                               : GANART_LOW_KERNELS(table))
+#endif
+#endif
+
 // Chooses the level for later calls unless `name` is empty, and returns the one in force before.
 std::string use_cpu_isa(std::string name);
 

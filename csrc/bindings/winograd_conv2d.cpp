@@ -9,16 +9,7 @@ using namespace ganart::bindings;
 
 constexpr int64_t POINTS = 64, PANEL = 32;
 
-const ganart::cpu::ConvolutionKernels& kernels() {
-  switch (cpu_level()) {
-#if defined(__x86_64__)
-    case ganart::CpuLevel::avx512bf16: return ganart::cpu::avx512bf16::convolution_kernels;
-    case ganart::CpuLevel::avx512: return ganart::cpu::avx512::convolution_kernels;
-    case ganart::CpuLevel::avx2: return ganart::cpu::avx2::convolution_kernels;
-#endif
-    default: return ganart::cpu::baseline::convolution_kernels;
-  }
-}
+const ganart::cpu::ConvolutionKernels& kernels() { return GANART_KERNELS(convolution_kernels); }
 
 // `adjoint` is for the derivative alone.
 Tensor winograd_conv2d_cpu(const Tensor& x, const Tensor& kernel, const Tensor&, const std::optional<Tensor>& bias,
