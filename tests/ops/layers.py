@@ -215,9 +215,12 @@ def expect(problem: Problem) -> Expectation:
 
 
 def largest_errors(found: list[Tensor], exact: list[Tensor]) -> Tensor:
-    """Return the largest error of each tensor; 0 where it has no entries."""
-    pairs = zip(found, exact, strict=True)
-    errors = [(tensor - true).abs().max().item() if true.numel() else 0.0 for tensor, true in pairs]
+    """Return the largest error of each tensor; 0 where it has no entries, or the mean of none in both."""
+    distances = [
+        (tensor - true).abs().masked_fill(tensor.isnan() & true.isnan(), 0)
+        for tensor, true in zip(found, exact, strict=True)
+    ]
+    errors = [distance.max().item() if distance.numel() else 0.0 for distance in distances]
     return torch.tensor(errors, dtype=torch.float64)
 
 
