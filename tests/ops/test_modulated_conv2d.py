@@ -222,8 +222,7 @@ def test_errors_name_the_argument():
         ((x, weight, styles, {"clamp": -1.0}), "clamp is -1.0"),
         ((x, weight, styles, {"bias": torch.zeros(2)}), r"bias has shape \[2\]; expected \[5\]"),
         ((x, weight, styles, {"padding": 1, "noise": torch.zeros(2, 1, 3, 3)}), r"noise has shape \[2, 1, 3, 3\]"),
-        ((x, weight, styles, {"bias": torch.zeros(4)}), r"modulated_conv2d: bias has shape \[4\]; expected \[5\]"),
-        ((x, weight, styles, {"gain": -1.0}), "modulated_conv2d: gain is -1.0"),
+        ((x, weight, styles, {"gain": -1.0}), "gain is -1.0"),
     ]:
         with pytest.raises(SettingsError, match=f"^modulated_conv2d: {message}"):
             ops.modulated_conv2d(*arguments[:3], **arguments[3])
