@@ -49,14 +49,14 @@ Tensor empty_of(const Tensor& like, Sizes sizes, MemoryFormat format);
 // The instruction set in force; std::invalid_argument at the first call where GANART_CPU_ISA names none of this processor.
 CpuLevel cpu_level();
 
-// The table of that name of the level in force: each level's namespace has one. With GANART_FEW_LEVELS only the two lowest
+// The table of that name of the level in force: each level's namespace has one. With FEW_LEVELS only the two lowest
 // levels are compiled.
 #if !defined(__x86_64__)
 #define GANART_KERNELS(table) ganart::cpu::baseline::table
 #else
 #define GANART_LOW_KERNELS(table) \
   (cpu_level() == ganart::CpuLevel::avx2 ? ganart::cpu::avx2::table : ganart::cpu::baseline::table)
-#if defined(GANART_FEW_LEVELS)
+#if defined(FEW_LEVELS)
 #define GANART_KERNELS(table) GANART_LOW_KERNELS(table)
 #else
 #define GANART_KERNELS(table)                                                   \

@@ -19,14 +19,14 @@ inline const char* name_of(CpuLevel level) {
   }
 }
 
-// The levels this processor runs, lowest first; of the two lowest with GANART_FEW_LEVELS.
+// The levels this processor runs, lowest first; of the two lowest with FEW_LEVELS.
 inline std::vector<CpuLevel> supported_levels() {
   std::vector<CpuLevel> levels{CpuLevel::baseline};
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) return levels;
   levels.push_back(CpuLevel::avx2);
-#if !defined(GANART_FEW_LEVELS)
+#if !defined(FEW_LEVELS)
   if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")))
     return levels;
