@@ -33,17 +33,25 @@ struct StyleLossKernels {
                                RunTasks run);
 };
 
-// A 3x3 convolution of step 1 and padding 1: x [N, H, W, C], y [N, H, W, K], both of float32 or both of bfloat16, dense;
-// kernel [64, ceil(K / 32), C, 32] and bias [K] (or null) float.
+// A 3x3 convolution of step 1 and padding 1 of features with rows of `width` pixels; all floating point numbers but
+// those of features and results, float32 or bfloat16, are float.
 struct Convolution {
-  const void *x, *kernel, *bias;
-  void* y;
-  Type type;
-  int64_t samples, height, width, in_channels, out_channels;
+  Features x;
+  int64_t width;
+  const void *kernel, *bias;  // [64, ceil(K / 32), C, 32]; [K] or null
+  int64_t out_channels;
+  void* y;  // of x's type, dense: channels_last unless x.pixel_stride == 1
 };
 
 struct ConvolutionKernels {
   void (*winograd_conv2d)(const Convolution& convolution, RunTasks run);
+
+  // As before, with a weight [K, C, 3, 3] of x's type in place of convolution.kernel; or, `turned`, the gradient with
+  // respect to x, given that of y as convolution.x, for a weight [C, K, 3, 3].
+  void (*conv3x3)(const Convolution& convolution, const void* weight, bool turned, RunTasks run);
+
+  // The gradient with respect to weight, [K, C, 3, 3] of x's type.
+  void (*conv3x3_weight)(const Features& x, const Features& grad, int64_t width, void* grad_weight, RunTasks run);
 };
 
 #define GANART_LEVEL(level) \

@@ -1,12 +1,13 @@
-// Winograd's 3x3 convolution of one instruction set.
+// Winograd's 3x3 convolution of one instruction set, and its derivatives.
 //
 // Formula   y[n, k, i, j] = bias[k] + sum over c, a, b of x[n, c, i + a - 1, j + b - 1] w[k, c, a, b], zeros outside x, as
-//           A^T [sum over c of (G w G^T) * (B^T d B)] A for tiles of 6 x 6 outputs, d their 8 x 8 inputs.
-// Shapes    x [N, H, W, C] and y [N, H, W, K], dense; kernel [64, ceil(K / 32), C, 32], point by point G w G^T with zeros
-//           past K; bias [K] or null.
+//           A^T [sum over c of (G w G^T) * (B^T d B)] A for tiles of 6 x 6 outputs, d their 8 x 8 inputs. The gradient
+//           of x is such a convolution; that of w is G^T [sum over tiles of (B^T d B) * (A g A^T)] G.
+// Shapes    x [N, C, H, W] and y, grad [N, K, H, W], pixels or channels adjacent; kernel [64, ceil(K / 32), C, 32], point by
+//           point G w G^T with zeros past K; w [K, C, 3, 3]; bias [K] or null.
 // Cost      64 multiply-adds a tile for each c and k in place of 324.
 // Sums      float. Points 0, +-1, +-2, +-1/2 and infinity: error is about 100 times that of a direct sum.
-// Repeats   bit for bit: each sum is one task's, in the order of channels.
+// Repeats   bit for bit: each sum is one task's, in the order of channels or tiles.
 // Source    A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 #pragma once
 
@@ -17,12 +18,14 @@ namespace {
 
 namespace winograd {
 
-constexpr int OUT = 6, IN = 8, POINTS = IN * IN, PANEL = 32;
-constexpr int64_t OWN = 1 << 20, SHARED = 16 << 20;  // bytes of tiles under way, of one worker or of all together
+constexpr int OUT = 6, IN = 8, POINTS = IN * IN, TAPS = 3, PANEL = 32, L = LANES<float>;
+constexpr int64_t OWN = 1 << 20, SHARED = 8 << 20;  // bytes of tiles under way, of one worker or of all together
 
-// d := B^T d, for eight vectors.
-template <class V>
-GANART_INLINE void transform_input(V (&d)[IN]) {
+// ---- transforms along one axis ----
+
+// d := B^T d.
+GANART_INLINE void transform_input(Vector<float> (&d)[IN]) {
+  using V = Vector<float>;
   const V even = d[2] + d[6] - d[4] * 4.25f, odd = d[1] + d[5] - d[3] * 4.25f;
   const V half_even = d[2] * 0.25f - d[4] * 1.25f + d[6], half_odd = d[1] * 0.5f - d[3] * 2.5f + d[5] * 2.0f;
   const V twice_even = d[2] * 4.0f - d[4] * 5.0f + d[6], twice_odd = d[1] * 2.0f - d[3] * 2.5f + d[5] * 0.5f;
@@ -38,8 +41,8 @@ GANART_INLINE void transform_input(V (&d)[IN]) {
 }
 
 // y = A^T m.
-template <class V>
-GANART_INLINE void transform_output(const V (&m)[IN], V (&y)[OUT]) {
+GANART_INLINE void transform_output(const Vector<float> (&m)[IN], Vector<float> (&y)[OUT]) {
+  using V = Vector<float>;
   const V sum1 = m[1] + m[2], sum2 = m[3] + m[4], sum3 = m[5] + m[6];
   const V gap1 = m[1] - m[2], gap2 = m[3] - m[4], gap3 = m[5] - m[6];
   y[0] = m[0] + sum1 + sum2 + sum3;
@@ -50,58 +53,159 @@ GANART_INLINE void transform_output(const V (&m)[IN], V (&y)[OUT]) {
   y[5] = gap1 + gap2 * 32.0f + gap3 * 0.03125f + m[7];
 }
 
-// The tiles of all samples, in order, and how those under way are kept, transformed.
+// m = A g.
+GANART_INLINE void transform_gradient(const Vector<float> (&g)[OUT], Vector<float> (&m)[IN]) {
+  using V = Vector<float>;
+  const V even = g[0] + g[2] + g[4], odd = g[1] + g[3] + g[5];
+  const V twice_even = g[0] + g[2] * 4.0f + g[4] * 16.0f, twice_odd = g[1] * 2.0f + g[3] * 8.0f + g[5] * 32.0f;
+  const V half_even = g[0] + g[2] * 0.25f + g[4] * 0.0625f, half_odd = g[1] * 0.5f + g[3] * 0.125f + g[5] * 0.03125f;
+  m[0] = g[0];
+  m[1] = even + odd;
+  m[2] = even - odd;
+  m[3] = twice_even + twice_odd;
+  m[4] = twice_even - twice_odd;
+  m[5] = half_even + half_odd;
+  m[6] = half_even - half_odd;
+  m[7] = g[5];
+}
+
+// u = G w.
+GANART_INLINE void transform_weight(const Vector<float> (&w)[TAPS], Vector<float> (&u)[IN]) {
+  using V = Vector<float>;
+  const V even = (w[0] + w[2]) * (-2.0f / 9), odd = w[1] * (-2.0f / 9);
+  const V twice_even = w[0] * (1.0f / 90) + w[2] * (4.0f / 90), twice_odd = w[1] * (2.0f / 90);
+  const V half_even = w[0] * (32.0f / 45) + w[2] * (8.0f / 45), half_odd = w[1] * (16.0f / 45);
+  u[0] = w[0];
+  u[1] = even + odd;
+  u[2] = even - odd;
+  u[3] = twice_even + twice_odd;
+  u[4] = twice_even - twice_odd;
+  u[5] = half_even + half_odd;
+  u[6] = half_even - half_odd;
+  u[7] = w[2];
+}
+
+// w = G^T u.
+GANART_INLINE void transform_weight_gradient(const Vector<float> (&u)[IN], Vector<float> (&w)[TAPS]) {
+  using V = Vector<float>;
+  const V sum1 = (u[1] + u[2]) * (-2.0f / 9), sum2 = u[3] + u[4], sum3 = u[5] + u[6];
+  w[0] = u[0] + sum1 + sum2 * (1.0f / 90) + sum3 * (32.0f / 45);
+  w[1] = (u[1] - u[2]) * (-2.0f / 9) + (u[3] - u[4]) * (2.0f / 90) + (u[5] - u[6]) * (16.0f / 45);
+  w[2] = sum1 + sum2 * (4.0f / 90) + sum3 * (8.0f / 45) + u[7];
+}
+
+// ---- tiles ----
+
+// The tiles of all samples, row by row, and how those under way lie in memory, point by point.
 struct Tiles {
-  static constexpr int L = LANES<float>;
-  static constexpr int ROWS = L == 16 ? 12 : 6;  // of one product in registers, by two vectors
+  int64_t height, width, down, across, count;
 
-  int64_t down, across, count;
-  bool apart;                     // whether each worker takes blocks of tiles through all stages, out of its own caches
-  int64_t block;                  // tiles under way together
-  int64_t in_stride, out_stride;  // channels, rounded up to whole vectors
-  int64_t in_plane, out_plane;    // one point of a block; a line more, so that points do not meet in one cache set
+  Tiles(int64_t samples, int64_t pixels, int64_t row)
+      : height(pixels / row), width(row), down((height + OUT - 1) / OUT), across((row + OUT - 1) / OUT),
+        count(samples * down * across) {}
+};
 
-  explicit Tiles(const Convolution& c)
-      : down((c.height + OUT - 1) / OUT), across((c.width + OUT - 1) / OUT), count(c.samples * down * across),
-        in_stride(round_up(c.in_channels, 16)), out_stride(round_up(c.out_channels, PANEL)) {
-    const int64_t bytes = POINTS * int64_t(sizeof(float)) * (in_stride + out_stride);
-    apart = OWN >= 12 * bytes && count * bytes > 16 * OWN;
-    const int64_t most = apart ? OWN / bytes : larger(96, SHARED / bytes), blocks = (count + most - 1) / most;
-    block = round_up((count + blocks - 1) / blocks, ROWS);
-    in_plane = block * in_stride + 16;
-    out_plane = block * out_stride + 16;
+// Some of the tiles, one after the other.
+struct Block {
+  int64_t first, count;
+};
+
+// Up to SEGMENT tiles side by side: so many that a vector's pixels are not cut off, so few that they stay in the
+// first-level cache while the lanes change from pixels to channels.
+constexpr int SEGMENT = 5, PIXELS = 32;
+static_assert(SEGMENT * OUT + IN - OUT <= PIXELS);
+
+struct Segment {
+  int64_t sample, y, x;  // of the first tile's first output
+  int64_t in_block;      // place of the first tile
+  int64_t count;         // may be 0 or less: nothing to do
+};
+
+// The segments of a block.
+struct Segments {
+  const Tiles& tiles;
+  Block block;
+  int64_t first_row, per_row, count;
+
+  Segments(const Tiles& all, Block some)
+      : tiles(all), block(some), first_row(some.first / all.across), per_row((all.across + SEGMENT - 1) / SEGMENT),
+        count(((some.first + some.count - 1) / all.across + 1 - first_row) * per_row) {}
+
+  Segment operator[](int64_t index) const {
+    const int64_t row = first_row + index / per_row, start = row * tiles.across;
+    const int64_t part = index % per_row;
+    const int64_t begin = larger(block.first, start + part * tiles.across / per_row);
+    const int64_t end = smaller(start + (part + 1) * tiles.across / per_row, block.first + block.count);
+    return {row / tiles.down, row % tiles.down * OUT, (begin - start) * OUT, begin - block.first, end - begin};
   }
-
-  int64_t floats() const { return POINTS * (in_plane + out_plane); }
 };
 
-struct Place {
-  int64_t sample, y, x;
+// One point of a block: transformed channels of each tile, zeros past the last of both.
+struct Plane {
+  int64_t stride;  // from tile to tile: channels, rounded up
+  int64_t size;    // a line more, so that points do not meet in one cache set
 
-  Place(const Tiles& tiles, int64_t tile)
-      : sample(tile / (tiles.down * tiles.across)), y(tile / tiles.across % tiles.down * OUT), x(tile % tiles.across * OUT) {}
+  Plane(int64_t channels, int64_t multiple, int64_t tiles) : stride(round_up(channels, multiple)), size(tiles * stride + 16) {}
 };
 
-// The transformed inputs of one tile, for all its channels.
+// ---- features to tiles ----
+
+// L pixels of one channel from x on, zeros outside its row.
 template <class Element>
-void input_tile(const Convolution& c, const Tiles& tiles, int64_t tile, const Element* zeros, float* to) {
-  constexpr int L = Tiles::L;
-  const Place place(tiles, tile);
-  const auto* data = static_cast<const Element*>(c.x) + place.sample * c.height * c.width * c.in_channels;
-  const Element* from[POINTS];
-  for (int i = 0; i < IN; ++i)
-    for (int j = 0; j < IN; ++j) {
-      const int64_t y = place.y + i - 1, x = place.x + j - 1;
-      const bool inside = y >= 0 && y < c.height && x >= 0 && x < c.width;
-      from[i * IN + j] = inside ? data + (y * c.width + x) * c.in_channels : zeros;
+GANART_INLINE Vector<float> load_pixels(const Element* row, int64_t x, int64_t width) {
+  if (x >= 0 && x + L <= width) return load_elements(row + x);
+  if (width < L) {
+    Element padded[L] = {};
+    for (int64_t i = larger(0, -x); i < smaller(L, width - x); ++i) padded[i] = row[x + i];
+    return load_elements(padded);
+  }
+  const int64_t start = smaller(larger(x, 0), width - L);
+  Element around[3 * L] = {};
+  __builtin_memcpy(around + L, row + start, L * sizeof(Element));
+  return load_elements(around + L + x - start);
+}
+
+// ROWS rows of PIXELS pixels from (y, x) on, of L channels, which become the lanes; zeros outside the picture.
+template <int ROWS, class Element>
+void fetch(const Features& f, int64_t width, int64_t sample, int64_t y, int64_t x, int64_t pixels, int64_t channel,
+           Vector<float> (&to)[ROWS][PIXELS]) {
+  const auto* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + channel * f.channel_stride;
+  const int64_t height = f.pixels / width, valid = f.channels - channel;
+  for (int64_t i = 0; i < ROWS; ++i) {
+    if (y + i < 0 || y + i >= height) {
+      for (int64_t j = 0; j < pixels; ++j) to[i][j] = Vector<float>{};
+    } else if (f.pixel_stride == 1) {
+      const Element* row = data + (y + i) * width;
+      for (int64_t j = 0; j < pixels; j += L) {
+        Vector<float> square[L];
+        for (int64_t c = 0; c < L; ++c)
+          square[c] = c < valid ? load_pixels(row + c * f.channel_stride, x + j, width) : Vector<float>{};
+        transpose<float>(square);
+#pragma GCC unroll 16
+        for (int64_t p = 0; p < L; ++p) to[i][j + p] = square[p];
+      }
+    } else {
+      const Element* row = data + (y + i) * width * f.pixel_stride;
+      for (int64_t j = 0; j < pixels; ++j) {
+        const bool inside = x + j >= 0 && x + j < width;
+        to[i][j] = inside ? load_elements(row + (x + j) * f.pixel_stride, valid) : Vector<float>{};
+      }
     }
-  for (int64_t channel = 0; channel < c.in_channels; channel += L) {
-    const int64_t valid = c.in_channels - channel;
+  }
+}
+
+// Writes B^T d B of the tiles of a segment, for L channels.
+template <class Element>
+void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane, float* to) {
+  Vector<float> pixels[IN][PIXELS];
+  fetch<IN, Element>(x, width, segment.sample, segment.y - 1, segment.x - 1, segment.count * OUT + IN - OUT, channel, pixels);
+  for (int64_t t = 0; t < segment.count; ++t) {
+    float* tile = to + (segment.in_block + t) * plane.stride + channel;
     Vector<float> half[IN][IN];
     for (int j = 0; j < IN; ++j) {
       Vector<float> d[IN];
 #pragma GCC unroll 8
-      for (int i = 0; i < IN; ++i) d[i] = load_elements(from[i * IN + j] + channel, valid);
+      for (int i = 0; i < IN; ++i) d[i] = pixels[i][t * OUT + j];
       transform_input(d);
 #pragma GCC unroll 8
       for (int i = 0; i < IN; ++i) half[i][j] = d[i];
@@ -109,120 +213,369 @@ void input_tile(const Convolution& c, const Tiles& tiles, int64_t tile, const El
     for (int i = 0; i < IN; ++i) {
       transform_input(half[i]);
 #pragma GCC unroll 8
-      for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * tiles.in_plane + channel, half[i][j]);
+      for (int j = 0; j < IN; ++j) store(tile + (i * IN + j) * plane.size, half[i][j]);
     }
   }
 }
 
-// The outputs of one tile, for one panel of channels.
+// Writes A g A^T of the tiles of a segment, for L channels.
 template <class Element>
-void output_tile(const Convolution& c, const Tiles& tiles, int64_t tile, int64_t panel, const float* from) {
-  constexpr int L = Tiles::L;
-  const Place place(tiles, tile);
-  auto* data = static_cast<Element*>(c.y) + place.sample * c.height * c.width * c.out_channels;
-  const int64_t down = smaller(OUT, c.height - place.y), across = smaller(OUT, c.width - place.x);
-  for (int64_t channel = panel * PANEL; channel < smaller(c.out_channels, (panel + 1) * PANEL); channel += L) {
-    const int64_t valid = c.out_channels - channel;
+void gradient_tiles(const Features& grad, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
+                    float* to) {
+  Vector<float> pixels[OUT][PIXELS];
+  fetch<OUT, Element>(grad, width, segment.sample, segment.y, segment.x, segment.count * OUT, channel, pixels);
+  for (int64_t t = 0; t < segment.count; ++t) {
+    float* tile = to + (segment.in_block + t) * plane.stride + channel;
+    Vector<float> half[IN][OUT];
+    for (int j = 0; j < OUT; ++j) {
+      Vector<float> g[OUT], m[IN];
+#pragma GCC unroll 6
+      for (int i = 0; i < OUT; ++i) g[i] = pixels[i][t * OUT + j];
+      transform_gradient(g, m);
+#pragma GCC unroll 8
+      for (int i = 0; i < IN; ++i) half[i][j] = m[i];
+    }
+    for (int i = 0; i < IN; ++i) {
+      Vector<float> m[IN];
+      transform_gradient(half[i], m);
+#pragma GCC unroll 8
+      for (int j = 0; j < IN; ++j) store(tile + (i * IN + j) * plane.size, m[j]);
+    }
+  }
+}
+
+// Calls transform(segment, channel) for all of a block, and writes zeros for the tiles up to `rows`.
+template <class Transform>
+void write_tiles(const Tiles& tiles, Block block, int64_t rows, int64_t channels, const Plane& plane, float* to,
+                 RunTasks run, Transform transform) {
+  const Segments segments(tiles, block);
+  for_each(run, segments.count, [&](int64_t task) {
+    const Segment segment = segments[task];
+    if (segment.count > 0)
+      for (int64_t channel = 0; channel < channels; channel += L) transform(segment, channel);
+  });
+  for (int64_t point = 0; point < POINTS; ++point)
+    for (int64_t i = block.count * plane.stride; i < rows * plane.stride; ++i) to[point * plane.size + i] = 0;
+}
+
+// ---- tiles to a result ----
+
+// The results of a segment's tiles, for L channels.
+template <class Element>
+void output_tiles(const Convolution& c, const Tiles& tiles, const Segment& segment, int64_t channel, const Plane& plane,
+                  const float* from) {
+  const int64_t valid = c.out_channels - channel, pixels = c.x.pixels;
+  const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid) : Vector<float>{};
+  Vector<float> out[OUT][PIXELS];
+  for (int64_t t = 0; t < segment.count; ++t) {
+    const float* tile = from + (segment.in_block + t) * plane.stride + channel;
     Vector<float> half[OUT][IN];
     for (int j = 0; j < IN; ++j) {
       Vector<float> m[IN], y[OUT];
 #pragma GCC unroll 8
-      for (int i = 0; i < IN; ++i) m[i] = load(from + (i * IN + j) * tiles.out_plane + channel);
+      for (int i = 0; i < IN; ++i) m[i] = load(tile + (i * IN + j) * plane.size);
       transform_output(m, y);
 #pragma GCC unroll 6
       for (int i = 0; i < OUT; ++i) half[i][j] = y[i];
     }
-    const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid) : splat(0.0f);
-    for (int64_t i = 0; i < down; ++i) {
+    for (int i = 0; i < OUT; ++i) {
       Vector<float> y[OUT];
       transform_output(half[i], y);
-      Element* row = data + ((place.y + i) * c.width + place.x) * c.out_channels + channel;
 #pragma GCC unroll 6
-      for (int64_t j = 0; j < OUT; ++j)
-        if (j < across) store_elements(row + j * c.out_channels, y[j] + bias, valid);
+      for (int j = 0; j < OUT; ++j) out[i][t * OUT + j] = y[j] + bias;
+    }
+  }
+  const int64_t down = smaller(OUT, tiles.height - segment.y), across = smaller(segment.count * OUT, tiles.width - segment.x);
+  auto* data = static_cast<Element*>(c.y) + segment.sample * c.out_channels * pixels;
+  for (int64_t i = 0; i < down; ++i) {
+    const int64_t place = (segment.y + i) * tiles.width + segment.x;
+    if (c.x.pixel_stride == 1) {
+      for (int64_t step = 0; step < across; step += L) {
+        const int64_t j = larger(0, smaller(step, across - L));  // the last vector may overlap the one before
+        Vector<float> square[L];
+#pragma GCC unroll 16
+        for (int64_t p = 0; p < L; ++p) square[p] = out[i][j + p];
+        transpose<float>(square);
+        for (int64_t k = 0; k < smaller(L, valid); ++k)
+          store_elements(data + (channel + k) * pixels + place + j, square[k], across - j);
+      }
+    } else {
+      for (int64_t j = 0; j < across; ++j)
+        store_elements(data + (place + j) * c.out_channels + channel, out[i][j], valid);
     }
   }
 }
 
-// out[ROWS, PANEL] = tiles[ROWS, channels] * kernel[channels, PANEL].
-GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float* kernel, int64_t channels, float* out,
-                           int64_t out_stride) {
-  constexpr int L = Tiles::L, ROWS = Tiles::ROWS;
-  for (int part = 0; part < PANEL; part += 2 * L) {
-    Vector<float> sums[ROWS][2] = {};
+// ---- products ----
+
+// Calls body(place, vectors) for the parts of a panel's first `valid` columns: two vectors of them, or one at the end.
+template <class Body>
+GANART_INLINE void for_parts(int64_t valid, Body body) {
+  valid = smaller(valid, PANEL);
+  int part = 0;
+  for (; part + L < valid; part += 2 * L) body(part, std::integral_constant<int, 2>{});
+  if (part < valid) body(part, std::integral_constant<int, 1>{});
+}
+
+constexpr int ROWS = L == 16 ? 12 : 6;  // of one product in registers, by two vectors
+
+// out[ROWS, PANEL] = tiles[ROWS, channels] * kernel[channels, PANEL], of which `valid` columns count.
+GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float* kernel, int64_t channels, int64_t valid,
+                           float* out, int64_t out_stride) {
+  for_parts(valid, [=](int part, auto vectors) {
+    constexpr int VECTORS = decltype(vectors)::value;
+    Vector<float> sums[ROWS][VECTORS] = {};
     for (int64_t c = 0; c < channels; ++c) {
-      const Vector<float> left = load(kernel + c * PANEL + part), right = load(kernel + c * PANEL + part + L);
+      Vector<float> columns[VECTORS];
+      for (int v = 0; v < VECTORS; ++v) columns[v] = load(kernel + c * PANEL + part + v * L);
 #pragma GCC unroll 12
       for (int row = 0; row < ROWS; ++row) {
         const float value = tiles[row * tile_stride + c];
-        sums[row][0] += left * value;
-        sums[row][1] += right * value;
+        for (int v = 0; v < VECTORS; ++v) sums[row][v] += columns[v] * value;
       }
     }
 #pragma GCC unroll 12
-    for (int row = 0; row < ROWS; ++row) {
-      store(out + row * out_stride + part, sums[row][0]);
-      store(out + row * out_stride + part + L, sums[row][1]);
-    }
-  }
+    for (int row = 0; row < ROWS; ++row)
+      for (int v = 0; v < VECTORS; ++v) store(out + row * out_stride + part + v * L, sums[row][v]);
+  });
 }
+
+constexpr int COLUMNS = L == 16 ? 8 : 4;  // channels of one sum over tiles in registers, by two vectors
+
+// sums[COLUMNS, PANEL] += tiles[count, COLUMNS]^T * grads[count, PANEL], of which `valid` columns count.
+GANART_INLINE void add_product(const float* tiles, int64_t tile_stride, const float* grads, int64_t grad_stride,
+                               int64_t count, int64_t valid, float* sums) {
+  for_parts(valid, [=](int part, auto vectors) {
+    constexpr int VECTORS = decltype(vectors)::value;
+    Vector<float> sum[COLUMNS][VECTORS];
+#pragma GCC unroll 8
+    for (int column = 0; column < COLUMNS; ++column)
+      for (int v = 0; v < VECTORS; ++v) sum[column][v] = load(sums + column * PANEL + part + v * L);
+    for (int64_t t = 0; t < count; ++t) {
+      Vector<float> columns[VECTORS];
+      for (int v = 0; v < VECTORS; ++v) columns[v] = load(grads + t * grad_stride + part + v * L);
+#pragma GCC unroll 8
+      for (int column = 0; column < COLUMNS; ++column) {
+        const float value = tiles[t * tile_stride + column];
+        for (int v = 0; v < VECTORS; ++v) sum[column][v] += columns[v] * value;
+      }
+    }
+#pragma GCC unroll 8
+    for (int column = 0; column < COLUMNS; ++column)
+      for (int v = 0; v < VECTORS; ++v) store(sums + column * PANEL + part + v * L, sum[column][v]);
+  });
+}
+
+// ---- weights ----
+
+// Where the weight of an output channel, an input channel and a tap lies in [out, in, 3, 3] or, `turned`, in that of the
+// convolution whose gradient this one is: [in, out, 3, 3], taps in the opposite order.
+struct WeightPlace {
+  int64_t out_step, in_step, first_tap, tap_step;
+
+  WeightPlace(int64_t out_channels, int64_t in_channels, bool turned)
+      : out_step(turned ? TAPS * TAPS : in_channels * TAPS * TAPS), in_step(turned ? out_channels * TAPS * TAPS : TAPS * TAPS),
+        first_tap(turned ? TAPS * TAPS - 1 : 0), tap_step(turned ? -1 : 1) {}
+
+  int64_t operator()(int64_t out, int64_t in, int64_t tap) const {
+    return out * out_step + in * in_step + first_tap + tap * tap_step;
+  }
+};
+
+// The kernel of a convolution from in_channels to out_channels.
+template <class Element>
+void transform_kernel(const Element* weight, int64_t out_channels, int64_t in_channels, bool turned, float* kernel,
+                      RunTasks run) {
+  const WeightPlace place(out_channels, in_channels, turned);
+  const int64_t panels = (out_channels + PANEL - 1) / PANEL;
+  for_each_of_groups(run, panels * in_channels, 8, [&](int64_t task) {
+    const int64_t panel = task / in_channels, in = task % in_channels;
+    const int64_t valid = smaller(PANEL, out_channels - panel * PANEL);
+    alignas(64) float taps[TAPS * TAPS][PANEL] = {};
+    for (int64_t k = 0; k < valid; ++k)
+      for (int64_t tap = 0; tap < TAPS * TAPS; ++tap)
+        taps[tap][k] = number_of(weight[place(panel * PANEL + k, in, tap)]);
+    float* to = kernel + task * PANEL;
+    for (int part = 0; part < PANEL; part += L) {
+      Vector<float> half[IN][TAPS];
+      for (int j = 0; j < TAPS; ++j) {
+        const Vector<float> w[TAPS] = {load(taps[j] + part), load(taps[TAPS + j] + part), load(taps[2 * TAPS + j] + part)};
+        Vector<float> u[IN];
+        transform_weight(w, u);
+#pragma GCC unroll 8
+        for (int i = 0; i < IN; ++i) half[i][j] = u[i];
+      }
+      for (int i = 0; i < IN; ++i) {
+        Vector<float> u[IN];
+        transform_weight(half[i], u);
+#pragma GCC unroll 8
+        for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * panels * in_channels * PANEL + part, u[j]);
+      }
+    }
+  });
+}
+
+// The gradient of a weight, from sums [64, ceil(K / 32), C, 32].
+template <class Element>
+void transform_sums(const float* sums, int64_t out_channels, int64_t in_channels, int64_t sums_channels, Element* weight,
+                    RunTasks run) {
+  const WeightPlace place(out_channels, in_channels, false);
+  const int64_t panels = (out_channels + PANEL - 1) / PANEL;
+  for_each_of_groups(run, panels * in_channels, 8, [&](int64_t task) {
+    const int64_t panel = task / in_channels, in = task % in_channels;
+    alignas(64) float taps[TAPS * TAPS][PANEL];
+    for (int part = 0; part < PANEL; part += L) {
+      Vector<float> half[TAPS][IN];
+      for (int j = 0; j < IN; ++j) {
+        Vector<float> u[IN], w[TAPS];
+#pragma GCC unroll 8
+        for (int i = 0; i < IN; ++i)
+          u[i] = load(sums + (((i * IN + j) * panels + panel) * sums_channels + in) * PANEL + part);
+        transform_weight_gradient(u, w);
+#pragma GCC unroll 3
+        for (int i = 0; i < TAPS; ++i) half[i][j] = w[i];
+      }
+      for (int i = 0; i < TAPS; ++i) {
+        Vector<float> w[TAPS];
+        transform_weight_gradient(half[i], w);
+#pragma GCC unroll 3
+        for (int j = 0; j < TAPS; ++j) store(taps[i * TAPS + j] + part, w[j]);
+      }
+    }
+    for (int64_t k = 0; k < smaller(PANEL, out_channels - panel * PANEL); ++k)
+      for (int64_t tap = 0; tap < TAPS * TAPS; ++tap)
+        weight[place(panel * PANEL + k, in, tap)] = element_of<Element>(taps[tap][k]);
+  });
+}
+
+// ---- convolution ----
+
+// How many tiles are under way together, and whether each worker has some of its own, out of its own caches.
+struct Plan {
+  bool apart;
+  int64_t block;
+
+  Plan(int64_t tiles, int64_t channels, bool may_be_apart) {
+    const int64_t bytes = POINTS * int64_t(sizeof(float)) * channels;
+    apart = may_be_apart && OWN >= 12 * bytes && tiles * bytes > 16 * OWN;
+    const int64_t most = apart ? OWN / bytes : larger(96, SHARED / bytes), blocks = (tiles + most - 1) / most;
+    block = round_up((tiles + blocks - 1) / blocks, ROWS);
+  }
+};
 
 // The three stages for a block of tiles: transform inputs, multiply, transform outputs.
 template <class Element>
-void convolve_block(const Convolution& c, const Tiles& tiles, int64_t first, const Element* zeros, float* memory,
-                    RunTasks run) {
-  const int64_t count = smaller(tiles.block, tiles.count - first), rows = round_up(count, Tiles::ROWS);
-  const int64_t panels = tiles.out_stride / PANEL;
-  float *in = memory, *out = memory + POINTS * tiles.in_plane;
-  for_each(run, rows, [&](int64_t t) {
-    float* to = in + t * tiles.in_stride;
-    if (t < count) return input_tile<Element>(c, tiles, first + t, zeros, to);
-    for (int64_t point = 0; point < POINTS; ++point)
-      for (int64_t i = 0; i < tiles.in_stride; ++i) to[point * tiles.in_plane + i] = 0;
+void convolve_block(const Convolution& c, const Tiles& tiles, Block block, const Plane& in_plane, const Plane& out_plane,
+                    float* memory, RunTasks run) {
+  const int64_t rows = round_up(block.count, ROWS), panels = out_plane.stride / PANEL;
+  float *in = memory, *out = memory + POINTS * in_plane.size;
+  write_tiles(tiles, block, rows, c.x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
+    input_tiles<Element>(c.x, tiles.width, segment, channel, in_plane, in);
   });
   for_each(run, POINTS * panels, [&](int64_t task) {
     const int64_t point = task / panels, panel = task % panels;
-    const float* weights = static_cast<const float*>(c.kernel) + task * c.in_channels * PANEL;
-    for (int64_t row = 0; row < rows; row += Tiles::ROWS)
-      product(in + point * tiles.in_plane + row * tiles.in_stride, tiles.in_stride, weights, c.in_channels,
-              out + point * tiles.out_plane + row * tiles.out_stride + panel * PANEL, tiles.out_stride);
+    const float* weights = static_cast<const float*>(c.kernel) + task * c.x.channels * PANEL;
+    for (int64_t row = 0; row < rows; row += ROWS)
+      product(in + point * in_plane.size + row * in_plane.stride, in_plane.stride, weights, c.x.channels,
+              c.out_channels - panel * PANEL, out + point * out_plane.size + row * out_plane.stride + panel * PANEL, out_plane.stride);
   });
-  for_each(run, count * panels, [&](int64_t task) {
-    const int64_t t = task / panels;
-    output_tile<Element>(c, tiles, first + t, task % panels, out + t * tiles.out_stride);
+  const Segments segments(tiles, block);
+  for_each(run, segments.count, [&](int64_t task) {
+    const Segment segment = segments[task];
+    if (segment.count > 0)
+      for (int64_t channel = 0; channel < c.out_channels; channel += L)
+        output_tiles<Element>(c, tiles, segment, channel, out_plane, out);
   });
 }
 
+// Convolves with c.kernel, or, where there is none, with that of a weight.
 template <class Element>
-void convolve(const Convolution& c, RunTasks run) {
-  const Tiles tiles(c);
-  const int64_t block_bytes = round_up(tiles.floats() * sizeof(float), 64);
-  auto* memory = static_cast<char*>(scratch(ScratchSlot::shared, tiles.in_stride * sizeof(Element) + (tiles.apart ? 0 : block_bytes)));
-  auto* zeros = reinterpret_cast<Element*>(memory + (tiles.apart ? 0 : block_bytes));
-  for (int64_t i = 0; i < tiles.in_stride; ++i) zeros[i] = Element{};
-  const int64_t blocks = (tiles.count + tiles.block - 1) / tiles.block;
-  if (tiles.apart) {
+void convolve(Convolution c, const Element* weight, bool turned, RunTasks run) {
+  const Tiles tiles(c.x.samples, c.x.pixels, c.width);
+  const int64_t in_stride = round_up(c.x.channels, 16), out_stride = round_up(c.out_channels, PANEL);
+  const Plan plan(tiles.count, in_stride + out_stride, true);
+  const Plane in_plane(c.x.channels, 16, plan.block), out_plane(c.out_channels, PANEL, plan.block);
+  const int64_t of_tiles = POINTS * (in_plane.size + out_plane.size), of_kernel = weight ? POINTS * c.x.channels * out_stride : 0;
+  const int64_t shared = of_kernel + (plan.apart ? 0 : of_tiles), blocks = (tiles.count + plan.block - 1) / plan.block;
+  auto* memory = shared ? static_cast<float*>(scratch(ScratchSlot::shared, shared * sizeof(float))) : nullptr;
+  if (weight) {
+    transform_kernel(weight, c.out_channels, c.x.channels, turned, memory, run);
+    c.kernel = memory;
+  }
+  const auto convolve_one = [&](int64_t index, void* own, RunTasks run_stage) {
+    const int64_t first = index * plan.block;
+    convolve_block<Element>(c, tiles, {first, smaller(plan.block, tiles.count - first)}, in_plane, out_plane,
+                            static_cast<float*>(own), run_stage);
+  };
+  if (plan.apart) {
     for_each(run, blocks, [&](int64_t block) {
-      auto* own = static_cast<float*>(scratch(ScratchSlot::worker, block_bytes));
-      convolve_block(c, tiles, block * tiles.block, zeros, own, run_serially);
+      convolve_one(block, scratch(ScratchSlot::worker, of_tiles * sizeof(float)), run_serially);
       give_back_large_scratch(ScratchSlot::worker);
     });
   } else {
-    for (int64_t block = 0; block < blocks; ++block)
-      convolve_block(c, tiles, block * tiles.block, zeros, reinterpret_cast<float*>(memory), run);
+    for (int64_t block = 0; block < blocks; ++block) convolve_one(block, memory + of_kernel, run);
   }
   give_back_large_scratch(ScratchSlot::shared);
+}
+
+template <class Element>
+void weight_gradient(const Features& x, const Features& grad, int64_t width, Element* grad_weight, RunTasks run) {
+  const Tiles tiles(x.samples, x.pixels, width);
+  const int64_t in_stride = round_up(x.channels, 16), out_stride = round_up(grad.channels, PANEL);
+  const Plan plan(tiles.count, in_stride + out_stride, false);
+  const Plane in_plane(x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
+  const int64_t panels = out_stride / PANEL, of_sums = POINTS * panels * in_stride * PANEL;
+  auto* in = static_cast<float*>(
+      scratch(ScratchSlot::shared, (POINTS * (in_plane.size + out_plane.size) + of_sums) * sizeof(float)));
+  float *out = in + POINTS * in_plane.size, *sums = out + POINTS * out_plane.size;
+  for (int64_t first = 0; first < tiles.count; first += plan.block) {
+    const Block block{first, smaller(plan.block, tiles.count - first)};
+    write_tiles(tiles, block, block.count, x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
+      input_tiles<Element>(x, width, segment, channel, in_plane, in);
+    });
+    write_tiles(tiles, block, block.count, grad.channels, out_plane, out, run, [&](const Segment& segment, int64_t channel) {
+      gradient_tiles<Element>(grad, width, segment, channel, out_plane, out);
+    });
+    for_each(run, POINTS * panels, [&](int64_t task) {
+      const int64_t point = task / panels, panel = task % panels;
+      float* of_task = sums + task * in_stride * PANEL;
+      if (first == 0)
+        for (int64_t i = 0; i < in_stride * PANEL; ++i) of_task[i] = 0;
+      for (int64_t c = 0; c < in_stride; c += COLUMNS)
+        add_product(in + point * in_plane.size + c, in_plane.stride, out + point * out_plane.size + panel * PANEL,
+                    out_plane.stride, block.count, grad.channels - panel * PANEL, of_task + c * PANEL);
+    });
+  }
+  transform_sums(sums, grad.channels, x.channels, in_stride, grad_weight, run);
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
+template <class Body>
+void with_element(Type type, Body body) {
+  if (type == Type::bfloat16)
+    body(Bfloat16{});
+  else
+    body(float{});
 }
 
 }  // namespace winograd
 
 void winograd_conv2d_of_type(const Convolution& c, RunTasks run) {
-  if (c.type == Type::bfloat16)
-    winograd::convolve<Bfloat16>(c, run);
-  else
-    winograd::convolve<float>(c, run);
+  winograd::with_element(c.x.type, [&](auto element) { winograd::convolve<decltype(element)>(c, nullptr, false, run); });
+}
+
+void conv3x3_of_type(const Convolution& c, const void* weight, bool turned, RunTasks run) {
+  winograd::with_element(c.x.type, [&](auto element) {
+    winograd::convolve(c, static_cast<const decltype(element)*>(weight), turned, run);
+  });
+}
+
+void conv3x3_weight_of_type(const Features& x, const Features& grad, int64_t width, void* grad_weight, RunTasks run) {
+  winograd::with_element(x.type, [&](auto element) {
+    winograd::weight_gradient(x, grad, width, static_cast<decltype(element)*>(grad_weight), run);
+  });
 }
 
 }  // namespace
 
-const ConvolutionKernels convolution_kernels{winograd_conv2d_of_type};
+const ConvolutionKernels convolution_kernels{winograd_conv2d_of_type, conv3x3_of_type, conv3x3_weight_of_type};

@@ -58,4 +58,6 @@ def conv2d_bias_act(
     check_convolution("conv2d_bias_act", x, weight, bias, taps, padding, stride=stride)
     check_activation("conv2d_bias_act", act, negative_slope, gain, clamp)
     z = resampled_conv2d(x, weight, down=stride, taps=taps, padding=padding)
+    if bias is None and act == "linear" and gain is None and clamp is None:
+        return z
     return bias_act(z, bias, act=act, negative_slope=negative_slope, gain=gain, clamp=clamp)

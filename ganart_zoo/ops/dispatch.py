@@ -130,7 +130,7 @@ class NativeOp:
 
     def is_native_for(self, x: Tensor) -> bool:
         """Return whether a call whose first argument is `x` would run the native kernel."""
-        return _switch.mode != "reference" and self.why_not(x.device.type, x.dtype) is None
+        return _switch.mode != "reference" and _why_not(self.name, x.device.type, x.dtype) is None
 
     def status(self, device: str) -> OpStatus:
         """Return what would run on a device type such as `"cpu"`."""

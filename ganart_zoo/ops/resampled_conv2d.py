@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import check_device
+from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_pays
 from ganart_zoo.ops.upfirdn2d import (
     Padding,
     check_factor,
@@ -52,6 +53,8 @@ def padded_conv2d(
     x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], *, stride: int = 1, groups: int = 1
 ) -> Tensor:
     """Correlate x, padded or cropped by `(x0, x1, y0, y1)`; without a padded copy where torch can."""
+    if stride == groups == 1 and sides == (1, 1, 1, 1) and conv3x3_pays(x, weight):
+        return conv3x3(x, weight)
     if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
         return F.conv2d(x, weight, stride=stride, padding=(sides[2], sides[0]), groups=groups)
     return F.conv2d(F.pad(x, list(sides)), weight, stride=stride, groups=groups)

@@ -1,0 +1,137 @@
+"""A 3x3 convolution that trains, by Winograd's algorithm where that is quicker than the vendor's direct one.
+
+Formula     y[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], zeros outside x. The
+            convolution, its gradient for x and that for weight are each other's derivatives, so all are native to any order.
+Shapes      x [N, C, H, W], weight [K, C, 3, 3], y [N, K, H, W].
+Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Types       float32; bfloat16 where the processor has no unit for it. Products and sums are float32.
+Accuracy    within about 1e-4 of the result's standard deviation, in sums of float32 where a direct convolution has 1e-6
+            and TensorFloat-32 5e-4. `torch.backends.mkldnn.conv.fp32_precision = "ieee"` keeps to the direct one.
+Repeats     bit for bit, from run to run and for any number of threads.
+Source      A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
+from torch import Tensor
+
+from ganart_zoo import native
+from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.layout import result_format
+
+__all__ = ["conv3x3", "conv3x3_pays"]
+
+_TILE = 6
+# Multiply-adds in whose time a channel of a tile is transformed, and a pair of channels' weights.
+_TRANSFORM_TILE, _TRANSFORM_WEIGHT = 850, 1850
+
+
+def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
+    """Return `conv2d(x, weight, padding=1)`, where `conv3x3_pays`."""
+    y: Tensor = _conv3x3(x, weight, False)
+    return y
+
+
+def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
+    """Return whether `conv3x3` takes these and is quicker than the vendor's convolution."""
+    if x.dtype != weight.dtype or weight.shape[2:] != (3, 3) or not _allowed(x.device.type, x.dtype):
+        return False
+    if not _conv3x3.is_native_for(x) or torch.is_autocast_enabled(x.device.type):
+        return False
+    out_channels, in_channels = weight.shape[:2]
+    samples, _, height, width = x.shape
+    if 0 in (samples, height, width, in_channels, out_channels):
+        return False
+    # Multiply-adds for each pair of channels, of which vectors take 16 at a time.
+    tiles = samples * -(-height // _TILE) * -(-width // _TILE)
+    transforms = _TRANSFORM_TILE * (1 / max(in_channels, 16) + 1 / max(out_channels, 16))
+    direct = 9 * samples * height * width * in_channels * out_channels
+    own = (tiles * (64 + transforms) + _TRANSFORM_WEIGHT) * max(in_channels, 16) * max(out_channels, 16)
+    return bool(1.15 * own < direct)
+
+
+def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
+    """Define `conv3x3` and, `turned`, its gradient for x, given that of y in the place of x."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv_transpose2d(x, weight, padding=1) if turned else F.conv2d(x, weight, padding=1)
+
+
+def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
+    """Define the gradient of `conv3x3` for weight, given that of y."""
+    taps = F.unfold(x, 3, padding=1).unflatten(1, (x.shape[1], 9))
+    return torch.einsum("ncap,nkp->kca", taps, grad.flatten(2)).unflatten(2, (3, 3))
+
+
+_TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
+
+_conv3x3 = NativeOp(
+    "ganart::conv3x3",
+    reference=conv3x3_reference,
+    library=native.ops_library(),
+    dtypes=_TYPES,
+    missing=native.why_not_built(),
+)
+_conv3x3_weight = NativeOp(
+    "ganart::conv3x3_weight",
+    reference=conv3x3_weight_reference,
+    library=native.ops_library(),
+    dtypes=_TYPES,
+    missing=native.why_not_built(),
+)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _allowed(device: str, dtype: torch.dtype) -> bool:
+    """Return whether the user's precision and the processor leave the choice to us."""
+    if device != "cpu" or not _conv3x3.loaded:
+        return False
+    if dtype == torch.bfloat16:
+        return str(torch.ops.ganart.use_cpu_isa("")) != "avx512bf16"
+    return str(torch.backends.mkldnn.conv.fp32_precision) != "ieee"
+
+
+# ---- what torch needs to know of the native ops: shapes without data, and derivatives ----
+
+
+def _like_result(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
+    result = x.new_empty((x.shape[0], weight.shape[1 if turned else 0], *x.shape[2:]))
+    return torch.empty_like(result, memory_format=torch.contiguous_format if result.numel() == 0 else result_format(x))
+
+
+def _like_weight(x: Tensor, grad: Tensor) -> Tensor:
+    return x.new_empty((grad.shape[1], x.shape[1], 3, 3))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, ctx.turned = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    x, weight = ctx.saved_tensors
+    x_wanted, weight_wanted, _ = ctx.needs_input_grad
+    grad_x = torch.ops.ganart.conv3x3.default(grad, weight, not ctx.turned) if x_wanted else None
+    ends = (grad, x) if ctx.turned else (x, grad)
+    return grad_x, torch.ops.ganart.conv3x3_weight.default(*ends) if weight_wanted else None, None
+
+
+def _setup_weight(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward_weight(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    x, grad = ctx.saved_tensors
+    x_wanted, grad_wanted = ctx.needs_input_grad
+    conv = torch.ops.ganart.conv3x3.default
+    return conv(grad, grad_weight, True) if x_wanted else None, conv(x, grad_weight, False) if grad_wanted else None
+
+
+if _conv3x3.loaded and _conv3x3_weight.loaded:
+    torch.library.register_fake("ganart::conv3x3", _like_result)
+    torch.library.register_fake("ganart::conv3x3_weight", _like_weight)
+    torch.library.register_autograd("ganart::conv3x3", _backward, setup_context=_setup)
+    torch.library.register_autograd("ganart::conv3x3_weight", _backward_weight, setup_context=_setup_weight)
