@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 KERNEL_SOURCES := $(shell find csrc -type f 2>/dev/null)
 PACKAGES := pyproject.toml setup.py constraints.txt $(wildcard plugins/*/pyproject.toml)
+# Jobs side by side print in turn, where make can do that.
+TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DELETE_ON_ERROR:
@@ -33,10 +35,16 @@ demo: install  ## Restyle a photo; leaves demo/ with the pictures and a contact 
 
 test: export GANART_BUILD = 1
 test: export GANART_CUDA ?= 0
-test: install check-environment lint cuda check-install docs pytest  ## Everything that CI runs
+test: install check-environment  ## Everything that CI runs
+	$(MAKE) $(TWO_AT_ONCE) lint check-install cuda docs
+	$(MAKE) pytest
 
-pytest: install  ## The tests alone; ARGS="-k name" to choose
-	$(BIN)/python -m pytest $(ARGS)
+# Two threads a test process, as few as show what threads do to each other. Waiting ones sleep: were they to spin, those
+# of several processes would keep each other from the cores.
+pytest: export OMP_NUM_THREADS ?= 2
+pytest: export OMP_WAIT_POLICY ?= passive
+pytest: install  ## The tests alone, on all cores; ARGS="-k name" to choose
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: install  ## ruff, and mypy (strict on contract/ and registry/)
 	$(BIN)/ruff check .

@@ -26,9 +26,10 @@ REPORT = Report({"processor": "test", "isa": "none", "threads": 1}, [ROOFS], [RO
 
 
 @pytest.fixture
-def benchmarks(tmp_path: Path) -> Path:
+def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder of benchmarks like the repository's, of one test."""
     pytest.importorskip("pytest_benchmark")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of these tests, not of the benchmarks they start
     folder = tmp_path / "benchmarks"
     folder.mkdir()
     (folder / "conftest.py").write_text(

@@ -206,9 +206,19 @@ def test_opcheck(act, layout, generator) -> None:
     torch.library.opcheck(KERNELS.instance_norm_act.default, (x, bias, bias, act, 0.2, 1e-5))
     arguments = (grad, x, statistics, statistics, bias, None, act, 0.2, 1e-5)
     torch.library.opcheck(KERNELS.instance_norm_act_backward.default, arguments)
-    torch.library.opcheck(KERNELS.minibatch_stddev.default, (x, 2, 3, act == "relu"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_opcheck_of_layers_without_activation(layout, generator) -> None:
+    def make(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    x = VIEWS[layout](make, 2, 3, 4, 5).requires_grad_()
+    grad = torch.randn_like(x)
     wider = torch.cat([grad, x.detach()], dim=1).requires_grad_()
-    torch.library.opcheck(KERNELS.minibatch_stddev_backward.default, (wider, x, 2, 3, act == "relu"))
+    for neighbours in (False, True):
+        torch.library.opcheck(KERNELS.minibatch_stddev.default, (x, 2, 3, neighbours))
+        torch.library.opcheck(KERNELS.minibatch_stddev_backward.default, (wider, x, 2, 3, neighbours))
     torch.library.opcheck(KERNELS.pixel_norm.default, (x, 1e-2))
     torch.library.opcheck(KERNELS.pixel_norm_backward.default, (grad, x, 1e-2))
     torch.library.opcheck(KERNELS.upfirdn2d.default, (x, TAPS.float(), [2, 1], [1, 2], [3, 2, 1, 2], 2.0, False))

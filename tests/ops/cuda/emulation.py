@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
+from filelock import FileLock
 
 HERE = Path(__file__).parent
 TYPES = {"float32": 0, "bfloat16": 1, "float16": 2, "float64": 3}  # ganart::cuda::Type
@@ -45,15 +48,27 @@ class Features(NamedTuple):
     view: _Features
 
 
-def build(folder: Path, compiler: str, name: str) -> Path:
-    """Compile emulator/`name`.cpp, and with it kernels, into a shared library in `folder`; return its path."""
+def build(folders: pytest.TempPathFactory, compiler: str, name: str) -> Path:
+    """Compile emulator/`name`.cpp, and with it kernels, into a shared library; return its path.
+
+    The first of several test processes that need it compiles it for all; the others wait.
+    """
+    folder = folders.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which all workers of this run share
     library = folder / f"emulated_{name}.so"
+    with FileLock(library.with_suffix(".lock")):
+        if not library.exists():
+            _compile(name, compiler, library)
+    return library
+
+
+def _compile(name: str, compiler: str, library: Path) -> None:
     source = HERE / "emulator" / f"{name}.cpp"
     options = ["-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}", f"-I{HERE.parents[2] / 'csrc'}"]
     # A GPU refuses misaligned accesses, this processor would not.
     options += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
     subprocess.run([compiler, *options, "-o", library, source], check=True, capture_output=True, text=True)
-    return library
 
 
 class Emulated:

@@ -52,7 +52,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLayers:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("the emulator needs g++")
-    kernels = EmulatedLayers(build(tmp_path_factory.mktemp("emulator"), compiler, "layers"))
+    kernels = EmulatedLayers(build(tmp_path_factory, compiler, "layers"))
     kernels.run_as(last_thread_first=False, copies_land_at_once=False)
     return kernels
 

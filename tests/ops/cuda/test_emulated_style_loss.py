@@ -26,7 +26,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> EmulatedStyleLoss:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("the emulator needs g++")
-    kernels = EmulatedStyleLoss(build(tmp_path_factory.mktemp("emulator"), compiler, "style_loss"))
+    kernels = EmulatedStyleLoss(build(tmp_path_factory, compiler, "style_loss"))
     kernels.run_as(last_thread_first=False, copies_land_at_once=False)
     return kernels
 
