@@ -13,6 +13,6 @@ enum class ScratchSlot { shared, worker };
 void* scratch(ScratchSlot slot, size_t bytes);
 void give_back_large_scratch(ScratchSlot slot);
 
-constexpr size_t SCRATCH_KEPT = size_t(96) << 20;
+constexpr size_t SCRATCH_KEPT = size_t(48) << 20;
 
 }  // namespace ganart

@@ -35,6 +35,57 @@ GANART_INLINE Vector<Lane> splat(Lane value) {
   return value - Vector<Lane>{};  // x - 0 is x for every x; 0 + x would not be for -0
 }
 
+#if GANART_VECTOR_BYTES == 64
+GANART_INLINE uint64_t mask_of_first(int64_t bytes) {
+  return bytes <= 0 ? 0 : bytes >= 64 ? ~uint64_t(0) : (uint64_t(1) << bytes) - 1;
+}
+#endif
+
+#if GANART_VECTOR_BYTES == 32
+GANART_INLINE __m256i mask_of_first_words(int64_t bytes) {
+  const __m256i places = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(int32_t(bytes < 32 ? bytes : 32)), places);
+}
+#endif
+
+// The first `count` elements of a vector's memory, `rest` in the places of the others, whose memory is not touched; and
+// the same stored. `count` may be more than there are places, or less than none.
+template <class Element>
+GANART_INLINE Vector<uint32_t> load_first(const Element* from, int64_t count, Element rest) {
+  constexpr int PLACES = GANART_VECTOR_BYTES / sizeof(Element);
+  Element padded[PLACES];
+  for (int i = 0; i < PLACES; ++i) padded[i] = rest;
+  Vector<uint32_t> bits;
+  __builtin_memcpy(&bits, padded, sizeof bits);
+#if GANART_VECTOR_BYTES == 64
+  return (Vector<uint32_t>)_mm512_mask_loadu_epi8((__m512i)bits, mask_of_first(count * sizeof(Element)), from);
+#elif GANART_VECTOR_BYTES == 32
+  if constexpr (sizeof(Element) >= 4) {
+    const __m256i mask = mask_of_first_words(count * int64_t(sizeof(Element)));
+    const __m256i some = _mm256_maskload_epi32(reinterpret_cast<const int*>(from), mask);
+    return (Vector<uint32_t>)_mm256_blendv_epi8((__m256i)bits, some, mask);
+  }
+#endif
+  for (int64_t i = 0; i < (count < PLACES ? count : PLACES); ++i) padded[i] = from[i];
+  __builtin_memcpy(&bits, padded, sizeof bits);
+  return bits;
+}
+
+template <class Element>
+GANART_INLINE void store_first(Element* to, Vector<uint32_t> bits, int64_t count) {
+#if GANART_VECTOR_BYTES == 64
+  return _mm512_mask_storeu_epi8(to, mask_of_first(count * sizeof(Element)), (__m512i)bits);
+#elif GANART_VECTOR_BYTES == 32
+  if constexpr (sizeof(Element) >= 4)
+    return _mm256_maskstore_epi32(reinterpret_cast<int*>(to), mask_of_first_words(count * int64_t(sizeof(Element))),
+                                  (__m256i)bits);
+#endif
+  constexpr int PLACES = GANART_VECTOR_BYTES / sizeof(Element);
+  Element padded[PLACES];
+  __builtin_memcpy(padded, &bits, sizeof bits);
+  for (int64_t i = 0; i < (count < PLACES ? count : PLACES); ++i) to[i] = padded[i];
+}
+
 // The smaller or larger of `bound` and x, lane by lane, and NaN where x is: written so that it is one instruction.
 template <class Lane>
 GANART_INLINE Vector<Lane> at_most(Vector<Lane> bound, Vector<Lane> x) {

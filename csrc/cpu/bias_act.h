@@ -21,7 +21,7 @@ void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<
       const Element* from = static_cast<const Element*>(x.data) + row.offset(x);
       const S* values = biases.of(row);
       const Vector<S> one = splat(*values);
-      write_row(y + row.dense, row.length, past_caches, [=](int64_t i, int64_t valid) {
+      write_row(y + row.dense, row.length, past_caches, [=](int64_t i, auto valid) {
         const Pair<Element> in = load_pair(from + i, valid);
         if constexpr (decltype(across)::value)
           return Pair<Element>{layer.apply(in.first + load(values + i)), layer.apply(in.second + load(values + i + LANES<S>))};
@@ -55,7 +55,7 @@ void bias_act_backward(const Features& grad, const Features& kept, const Sum<Ele
       S* recent = sums.recent();
       const Vector<S> one = splat(*values);
       Vector<S> first_sum{}, second_sum{};
-      write_row(grad_x + row.dense, row.length, past_caches, [&](int64_t i, int64_t valid) {
+      write_row(grad_x + row.dense, row.length, past_caches, [&](int64_t i, auto valid) {
         const Pair<Element> g = load_pair(incoming + i, valid), k = load_pair(from + i, valid);
         const auto result = [&](Vector<S> outer, Vector<S> own, int64_t at) {
           if constexpr (!Act::FROM_OUTPUT) own += ACROSS ? load(values + at) : one;

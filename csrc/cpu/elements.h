@@ -45,9 +45,14 @@ GANART_INLINE Vector<Sum<Element>> load_elements(const Element* from) {
 template <class Element>
 GANART_INLINE Vector<Sum<Element>> load_elements(const Element* from, int64_t valid) {
   if (valid >= WIDTH<Element>) return load_elements(from);
-  Element padded[WIDTH<Element>] = {};
-  for (int64_t i = 0; i < valid; ++i) padded[i] = from[i];
-  return load_elements(padded);
+  const Vector<uint32_t> bits = load_first(from, valid, Element{});
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    HalfVector half;
+    __builtin_memcpy(&half, &bits, sizeof half);
+    return widen(__builtin_convertvector(half, Vector<uint32_t>));
+  } else {
+    return (Vector<Element>)bits;
+  }
 }
 
 template <class Element>
@@ -63,9 +68,14 @@ GANART_INLINE void store_elements(Element* to, Vector<Sum<Element>> values) {
 template <class Element>
 GANART_INLINE void store_elements(Element* to, Vector<Sum<Element>> values, int64_t valid) {
   if (valid >= WIDTH<Element>) return store_elements(to, values);
-  Element padded[WIDTH<Element>];
-  store_elements(padded, values);
-  for (int64_t i = 0; i < valid; ++i) to[i] = padded[i];
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    const HalfVector half = __builtin_convertvector(narrow(values), HalfVector);
+    Vector<uint32_t> bits{};
+    __builtin_memcpy(&bits, &half, sizeof half);
+    store_first(to, bits, valid);
+  } else {
+    store_first(to, (Vector<uint32_t>)values, valid);
+  }
 }
 
 // As store_elements, but past the caches; `to` must be on a boundary of what is stored.
@@ -123,12 +133,11 @@ GANART_INLINE Pair<Element> load_pair(const Element* from) {
 template <class Element>
 GANART_INLINE Pair<Element> load_pair(const Element* from, int64_t valid, Element rest = {}) {
   if (valid >= STEP<Element>) return load_pair(from);
-  constexpr int HALF = WIDTH<Element>;
-  const int64_t whole = valid >= HALF ? HALF : 0;  // at once, the others one by one
-  Element padded[STEP<Element>];
-  if (whole) __builtin_memcpy(padded, from, sizeof padded / 2);
-  for (int64_t i = whole; i < STEP<Element>; ++i) padded[i] = i < valid ? from[i] : rest;
-  return load_pair(padded);
+  const Vector<uint32_t> bits = load_first(from, valid, rest);
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>))
+    return pair_of(bits);
+  else
+    return {(Vector<Element>)bits, (Vector<Element>)load_first(from + WIDTH<Element>, valid - WIDTH<Element>, rest)};
 }
 
 // Pairs of bfloat16 as they lie in memory. Where the processor rounds by itself, subnormal results become 0.
@@ -157,12 +166,12 @@ GANART_INLINE void store_pair(Element* to, const Pair<Element>& pair) {
 template <class Element>
 GANART_INLINE void store_pair(Element* to, const Pair<Element>& pair, int64_t valid) {
   if (valid >= STEP<Element>) return store_pair(to, pair);
-  constexpr int HALF = WIDTH<Element>;
-  const int64_t whole = valid >= HALF ? HALF : 0;
-  Element padded[STEP<Element>];
-  store_pair(padded, pair);
-  if (whole) __builtin_memcpy(to, padded, sizeof padded / 2);
-  for (int64_t i = whole; i < valid; ++i) to[i] = padded[i];
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    store_first(to, narrow_pair(pair), valid);
+  } else {
+    store_first(to, (Vector<uint32_t>)pair.first, valid);
+    store_first(to + WIDTH<Element>, (Vector<uint32_t>)pair.second, valid - WIDTH<Element>);
+  }
 }
 
 // As store_pair, but past the caches; `to` must be on a vector's boundary.
@@ -195,8 +204,15 @@ GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from) {
 template <class Element>
 GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from, int64_t valid) {
   if (valid >= STEP<Element>) return copy_pair(to, from);
-  for (int64_t i = 0; i < valid; ++i) to[i] = from[i];
-  return load_pair(from, valid);
+  const Vector<uint32_t> bits = load_first(from, valid, Element{});
+  store_first(to, bits, valid);
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    return pair_of(bits);
+  } else {
+    const Vector<uint32_t> others = load_first(from + WIDTH<Element>, valid - WIDTH<Element>, Element{});
+    store_first(to + WIDTH<Element>, others, valid - WIDTH<Element>);
+    return {(Vector<Element>)bits, (Vector<Element>)others};
+  }
 }
 
 // Calls body(i, how many elements there are) for each step of a row.
@@ -214,8 +230,8 @@ GANART_INLINE void write_row(Element* to, int64_t length, bool past_caches, Resu
   constexpr int N = STEP<Element>;
   int64_t i = 0;
   if (past_caches)
-    for (; i + N <= length; i += N) stream_pair(to + i, result(i, N));
-  for (; i + N <= length; i += N) store_pair(to + i, result(i, N));
+    for (; i + N <= length; i += N) stream_pair(to + i, result(i, Whole<Element>{}));
+  for (; i + N <= length; i += N) store_pair(to + i, result(i, Whole<Element>{}));
   if (i < length) store_pair(to + i, result(i, length - i), length - i);
 }
 

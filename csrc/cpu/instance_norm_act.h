@@ -207,7 +207,7 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
       scales[task] = S(moments.scale(0, eps));
       const Normalizer<Act, S> normalize{splat(means[task]), splat(scales[task] * weight.at(sample, channel)),
                                          splat(bias.at(sample, channel)), negative_slope};
-      write_row(y + task * x.pixels, x.pixels, past_caches, [=](int64_t i, int64_t valid) {
+      write_row(y + task * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
         const Pair<Element> pair = load_pair(from + i, valid);
         return Pair<Element>{normalize(pair.first), normalize(pair.second)};
       });
@@ -302,7 +302,7 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
       grad_weight[task] = S(products);
       backward.use_means(splat(S(total / pixels)), splat(S(products / pixels)));
       const NormBackward<Act, S> finish = backward;
-      write_row(grad_x + task * x.pixels, x.pixels, past_caches, [=](int64_t i, int64_t valid) {
+      write_row(grad_x + task * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
         const Pair<Element> own = load_pair(from + i, valid), g = load_pair(outer + i, valid);
         return Pair<Element>{finish.result(own.first, g.first), finish.result(own.second, g.second)};
       });

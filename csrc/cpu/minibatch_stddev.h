@@ -203,7 +203,7 @@ void minibatch_stddev_backward(const Features& grad, const Features& x, const Sa
       });
       for (int64_t member = 0; member < members; ++member) {
         const Element *values = own + member * x_step, *gradients = outer + member * grad_step;
-        write_row(to + member * to_step, count, past_caches, [=](int64_t i, int64_t valid) {
+        write_row(to + member * to_step, count, past_caches, [=](int64_t i, auto valid) {
           const Pair<Element> value = load_pair(values + i, valid), first = load_pair(own + i, valid);
           const Pair<Element> g = load_pair(gradients + i, valid);
           return Pair<Element>{g.first + (value.first - first.first - load(means + i)) * load(scales + i),

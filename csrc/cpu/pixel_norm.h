@@ -58,7 +58,7 @@ void normalize_pixel(const Element* outer, const Element* own, int64_t channels,
   const double scale = 1 / __builtin_sqrt(squares / double(channels) + eps);
   const double share = scale * scale * scale * (products / double(channels));
   const PixelFactors<Vector<S>> factors{splat(S(scale)), splat(S(share))};
-  write_row(to, channels, past_caches, [=](int64_t i, int64_t valid) {
+  write_row(to, channels, past_caches, [=](int64_t i, auto valid) {
     return normalized<GRADIENT, Element>(load_pair(own + i, valid),
                                          GRADIENT ? load_pair(outer + i, valid) : Pair<Element>{}, factors, factors);
   });

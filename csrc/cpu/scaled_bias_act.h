@@ -173,7 +173,7 @@ void scaled_bias_act(const Features& x, const AffineTerms& terms, const Layer<Ac
     cut.for_rows(block, [&](const Rows::Row& row, auto across) {
       const Element* from = static_cast<const Element*>(x.data) + row.offset(x);
       const auto of_row = block_terms.template of<decltype(across)::value>(row);
-      write_row(y + row.dense, row.length, past_caches, [&](int64_t i, int64_t valid) {
+      write_row(y + row.dense, row.length, past_caches, [&](int64_t i, auto valid) {
         const Pair<Element> in = load_pair(from + i, valid);
         return Pair<Element>{layer.apply(of_row.z(in.first, i)), layer.apply(of_row.z(in.second, i + LANES<S>))};
       });
@@ -228,7 +228,7 @@ void scaled_bias_act_backward(Element, const Features& grad, const Features& x, 
       const auto of_row = block_terms.template of<ACROSS>(row);
       S *recent = sums.recent(OF_G), *recent_products = sums.recent(OF_PRODUCTS);
       Vector<S> totals[2]{}, products[2]{};  // of a pair's halves
-      write_row(grad_x ? grad_x + row.dense : unwanted, row.length, past_caches, [&](int64_t i, int64_t valid) {
+      write_row(grad_x ? grad_x + row.dense : unwanted, row.length, past_caches, [&](int64_t i, auto valid) {
         const Pair<Element> outer = load_pair(incoming + i, valid), own = load_pair(from + i, valid);
         const auto result = [&](Vector<S> outer, Vector<S> own, int half) {
           const int64_t at = i + half * L;

@@ -196,17 +196,30 @@ struct Lines {
         S* out = to(row);
         for (int64_t i = 0; i < length; i += L) put(out + i, all.of(line + i, shift));
       }
+    } else if (TAPS > 0 && axis.up == 2) {
+      filter_pixels<TAPS / 2, ADD>(taps, begin, end, from, to);
+    } else if (TAPS > 0 && axis.up == 1) {
+      filter_pixels<TAPS, ADD>(taps, begin, end, from, to);
     } else {
-      for (int64_t row = begin; row < end; ++row)
-        for (int64_t o = 0; o < axis.out; ++o) {
-          const Axis::Overlap overlap = axis.overlap(o);
-          const WeightedSum<S, 0> some(taps, overlap.tap, axis.up, axis.taps);
+      filter_pixels<0, ADD>(taps, begin, end, from, to);
+    }
+  }
+
+  // The same a pixel at a time, for any factors. Outputs `up` apart have the same taps, COUNT of them, or 0 for any number.
+  template <int COUNT, bool ADD, class From, class To>
+  GANART_INLINE void filter_pixels(const S* taps, int64_t begin, int64_t end, From from, To to) const {
+    for (int64_t phase = 0; phase < smaller(axis.up, axis.out); ++phase) {
+      const Axis::Overlap overlap = axis.overlap(phase);
+      const WeightedSum<S, COUNT> weighted(taps, overlap.tap, axis.up, axis.taps);
+      for (int64_t row = begin; row < end; ++row) {
+        const S* line = from(row) + before + overlap.input * unit;
+        for (int64_t o = phase; o < axis.out; o += axis.up, line += axis.down * unit)
           for (int64_t c = 0; c < unit; c += L) {
-            const Vector<S> sum = some.of(from(row) + before + overlap.input * unit + c, unit);
             S* out = to(row) + o * unit + c;
+            const Vector<S> sum = weighted.of(line + c, unit);
             store_elements(out, ADD ? load_elements(out, unit - c) + sum : sum, unit - c);
           }
-        }
+      }
     }
   }
 };

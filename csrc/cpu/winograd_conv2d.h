@@ -20,6 +20,7 @@ namespace winograd {
 
 constexpr int OUT = 6, IN = 8, POINTS = IN * IN, TAPS = 3, PANEL = 32, L = LANES<float>;
 constexpr int64_t OWN = 1 << 20, SHARED = 8 << 20;  // bytes of tiles under way, of one worker or of all together
+constexpr int64_t WEIGHTS = 8 << 20;                // bytes of transformed weights at a time
 
 // ---- transforms along one axis ----
 
@@ -162,7 +163,7 @@ GANART_INLINE Vector<float> load_pixels(const Element* row, int64_t x, int64_t w
   const int64_t start = smaller(larger(x, 0), width - L);
   Element around[3 * L] = {};
   __builtin_memcpy(around + L, row + start, L * sizeof(Element));
-  return load_elements(around + L + x - start);
+  return load_elements(around + L + smaller(x - start, L));  // nothing but zeros from the row's end on
 }
 
 // ROWS rows of PIXELS pixels from (y, x) on, of L channels, which become the lanes; zeros outside the picture.
@@ -342,27 +343,24 @@ GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float*
 
 constexpr int COLUMNS = L == 16 ? 8 : 4;  // channels of one sum over tiles in registers, by two vectors
 
-// sums[COLUMNS, PANEL] += tiles[count, COLUMNS]^T * grads[count, PANEL], of which `valid` columns count.
-GANART_INLINE void add_product(const float* tiles, int64_t tile_stride, const float* grads, int64_t grad_stride,
-                               int64_t count, int64_t valid, float* sums) {
+// out[COLUMNS, PANEL] = tiles[count, COLUMNS]^T * grads[count, PANEL], of which `valid` columns count.
+GANART_INLINE void product_of_columns(const float* tiles, int64_t tile_stride, const float* grads, int64_t grad_stride,
+                                      int64_t count, int64_t valid, float* out) {
   for_parts(valid, [=](int part, auto vectors) {
     constexpr int VECTORS = decltype(vectors)::value;
-    Vector<float> sum[COLUMNS][VECTORS];
-#pragma GCC unroll 8
-    for (int column = 0; column < COLUMNS; ++column)
-      for (int v = 0; v < VECTORS; ++v) sum[column][v] = load(sums + column * PANEL + part + v * L);
+    Vector<float> sums[COLUMNS][VECTORS] = {};
     for (int64_t t = 0; t < count; ++t) {
-      Vector<float> columns[VECTORS];
-      for (int v = 0; v < VECTORS; ++v) columns[v] = load(grads + t * grad_stride + part + v * L);
+      Vector<float> of_grad[VECTORS];
+      for (int v = 0; v < VECTORS; ++v) of_grad[v] = load(grads + t * grad_stride + part + v * L);
 #pragma GCC unroll 8
       for (int column = 0; column < COLUMNS; ++column) {
         const float value = tiles[t * tile_stride + column];
-        for (int v = 0; v < VECTORS; ++v) sum[column][v] += columns[v] * value;
+        for (int v = 0; v < VECTORS; ++v) sums[column][v] += of_grad[v] * value;
       }
     }
 #pragma GCC unroll 8
     for (int column = 0; column < COLUMNS; ++column)
-      for (int v = 0; v < VECTORS; ++v) store(sums + column * PANEL + part + v * L, sum[column][v]);
+      for (int v = 0; v < VECTORS; ++v) store(out + column * PANEL + part + v * L, sums[column][v]);
   });
 }
 
@@ -382,47 +380,77 @@ struct WeightPlace {
   }
 };
 
-// The kernel of a convolution from in_channels to out_channels.
-template <class Element>
-void transform_kernel(const Element* weight, int64_t out_channels, int64_t in_channels, bool turned, float* kernel,
-                      RunTasks run) {
-  const WeightPlace place(out_channels, in_channels, turned);
-  const int64_t panels = (out_channels + PANEL - 1) / PANEL;
-  for_each_of_groups(run, panels * in_channels, 8, [&](int64_t task) {
-    const int64_t panel = task / in_channels, in = task % in_channels;
-    const int64_t valid = smaller(PANEL, out_channels - panel * PANEL);
-    alignas(64) float taps[TAPS * TAPS][PANEL] = {};
-    for (int64_t k = 0; k < valid; ++k)
-      for (int64_t tap = 0; tap < TAPS * TAPS; ++tap)
-        taps[tap][k] = number_of(weight[place(panel * PANEL + k, in, tap)]);
-    float* to = kernel + task * PANEL;
-    for (int part = 0; part < PANEL; part += L) {
-      Vector<float> half[IN][TAPS];
-      for (int j = 0; j < TAPS; ++j) {
-        const Vector<float> w[TAPS] = {load(taps[j] + part), load(taps[TAPS + j] + part), load(taps[2 * TAPS + j] + part)};
-        Vector<float> u[IN];
-        transform_weight(w, u);
-#pragma GCC unroll 8
-        for (int i = 0; i < IN; ++i) half[i][j] = u[i];
-      }
-      for (int i = 0; i < IN; ++i) {
-        Vector<float> u[IN];
-        transform_weight(half[i], u);
-#pragma GCC unroll 8
-        for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * panels * in_channels * PANEL + part, u[j]);
-      }
-    }
-  });
+// How many panels of transformed weights fit into WEIGHTS bytes, of `panels`.
+inline int64_t panels_at_once(int64_t panels, int64_t channels) {
+  return smaller(panels, larger(1, WEIGHTS / (POINTS * channels * PANEL * int64_t(sizeof(float)))));
 }
 
-// The gradient of a weight, from sums [64, ceil(K / 32), C, 32].
+// A convolution's kernel, some panels at a time: as it was given, or of a weight in memory [64, at_once, C, 32].
 template <class Element>
-void transform_sums(const float* sums, int64_t out_channels, int64_t in_channels, int64_t sums_channels, Element* weight,
-                    RunTasks run) {
+class Kernel {
+ public:
+  Kernel(const Convolution& c, const Element* weight, bool turned)
+      : at_once(weight ? panels_at_once(panels_of(c.out_channels), c.x.channels) : panels_of(c.out_channels)), c_(c),
+        weight_(weight), place_(c.out_channels, c.x.channels, turned) {}
+
+  static int64_t panels_of(int64_t channels) { return (channels + PANEL - 1) / PANEL; }
+  int64_t floats() const { return weight_ ? POINTS * at_once * c_.x.channels * PANEL : 0; }
+
+  // Before the first panels are asked for.
+  void use(float* memory, RunTasks run) {
+    memory_ = memory;
+    if (weight_ && at_once == panels_of(c_.out_channels)) transform(0, at_once, run);
+  }
+
+  // [64, count, C, 32] for the panels from `first` on.
+  const float* panels(int64_t first, int64_t count, RunTasks run) const {
+    if (!weight_) return static_cast<const float*>(c_.kernel);
+    if (at_once < panels_of(c_.out_channels)) transform(first, count, run);
+    return memory_;
+  }
+
+  const int64_t at_once;
+
+ private:
+  void transform(int64_t first, int64_t count, RunTasks run) const {
+    const int64_t channels = c_.x.channels;
+    for_each_of_groups(run, count * channels, 8, [&](int64_t task) {
+      const int64_t out = (first + task / channels) * PANEL, in = task % channels;
+      alignas(64) float taps[TAPS * TAPS][PANEL] = {};
+      for (int64_t k = 0; k < smaller(PANEL, c_.out_channels - out); ++k)
+        for (int64_t tap = 0; tap < TAPS * TAPS; ++tap) taps[tap][k] = number_of(weight_[place_(out + k, in, tap)]);
+      float* to = memory_ + task * PANEL;
+      for (int part = 0; part < PANEL; part += L) {
+        Vector<float> half[IN][TAPS];
+        for (int j = 0; j < TAPS; ++j) {
+          const Vector<float> w[TAPS] = {load(taps[j] + part), load(taps[TAPS + j] + part), load(taps[2 * TAPS + j] + part)};
+          Vector<float> u[IN];
+          transform_weight(w, u);
+#pragma GCC unroll 8
+          for (int i = 0; i < IN; ++i) half[i][j] = u[i];
+        }
+        for (int i = 0; i < IN; ++i) {
+          Vector<float> u[IN];
+          transform_weight(half[i], u);
+#pragma GCC unroll 8
+          for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * count * channels * PANEL + part, u[j]);
+        }
+      }
+    });
+  }
+
+  const Convolution& c_;
+  const Element* weight_;
+  WeightPlace place_;
+  float* memory_ = nullptr;
+};
+
+// Adds to the gradient of a weight what sums [64, count, padded channels, 32] from a panel on are the transforms of.
+inline void add_weights(const float* sums, int64_t first, int64_t count, int64_t padded_channels, int64_t out_channels,
+                        int64_t in_channels, bool anew, float* weight, RunTasks run) {
   const WeightPlace place(out_channels, in_channels, false);
-  const int64_t panels = (out_channels + PANEL - 1) / PANEL;
-  for_each_of_groups(run, panels * in_channels, 8, [&](int64_t task) {
-    const int64_t panel = task / in_channels, in = task % in_channels;
+  for_each_of_groups(run, count * in_channels, 8, [&](int64_t task) {
+    const int64_t panel = task / in_channels, in = task % in_channels, out = (first + panel) * PANEL;
     alignas(64) float taps[TAPS * TAPS][PANEL];
     for (int part = 0; part < PANEL; part += L) {
       Vector<float> half[TAPS][IN];
@@ -430,7 +458,7 @@ void transform_sums(const float* sums, int64_t out_channels, int64_t in_channels
         Vector<float> u[IN], w[TAPS];
 #pragma GCC unroll 8
         for (int i = 0; i < IN; ++i)
-          u[i] = load(sums + (((i * IN + j) * panels + panel) * sums_channels + in) * PANEL + part);
+          u[i] = load(sums + (((i * IN + j) * count + panel) * padded_channels + in) * PANEL + part);
         transform_weight_gradient(u, w);
 #pragma GCC unroll 3
         for (int i = 0; i < TAPS; ++i) half[i][j] = w[i];
@@ -442,13 +470,13 @@ void transform_sums(const float* sums, int64_t out_channels, int64_t in_channels
         for (int j = 0; j < TAPS; ++j) store(taps[i * TAPS + j] + part, w[j]);
       }
     }
-    for (int64_t k = 0; k < smaller(PANEL, out_channels - panel * PANEL); ++k)
-      for (int64_t tap = 0; tap < TAPS * TAPS; ++tap)
-        weight[place(panel * PANEL + k, in, tap)] = element_of<Element>(taps[tap][k]);
+    for (int64_t k = 0; k < smaller(PANEL, out_channels - out); ++k)
+      for (int64_t tap = 0; tap < TAPS * TAPS; ++tap) {
+        float& to = weight[place(out + k, in, tap)];
+        to = anew ? taps[tap][k] : to + taps[tap][k];
+      }
   });
 }
-
-// ---- convolution ----
 
 // How many tiles are under way together, and whether each worker has some of its own, out of its own caches.
 struct Plan {
@@ -465,20 +493,24 @@ struct Plan {
 
 // The three stages for a block of tiles: transform inputs, multiply, transform outputs.
 template <class Element>
-void convolve_block(const Convolution& c, const Tiles& tiles, Block block, const Plane& in_plane, const Plane& out_plane,
-                    float* memory, RunTasks run) {
+void convolve_block(const Convolution& c, const Tiles& tiles, const Kernel<Element>& kernel, Block block,
+                    const Plane& in_plane, const Plane& out_plane, float* memory, RunTasks run) {
   const int64_t rows = round_up(block.count, ROWS), panels = out_plane.stride / PANEL;
   float *in = memory, *out = memory + POINTS * in_plane.size;
   write_tiles(tiles, block, rows, c.x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
     input_tiles<Element>(c.x, tiles.width, segment, channel, in_plane, in);
   });
-  for_each(run, POINTS * panels, [&](int64_t task) {
-    const int64_t point = task / panels, panel = task % panels;
-    const float* weights = static_cast<const float*>(c.kernel) + task * c.x.channels * PANEL;
-    for (int64_t row = 0; row < rows; row += ROWS)
-      product(in + point * in_plane.size + row * in_plane.stride, in_plane.stride, weights, c.x.channels,
-              c.out_channels - panel * PANEL, out + point * out_plane.size + row * out_plane.stride + panel * PANEL, out_plane.stride);
-  });
+  for (int64_t first = 0; first < panels; first += kernel.at_once) {
+    const int64_t count = smaller(kernel.at_once, panels - first);
+    const float* weights = kernel.panels(first, count, run);
+    for_each(run, POINTS * count, [&](int64_t task) {
+      const int64_t point = task / count, place = (first + task % count) * PANEL;
+      for (int64_t row = 0; row < rows; row += ROWS)
+        product(in + point * in_plane.size + row * in_plane.stride, in_plane.stride, weights + task * c.x.channels * PANEL,
+                c.x.channels, c.out_channels - place, out + point * out_plane.size + row * out_plane.stride + place,
+                out_plane.stride);
+    });
+  }
   const Segments segments(tiles, block);
   for_each(run, segments.count, [&](int64_t task) {
     const Segment segment = segments[task];
@@ -490,22 +522,20 @@ void convolve_block(const Convolution& c, const Tiles& tiles, Block block, const
 
 // Convolves with c.kernel, or, where there is none, with that of a weight.
 template <class Element>
-void convolve(Convolution c, const Element* weight, bool turned, RunTasks run) {
+void convolve(const Convolution& c, const Element* weight, bool turned, RunTasks run) {
   const Tiles tiles(c.x.samples, c.x.pixels, c.width);
+  Kernel<Element> kernel(c, weight, turned);
   const int64_t in_stride = round_up(c.x.channels, 16), out_stride = round_up(c.out_channels, PANEL);
-  const Plan plan(tiles.count, in_stride + out_stride, true);
+  const Plan plan(tiles.count, in_stride + out_stride, kernel.at_once * PANEL == out_stride);
   const Plane in_plane(c.x.channels, 16, plan.block), out_plane(c.out_channels, PANEL, plan.block);
-  const int64_t of_tiles = POINTS * (in_plane.size + out_plane.size), of_kernel = weight ? POINTS * c.x.channels * out_stride : 0;
-  const int64_t shared = of_kernel + (plan.apart ? 0 : of_tiles), blocks = (tiles.count + plan.block - 1) / plan.block;
-  auto* memory = shared ? static_cast<float*>(scratch(ScratchSlot::shared, shared * sizeof(float))) : nullptr;
-  if (weight) {
-    transform_kernel(weight, c.out_channels, c.x.channels, turned, memory, run);
-    c.kernel = memory;
-  }
-  const auto convolve_one = [&](int64_t index, void* own, RunTasks run_stage) {
+  const int64_t of_tiles = POINTS * (in_plane.size + out_plane.size), blocks = (tiles.count + plan.block - 1) / plan.block;
+  auto* shared = static_cast<float*>(
+      scratch(ScratchSlot::shared, (kernel.floats() + (plan.apart ? 0 : of_tiles)) * sizeof(float)));
+  kernel.use(shared, run);
+  const auto convolve_one = [&](int64_t index, void* memory, RunTasks run_stage) {
     const int64_t first = index * plan.block;
-    convolve_block<Element>(c, tiles, {first, smaller(plan.block, tiles.count - first)}, in_plane, out_plane,
-                            static_cast<float*>(own), run_stage);
+    convolve_block(c, tiles, kernel, {first, smaller(plan.block, tiles.count - first)}, in_plane, out_plane,
+                   static_cast<float*>(memory), run_stage);
   };
   if (plan.apart) {
     for_each(run, blocks, [&](int64_t block) {
@@ -513,7 +543,7 @@ void convolve(Convolution c, const Element* weight, bool turned, RunTasks run) {
       give_back_large_scratch(ScratchSlot::worker);
     });
   } else {
-    for (int64_t block = 0; block < blocks; ++block) convolve_one(block, memory + of_kernel, run);
+    for (int64_t block = 0; block < blocks; ++block) convolve_one(block, shared + kernel.floats(), run);
   }
   give_back_large_scratch(ScratchSlot::shared);
 }
@@ -524,29 +554,34 @@ void weight_gradient(const Features& x, const Features& grad, int64_t width, Ele
   const int64_t in_stride = round_up(x.channels, 16), out_stride = round_up(grad.channels, PANEL);
   const Plan plan(tiles.count, in_stride + out_stride, false);
   const Plane in_plane(x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
-  const int64_t panels = out_stride / PANEL, of_sums = POINTS * panels * in_stride * PANEL;
-  auto* in = static_cast<float*>(
-      scratch(ScratchSlot::shared, (POINTS * (in_plane.size + out_plane.size) + of_sums) * sizeof(float)));
-  float *out = in + POINTS * in_plane.size, *sums = out + POINTS * out_plane.size;
-  for (int64_t first = 0; first < tiles.count; first += plan.block) {
-    const Block block{first, smaller(plan.block, tiles.count - first)};
+  const int64_t panels = out_stride / PANEL, at_once = panels_at_once(panels, in_stride);
+  const int64_t weights = x.channels * grad.channels * TAPS * TAPS, of_sums = POINTS * at_once * in_stride * PANEL;
+  constexpr bool EXACT = sizeof(Element) == sizeof(float);  // else blocks are added up apart
+  const int64_t floats = POINTS * (in_plane.size + out_plane.size) + of_sums + (EXACT ? 0 : weights);
+  auto* in = static_cast<float*>(scratch(ScratchSlot::shared, floats * sizeof(float)));
+  float *out = in + POINTS * in_plane.size, *sums = out + POINTS * out_plane.size, *total = sums + of_sums;
+  if constexpr (EXACT) total = grad_weight;
+  for (int64_t first_tile = 0; first_tile < tiles.count; first_tile += plan.block) {
+    const Block block{first_tile, smaller(plan.block, tiles.count - first_tile)};
     write_tiles(tiles, block, block.count, x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
       input_tiles<Element>(x, width, segment, channel, in_plane, in);
     });
     write_tiles(tiles, block, block.count, grad.channels, out_plane, out, run, [&](const Segment& segment, int64_t channel) {
       gradient_tiles<Element>(grad, width, segment, channel, out_plane, out);
     });
-    for_each(run, POINTS * panels, [&](int64_t task) {
-      const int64_t point = task / panels, panel = task % panels;
-      float* of_task = sums + task * in_stride * PANEL;
-      if (first == 0)
-        for (int64_t i = 0; i < in_stride * PANEL; ++i) of_task[i] = 0;
-      for (int64_t c = 0; c < in_stride; c += COLUMNS)
-        add_product(in + point * in_plane.size + c, in_plane.stride, out + point * out_plane.size + panel * PANEL,
-                    out_plane.stride, block.count, grad.channels - panel * PANEL, of_task + c * PANEL);
-    });
+    for (int64_t first = 0; first < panels; first += at_once) {
+      const int64_t count = smaller(at_once, panels - first);
+      for_each(run, POINTS * count, [&](int64_t task) {
+        const int64_t point = task / count, place = (first + task % count) * PANEL;
+        for (int64_t c = 0; c < in_stride; c += COLUMNS)
+          product_of_columns(in + point * in_plane.size + c, in_plane.stride, out + point * out_plane.size + place,
+                             out_plane.stride, block.count, grad.channels - place, sums + (task * in_stride + c) * PANEL);
+      });
+      add_weights(sums, first, count, in_stride, grad.channels, x.channels, first_tile == 0, total, run);
+    }
   }
-  transform_sums(sums, grad.channels, x.channels, in_stride, grad_weight, run);
+  if constexpr (!EXACT)
+    for (int64_t i = 0; i < weights; ++i) grad_weight[i] = element_of<Element>(total[i]);
   give_back_large_scratch(ScratchSlot::shared);
 }
 

@@ -1,7 +1,7 @@
 """A 3x3 convolution that trains, by Winograd's algorithm where that is quicker than the vendor's direct one.
 
-Formula     y[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], zeros outside x. The
-            convolution, its gradient for x and that for weight are each other's derivatives, so all are native to any order.
+Formula     y[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], zeros outside x. It,
+            its gradient for x and that for weight are each other's derivatives, so all are native to any order.
 Shapes      x [N, C, H, W], weight [K, C, 3, 3], y [N, K, H, W].
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
 Types       float32; bfloat16 where the processor has no unit for it. Products and sums are float32.
@@ -62,8 +62,10 @@ def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
 
 def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
     """Define the gradient of `conv3x3` for weight, given that of y."""
-    taps = F.unfold(x, 3, padding=1).unflatten(1, (x.shape[1], 9))
-    return torch.einsum("ncap,nkp->kca", taps, grad.flatten(2)).unflatten(2, (3, 3))
+    with torch.autocast(x.device.type, enabled=False):
+        taps = F.unfold(x, 3, padding=1).reshape(len(x), x.shape[1], 9, -1)
+        weight = torch.einsum("ncap,nkp->kca", taps, grad.flatten(2))
+    return weight.reshape(grad.shape[1], x.shape[1], 3, 3)
 
 
 _TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
@@ -91,7 +93,8 @@ def _allowed(device: str, dtype: torch.dtype) -> bool:
         return False
     if dtype == torch.bfloat16:
         return str(torch.ops.ganart.use_cpu_isa("")) != "avx512bf16"
-    return str(torch.backends.mkldnn.conv.fp32_precision) != "ieee"
+    convolutions: Any = torch.backends.mkldnn.conv  # type: ignore[attr-defined]  # set when torch is imported
+    return str(convolutions.fp32_precision) != "ieee"
 
 
 # ---- what torch needs to know of the native ops: shapes without data, and derivatives ----

@@ -40,13 +40,13 @@ def resampled_conv2d(
             # The transposed convolution gives the full overlap, KH - 1 and KW - 1 more than asked for, and lacks the
             # up - 1 zeros after the last pixel.
             rows, columns = weight.shape[2] - 1, weight.shape[3] - 1
-            x = F.conv_transpose2d(x, weight.transpose(0, 1).flip(2, 3), stride=up)
+            x = F.conv_transpose2d(_as_strides_want(x, weight), weight.transpose(0, 1).flip(2, 3), stride=up)
             crop = (sides[0] - columns, sides[1] - columns + up - 1, sides[2] - rows, sides[3] - rows + up - 1)
             x = upfirdn2d(x, taps, padding=crop, gain=up**2)
         return upfirdn2d(x, taps, down=down) if down > 1 else x
     if pointwise:
         return F.conv2d(upfirdn2d(x, taps, down=down, padding=sides), weight)
-    return F.conv2d(upfirdn2d(x, taps, padding=sides), weight, stride=down)
+    return padded_conv2d(upfirdn2d(x, taps, padding=sides), weight, (0, 0, 0, 0), stride=down)
 
 
 def padded_conv2d(
@@ -55,9 +55,23 @@ def padded_conv2d(
     """Correlate x, padded or cropped by `(x0, x1, y0, y1)`; without a padded copy where torch can."""
     if stride == groups == 1 and sides == (1, 1, 1, 1) and conv3x3_pays(x, weight):
         return conv3x3(x, weight)
+    if stride > 1 and groups == 1:
+        x = _as_strides_want(x, weight)
     if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
         return F.conv2d(x, weight, stride=stride, padding=(sides[2], sides[0]), groups=groups)
     return F.conv2d(F.pad(x, list(sides)), weight, stride=stride, groups=groups)
+
+
+def _as_strides_want(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x in the layout that the vendor's strided convolutions for processors take best.
+
+    In channels_last they, and the more so their gradients, take up to five times less; but then the weight is converted
+    too, which costs more than it brings where that is the larger.
+    """
+    if x.device.type != "cpu":
+        return x
+    last = x.numel() >= weight.numel()
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def check_convolution(

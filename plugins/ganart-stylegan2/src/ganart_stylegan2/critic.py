@@ -77,7 +77,7 @@ class StyleGan2Critic(Critic):
         if images.shape[1:] != (3, side, side):
             raise ImageError(f"images are {list(images.shape)}, expected [n, 3, {side}, {side}]; resize them")
         labels = class_labels(condition, len(images), self.config.class_names)
-        features = self.from_picture((images * 2 - 1).to(self.compute_dtype))
+        features = self.from_picture((images * 2 - 1).to(self.compute_dtype, memory_format=torch.channels_last))
         for block in self.blocks:
             features = block(features)
         features = self.dense(self.last(self._with_spread(features)).flatten(1))

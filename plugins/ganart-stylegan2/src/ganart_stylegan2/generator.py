@@ -170,7 +170,7 @@ class StyleGan2(StyleGenerator):
             raise SettingsError(f"styles are {list(ws.shape)}, expected [n, {self.num_ws}, {self.w_dim}]")
         rows = per_row(rng, ws.shape[0])
         layers = list(ws.to(self.compute_dtype).unbind(dim=1))
-        features = self.constant.expand(ws.shape[0], -1, -1, -1)
+        features = self.constant.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         picture: Tensor | None = None
         used = 0
         for block in self.blocks:

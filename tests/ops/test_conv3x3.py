@@ -1,0 +1,309 @@
+"""Winograd's convolution that trains: values, gradients of any order, layouts, levels, threads, when it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganart_zoo import native, ops
+from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_pays, conv3x3_reference, conv3x3_weight_reference
+from ganart_zoo.ops.modulated_conv2d import modulated_conv2d_reference
+
+from .layers import FAR, far_apart
+
+NATIVE_OPS = ["ganart::conv3x3", "ganart::conv3x3_weight"]
+
+needs_kernels = pytest.mark.skipif(native.ops_library() is None, reason=native.why_not_built() or "built")
+KERNELS = torch.ops.ganart
+Shape = tuple[int, int, int, int]
+
+
+def drawn(shape: Shape, out_channels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x, a weight, and a gradient of the result."""
+    generator = torch.Generator().manual_seed(sum(shape) + out_channels)
+    samples, channels, height, width = shape
+    weight = torch.randn(out_channels, channels, 3, 3, generator=generator) / (9 * channels) ** 0.5
+    grad = torch.randn(samples, out_channels, height, width, generator=generator)
+    return torch.randn(shape, generator=generator), weight, grad
+
+
+def results(convolve: Callable[[Tensor, Tensor], Tensor], *tensors: Tensor) -> list[Tensor]:
+    """Return the convolution and its gradients for x and weight."""
+    x, weight, grad = tensors
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    y = convolve(x, weight)
+    return [y, *torch.autograd.grad(y, (x, weight), grad)]
+
+
+def direct(x: Tensor, weight: Tensor) -> Tensor:
+    return functional.conv2d(x, weight, padding=1)
+
+
+def check(x: Tensor, weight: Tensor, grad: Tensor) -> None:
+    found = results(conv3x3, x, weight, grad)
+    for one, other in zip(found, results(direct, x.double(), weight.double(), grad.double()), strict=True):
+        share = 8e-3 if x.dtype == torch.bfloat16 else 2e-4
+        assert one.dtype == x.dtype
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=share * max(1.0, other.abs().max().item()))
+
+
+# Tiles of 6 x 6, whole and cut off; channels around vectors and panels; blocks of tiles apart and together, panels of a
+# weight at once and in turn.
+SHAPES = [
+    ((1, 1, 1, 1), 1),
+    ((2, 3, 6, 7), 5),
+    ((1, 17, 13, 5), 33),
+    ((2, 32, 12, 12), 64),
+    ((1, 130, 20, 9), 31),
+    ((1, 32, 150, 149), 32),
+    ((3, 16, 40, 100), 16),
+    ((2, 150, 50, 49), 160),
+    ((2, 256, 7, 17), 270),
+]
+
+
+@pytest.mark.parametrize(("shape", "out_channels"), SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_is_a_convolution(implementation, dtype, shape, out_channels, layout) -> None:
+    x, weight, grad = drawn(shape, out_channels)
+    check(x.to(dtype).contiguous(memory_format=layout), weight.to(dtype), grad.to(dtype))
+
+
+@needs_kernels
+@pytest.mark.parametrize(("shape", "out_channels"), SHAPES, ids=str)
+def test_each_level_is_a_convolution(level, shape, out_channels) -> None:
+    x, weight, grad = drawn(shape, out_channels)
+    check(x, weight, grad)
+    check(x.contiguous(memory_format=torch.channels_last), weight, grad)
+
+
+@given(
+    st.integers(0, 3), st.sampled_from([1, 2, 7, 16, 33]), st.integers(0, 40), st.integers(0, 40), st.integers(1, 40)
+)
+def test_any_size(samples, channels, height, width, out_channels) -> None:
+    x, weight, grad = drawn((samples, channels, height, width), out_channels)
+    if x.numel() == 0:  # torch's convolution refuses some of these
+        found = results(conv3x3, x, weight, grad)
+        assert [list(one.shape) for one in found] == [list(grad.shape), list(x.shape), list(weight.shape)]
+        assert not found[2].any()
+    else:
+        check(x, weight, grad)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.mT,
+        lambda x: x[:, :, 1:, ::2],
+        lambda x: x[:1].expand(3, -1, -1, -1),
+        lambda x: x.contiguous(memory_format=torch.channels_last)[:, 1:],
+    ],
+)
+def test_views_are_read_as_they_are(implementation, view) -> None:
+    x, weight, grad = map(view, drawn((2, 5, 9, 10), 5))
+    check(x, torch.randn(grad.shape[1], x.shape[1], 3, 3).mT, grad)
+    assert weight.numel()
+
+
+@needs_kernels
+@pytest.mark.parametrize("far", FAR)
+def test_strides_may_exceed_32_bits(far, tmp_path) -> None:
+    shape, strides = FAR[far]
+    x, weight, grad = drawn(shape, shape[1])
+    apart = far_apart(x, strides, tmp_path / "x")
+    assert torch.equal(KERNELS.conv3x3(apart, weight, False), KERNELS.conv3x3(x, weight, False))
+    assert torch.equal(KERNELS.conv3x3_weight(apart, grad), KERNELS.conv3x3_weight(x, grad))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_results_and_gradients_keep_the_layout(layout) -> None:
+    x, weight, grad = drawn((2, 5, 9, 10), 4)
+    found = results(conv3x3, x.contiguous(memory_format=layout), weight, grad.contiguous(memory_format=layout))
+    assert all(one.is_contiguous(memory_format=layout) for one in found[:2])
+    assert found[2].is_contiguous()
+
+
+def test_gradients_of_gradients(implementation) -> None:
+    x, weight, grad = drawn((2, 9, 13, 8), 7)
+
+    def orders(convolve: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype) -> list[Tensor]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in (x, weight)]
+        y = convolve(*leaves)
+        first = torch.autograd.grad((y * y.detach().sin()).square(), leaves, grad.to(dtype), create_graph=True)
+        second = torch.autograd.grad(sum(one.square().sum() for one in first), leaves, create_graph=True)
+        third = torch.autograd.grad(sum(one.square().mean() for one in second), leaves)
+        return [*first, *second, *third]
+
+    for one, other in zip(orders(conv3x3, torch.float32), orders(direct, torch.float64), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=2e-3 * other.abs().max().item())
+
+
+def test_the_definitions_are_torchs() -> None:
+    x, weight, grad = (tensor.double() for tensor in drawn((2, 3, 5, 6), 4))
+    of_x = torch.nn.grad.conv2d_input(x.shape, weight, grad, padding=1)
+    of_weight = torch.nn.grad.conv2d_weight(x, weight.shape, grad, padding=1)
+    torch.testing.assert_close(conv3x3_reference(x, weight, False), direct(x, weight))
+    torch.testing.assert_close(conv3x3_reference(grad, weight, True), of_x)
+    torch.testing.assert_close(conv3x3_weight_reference(x, grad), of_weight)
+
+
+@needs_kernels
+def test_opcheck() -> None:
+    x, weight, grad = drawn((2, 3, 7, 8), 5)
+    for arguments in (
+        (x, weight, False),
+        (grad, weight, True),
+        (x.to(memory_format=torch.channels_last), weight, False),
+    ):
+        leaves = [one.requires_grad_() if isinstance(one, Tensor) else one for one in arguments]
+        torch.library.opcheck(KERNELS.conv3x3.default, tuple(leaves))
+    torch.library.opcheck(KERNELS.conv3x3_weight.default, (x.requires_grad_(), grad.requires_grad_()))
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_number_of_threads_changes_nothing(level, dtype) -> None:
+    before = torch.get_num_threads()
+    for shape, out_channels in [((1, 32, 150, 149), 32), ((1, 130, 20, 9), 31), ((2, 256, 7, 17), 270)]:
+        tensors = [tensor.to(dtype) for tensor in drawn(shape, out_channels)]
+        found = []
+        for threads in (1, 2, 3, 3):
+            torch.set_num_threads(threads)
+            found.append(results(conv3x3, *tensors))
+        torch.set_num_threads(before)
+        assert all(all(map(torch.equal, one, found[0])) for one in found)
+
+
+@needs_kernels
+def test_bad_numbers_stay_in_their_tiles_and_channels() -> None:
+    x, weight, grad = drawn((1, 3, 20, 20), 4)
+    x[0, 0, 3, 3] = float("nan")
+    y, _, of_weight = results(conv3x3, x, weight, grad)
+    assert y[..., 2:5, 2:5].isnan().all()
+    assert not y[..., 12:, 12:].isnan().any()
+    assert of_weight[:, 0].isnan().all()
+    assert not of_weight[:, 1:].isnan().any()
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            (torch.zeros(1, 2, 5, 5), torch.zeros(4, 3, 3, 3), False),
+            r"weight has shape \[4, 3, 3, 3\], expected \[K, C",
+        ),
+        ((torch.zeros(1, 2, 5, 5), torch.zeros(4, 2, 3, 3), True), r"expected \[C, K, 3, 3\]"),
+        ((torch.zeros(1, 2, 5, 5), torch.zeros(4, 2, 1, 1), False), r"weight has shape \[4, 2, 1, 1\]"),
+        ((torch.zeros(2, 5, 5), torch.zeros(4, 2, 3, 3), False), r"x has shape \[2, 5, 5\], expected \[N, C, H, W\]"),
+        ((torch.zeros(1, 2, 5, 5).double(), torch.zeros(4, 2, 3, 3), False), "x is Double, expected Float or BFloat16"),
+        ((torch.zeros(1, 2, 5, 5), torch.zeros(4, 2, 3, 3).bfloat16(), False), "weight is BFloat16 and x Float"),
+    ],
+)
+def test_the_raw_op_refuses_what_does_not_fit(arguments, message) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        KERNELS.conv3x3(*arguments)
+
+
+@needs_kernels
+def test_the_raw_gradient_refuses_what_does_not_fit() -> None:
+    with pytest.raises(RuntimeError, match=r"grad is Float of shape \[1, 4, 5, 6\]"):
+        KERNELS.conv3x3_weight(torch.zeros(1, 2, 5, 5), torch.zeros(1, 4, 5, 6))
+
+
+# ---- when layers take it ----
+
+
+class Calls(TorchDispatchMode):
+    """Counts the native convolutions that run."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in (KERNELS.conv3x3.default, KERNELS.conv3x3_weight.default)
+        return function(*args, **(kwargs or {}))
+
+
+@needs_kernels
+def test_it_pays_for_many_pixels_and_several_channels_of_float32() -> None:
+    def pays(samples: int, channels: int, side: int, out: int = 0, **types: torch.dtype) -> bool:
+        weight = torch.empty(out or channels, channels, 3, 3, **types)
+        return conv3x3_pays(torch.empty(samples, channels, side, side, **types), weight)
+
+    assert pays(8, 64, 128)
+    assert pays(4, 256, 16)
+    assert not pays(8, 3, 128, 64)  # transforming tiles costs too much
+    assert not pays(1, 256, 8)  # and so do weights
+    assert not pays(8, 64, 128, dtype=torch.float64)
+    assert not pays(0, 64, 128)
+    assert not conv3x3_pays(torch.empty(8, 64, 128, 128), torch.empty(64, 64, 1, 1))
+    assert not conv3x3_pays(torch.empty(8, 64, 128, 128), torch.empty(64, 64, 3, 3).bfloat16())
+    assert not pays(8, 64, 128, device="meta")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not pays(8, 64, 128)
+    with ops.use("reference"):
+        assert not pays(8, 64, 128)
+
+
+@needs_kernels
+def test_bfloat16_is_left_to_processors_with_a_unit_for_it(level) -> None:
+    x, weight = torch.empty(8, 64, 128, 128).bfloat16(), torch.empty(64, 64, 3, 3).bfloat16()
+    assert conv3x3_pays(x, weight) == (level != "avx512bf16")
+
+
+@needs_kernels
+def test_exact_float32_can_be_asked_for() -> None:
+    x, weight = torch.empty(8, 64, 128, 128), torch.empty(64, 64, 3, 3)
+    before = torch.backends.mkldnn.conv.fp32_precision
+    torch.backends.mkldnn.conv.fp32_precision = "ieee"
+    try:
+        assert not conv3x3_pays(x, weight)
+    finally:
+        torch.backends.mkldnn.conv.fp32_precision = before
+    assert conv3x3_pays(x, weight)
+
+
+@needs_kernels
+def test_layers_take_it_and_are_what_they_were() -> None:
+    x, weight, _ = drawn((2, 32, 48, 48), 32)
+    styles, bias = torch.rand(2, 32) + 0.5, torch.randn(32)
+    weight.requires_grad_()
+    settings = {"padding": 1, "bias": bias, "act": "lrelu"}
+
+    def layer() -> Tensor:
+        return ops.conv2d_bias_act(x, weight, **settings)
+
+    def modulated() -> Tensor:
+        return ops.modulated_conv2d(x, weight, styles, **settings)
+
+    exact = [x.double(), weight.detach().double().requires_grad_()]
+    of_layer = functional.leaky_relu(direct(*exact) + bias.double()[:, None, None], 0.2) * 2**0.5
+    of_modulated = modulated_conv2d_reference(*exact, styles.double(), **{**settings, "bias": bias.double()})
+    for call, expected in ((layer, of_layer), (modulated, of_modulated)):
+        with Calls() as calls:
+            found = call()
+            (gradient,) = torch.autograd.grad(found.square().mean(), weight)
+        (exact_gradient,) = torch.autograd.grad(expected.square().mean(), exact[1])
+        assert calls.count == 2  # x needs no gradient
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-3)
+        torch.testing.assert_close(
+            gradient.double(), exact_gradient, rtol=0, atol=1e-4 * exact_gradient.abs().max().item()
+        )
+
+
+@needs_kernels
+def test_compiled_layers_take_it() -> None:
+    x, weight, _ = drawn((2, 32, 48, 48), 32)
+    with ops.use("native"):
+        compiled = torch.compile(
+            lambda x: ops.conv2d_bias_act(x, weight, padding=1), fullgraph=True, backend="aot_eager"
+        )
+        assert torch.equal(compiled(x), ops.conv2d_bias_act(x, weight, padding=1))
