@@ -37,10 +37,13 @@ struct StyleLossKernels {
 // those of features and results, float32 or bfloat16, are float.
 struct Convolution {
   Features x;
-  int64_t width;
-  const void *kernel, *bias;  // [64, ceil(K / 32), C, 32]; [K] or null
-  int64_t out_channels;
-  void* y;  // of x's type, dense: channels_last unless x.pixel_stride == 1
+  int64_t width, out_channels;
+  void* y;                      // of x's type, dense: channels_last unless x.pixel_stride == 1
+  const void* kernel = nullptr;  // [64, ceil(K / 32), C, 32]
+  const void* bias = nullptr;    // [K] or null
+
+  // What follows: results above 0 times gain, others times negative_gain, no further from 0 than limit.
+  float gain = 1, negative_gain = 1, limit = __builtin_inff();
 };
 
 struct ConvolutionKernels {

@@ -1,8 +1,9 @@
 // Winograd's 3x3 convolution of one instruction set, and its derivatives.
 //
-// Formula   y[n, k, i, j] = bias[k] + sum over c, a, b of x[n, c, i + a - 1, j + b - 1] w[k, c, a, b], zeros outside x, as
-//           A^T [sum over c of (G w G^T) * (B^T d B)] A for tiles of 6 x 6 outputs, d their 8 x 8 inputs. The gradient
-//           of x is such a convolution; that of w is G^T [sum over tiles of (B^T d B) * (A g A^T)] G.
+// Formula   y[n, k, i, j] = act(bias[k] + sum over c, a, b of x[n, c, i + a - 1, j + b - 1] w[k, c, a, b]), zeros outside x,
+//           the sums as A^T [sum over c of (G w G^T) * (B^T d B)] A for tiles of 6 x 6 outputs, d their 8 x 8 inputs;
+//           act is linear above and below 0, and clamps. The gradient of x is such a convolution; that of w is
+//           G^T [sum over tiles of (B^T d B) * (A g A^T)] G.
 // Shapes    x [N, C, H, W] and y, grad [N, K, H, W], pixels or channels adjacent; kernel [64, ceil(K / 32), C, 32], point by
 //           point G w G^T with zeros past K; w [K, C, 3, 3]; bias [K] or null.
 // Cost      64 multiply-adds a tile for each c and k in place of 324.
@@ -267,6 +268,11 @@ void output_tiles(const Convolution& c, const Tiles& tiles, const Segment& segme
                   const float* from) {
   const int64_t valid = c.out_channels - channel, pixels = c.x.pixels;
   const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid) : Vector<float>{};
+  const Vector<float> gain = splat(c.gain), negative_gain = splat(c.negative_gain), limit = splat(c.limit);
+  const auto finish = [=](Vector<float> z) GANART_INLINE_LAMBDA {
+    z += bias;
+    return at_least<float>(-limit, at_most<float>(limit, z * (z > 0.0f ? gain : negative_gain)));
+  };
   Vector<float> out[OUT][PIXELS];
   for (int64_t t = 0; t < segment.count; ++t) {
     const float* tile = from + (segment.in_block + t) * plane.stride + channel;
@@ -283,7 +289,7 @@ void output_tiles(const Convolution& c, const Tiles& tiles, const Segment& segme
       Vector<float> y[OUT];
       transform_output(half[i], y);
 #pragma GCC unroll 6
-      for (int j = 0; j < OUT; ++j) out[i][t * OUT + j] = y[j] + bias;
+      for (int j = 0; j < OUT; ++j) out[i][t * OUT + j] = finish(y[j]);
     }
   }
   const int64_t down = smaller(OUT, tiles.height - segment.y), across = smaller(segment.count * OUT, tiles.width - segment.x);
@@ -366,19 +372,58 @@ GANART_INLINE void product_of_columns(const float* tiles, int64_t tile_stride, c
 
 // ---- weights ----
 
-// Where the weight of an output channel, an input channel and a tap lies in [out, in, 3, 3] or, `turned`, in that of the
-// convolution whose gradient this one is: [in, out, 3, 3], taps in the opposite order.
+constexpr int ALL_TAPS = TAPS * TAPS, SQUARES = (ALL_TAPS + L - 1) / L;
+
+// Where the taps of an output and an input channel lie in [out, in, 3, 3] or, `turned`, in the weight of the convolution
+// whose gradient this one is: [in, out, 3, 3], taps in the opposite order.
 struct WeightPlace {
-  int64_t out_step, in_step, first_tap, tap_step;
+  int64_t out_step, in_step, count;
+  bool turned;
 
-  WeightPlace(int64_t out_channels, int64_t in_channels, bool turned)
-      : out_step(turned ? TAPS * TAPS : in_channels * TAPS * TAPS), in_step(turned ? out_channels * TAPS * TAPS : TAPS * TAPS),
-        first_tap(turned ? TAPS * TAPS - 1 : 0), tap_step(turned ? -1 : 1) {}
+  WeightPlace(int64_t out_channels, int64_t in_channels, bool is_turned)
+      : out_step(is_turned ? ALL_TAPS : in_channels * ALL_TAPS), in_step(is_turned ? out_channels * ALL_TAPS : ALL_TAPS),
+        count(out_channels * in_channels * ALL_TAPS), turned(is_turned) {}
 
-  int64_t operator()(int64_t out, int64_t in, int64_t tap) const {
-    return out * out_step + in * in_step + first_tap + tap * tap_step;
-  }
+  GANART_INLINE int64_t operator()(int64_t out, int64_t in) const { return out * out_step + in * in_step; }
 };
+
+// The taps of L output channels from `out` on, which become the lanes; zeros from `valid` on.
+template <class Element>
+GANART_INLINE void load_taps(const Element* weight, const WeightPlace& place, int64_t out, int64_t in, int64_t valid,
+                             Vector<float> (&taps)[TAPS][TAPS]) {
+  Vector<float> all[SQUARES * L];
+  for (int q = 0; q < SQUARES; ++q) {
+    Vector<float> square[L];
+    for (int64_t k = 0; k < L; ++k) {
+      const int64_t at = place(out + k, in) + q * L;
+      square[k] = k < valid ? load_elements(weight + at, place.count - at) : Vector<float>{};
+    }
+    transpose<float>(square);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) all[q * L + i] = square[i];
+  }
+#pragma GCC unroll 9
+  for (int tap = 0; tap < ALL_TAPS; ++tap) taps[tap / TAPS][tap % TAPS] = all[place.turned ? ALL_TAPS - 1 - tap : tap];
+}
+
+// Writes such taps, or adds them.
+GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t out, int64_t in, int64_t valid, bool anew,
+                              const Vector<float> (&taps)[TAPS][TAPS]) {
+  for (int q = 0; q < SQUARES; ++q) {
+    Vector<float> square[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) {
+      const int tap = q * L + i;
+      square[i] = tap < ALL_TAPS ? taps[tap / TAPS][tap % TAPS] : Vector<float>{};
+    }
+    transpose<float>(square);
+    const int64_t count = smaller(L, ALL_TAPS - q * L);
+    for (int64_t k = 0; k < smaller(L, valid); ++k) {
+      float* to = weight + place(out + k, in) + q * L;
+      store_elements(to, anew ? square[k] : load_elements(to, count) + square[k], count);
+    }
+  }
+}
 
 // How many panels of transformed weights fit into WEIGHTS bytes, of `panels`.
 inline int64_t panels_at_once(int64_t panels, int64_t channels) {
@@ -394,7 +439,7 @@ class Kernel {
         weight_(weight), place_(c.out_channels, c.x.channels, turned) {}
 
   static int64_t panels_of(int64_t channels) { return (channels + PANEL - 1) / PANEL; }
-  int64_t floats() const { return weight_ ? POINTS * at_once * c_.x.channels * PANEL : 0; }
+  int64_t floats() const { return weight_ ? POINTS * point_size(at_once) : 0; }
 
   // Before the first panels are asked for.
   void use(float* memory, RunTasks run) {
@@ -402,7 +447,11 @@ class Kernel {
     if (weight_ && at_once == panels_of(c_.out_channels)) transform(0, at_once, run);
   }
 
-  // [64, count, C, 32] for the panels from `first` on.
+  // From one point of `count` panels to the next: where they are ours, a line more than they take, so that points do not
+  // meet in one cache set.
+  int64_t point_size(int64_t count) const { return count * c_.x.channels * PANEL + (weight_ ? 16 : 0); }
+
+  // [64, count, C, 32] for the panels from `first` on, points apart as point_size says.
   const float* panels(int64_t first, int64_t count, RunTasks run) const {
     if (!weight_) return static_cast<const float*>(c_.kernel);
     if (at_once < panels_of(c_.out_channels)) transform(first, count, run);
@@ -416,14 +465,13 @@ class Kernel {
     const int64_t channels = c_.x.channels;
     for_each_of_groups(run, count * channels, 8, [&](int64_t task) {
       const int64_t out = (first + task / channels) * PANEL, in = task % channels;
-      alignas(64) float taps[TAPS * TAPS][PANEL] = {};
-      for (int64_t k = 0; k < smaller(PANEL, c_.out_channels - out); ++k)
-        for (int64_t tap = 0; tap < TAPS * TAPS; ++tap) taps[tap][k] = number_of(weight_[place_(out + k, in, tap)]);
       float* to = memory_ + task * PANEL;
+      const int64_t size = point_size(count);
       for (int part = 0; part < PANEL; part += L) {
-        Vector<float> half[IN][TAPS];
+        Vector<float> taps[TAPS][TAPS], half[IN][TAPS];
+        load_taps(weight_, place_, out + part, in, c_.out_channels - out - part, taps);
         for (int j = 0; j < TAPS; ++j) {
-          const Vector<float> w[TAPS] = {load(taps[j] + part), load(taps[TAPS + j] + part), load(taps[2 * TAPS + j] + part)};
+          const Vector<float> w[TAPS] = {taps[0][j], taps[1][j], taps[2][j]};
           Vector<float> u[IN];
           transform_weight(w, u);
 #pragma GCC unroll 8
@@ -433,7 +481,7 @@ class Kernel {
           Vector<float> u[IN];
           transform_weight(half[i], u);
 #pragma GCC unroll 8
-          for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * count * channels * PANEL + part, u[j]);
+          for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * size + part, u[j]);
         }
       }
     });
@@ -445,36 +493,40 @@ class Kernel {
   float* memory_ = nullptr;
 };
 
-// Adds to the gradient of a weight what sums [64, count, padded channels, 32] from a panel on are the transforms of.
-inline void add_weights(const float* sums, int64_t first, int64_t count, int64_t padded_channels, int64_t out_channels,
-                        int64_t in_channels, bool anew, float* weight, RunTasks run) {
+// Sums [64, count, padded channels, 32] over tiles, of which the gradient of some panels of a weight is made.
+struct Sums {
+  float* data;
+  int64_t channels, point_size;
+
+  Sums(float* memory, int64_t count, int64_t padded_channels)
+      : data(memory), channels(padded_channels), point_size(floats(count, padded_channels) / POINTS) {}
+
+  static int64_t floats(int64_t count, int64_t channels) { return POINTS * (count * channels * PANEL + 16); }
+  GANART_INLINE float* at(int64_t point, int64_t panel, int64_t channel) const {
+    return data + point * point_size + (panel * channels + channel) * PANEL;
+  }
+};
+
+// Adds the gradient of `count` panels from `first` on.
+inline void add_weights(const Sums& sums, int64_t first, int64_t count, int64_t out_channels, int64_t in_channels,
+                        bool anew, float* weight, RunTasks run) {
   const WeightPlace place(out_channels, in_channels, false);
   for_each_of_groups(run, count * in_channels, 8, [&](int64_t task) {
     const int64_t panel = task / in_channels, in = task % in_channels, out = (first + panel) * PANEL;
-    alignas(64) float taps[TAPS * TAPS][PANEL];
     for (int part = 0; part < PANEL; part += L) {
-      Vector<float> half[TAPS][IN];
+      Vector<float> half[TAPS][IN], taps[TAPS][TAPS];
       for (int j = 0; j < IN; ++j) {
         Vector<float> u[IN], w[TAPS];
 #pragma GCC unroll 8
-        for (int i = 0; i < IN; ++i)
-          u[i] = load(sums + (((i * IN + j) * count + panel) * padded_channels + in) * PANEL + part);
+        for (int i = 0; i < IN; ++i) u[i] = load(sums.at(i * IN + j, panel, in) + part);
         transform_weight_gradient(u, w);
 #pragma GCC unroll 3
         for (int i = 0; i < TAPS; ++i) half[i][j] = w[i];
       }
-      for (int i = 0; i < TAPS; ++i) {
-        Vector<float> w[TAPS];
-        transform_weight_gradient(half[i], w);
 #pragma GCC unroll 3
-        for (int j = 0; j < TAPS; ++j) store(taps[i * TAPS + j] + part, w[j]);
-      }
+      for (int i = 0; i < TAPS; ++i) transform_weight_gradient(half[i], taps[i]);
+      store_taps(weight, place, out + part, in, out_channels - out - part, anew, taps);
     }
-    for (int64_t k = 0; k < smaller(PANEL, out_channels - out); ++k)
-      for (int64_t tap = 0; tap < TAPS * TAPS; ++tap) {
-        float& to = weight[place(out + k, in, tap)];
-        to = anew ? taps[tap][k] : to + taps[tap][k];
-      }
   });
 }
 
@@ -485,8 +537,9 @@ struct Plan {
 
   Plan(int64_t tiles, int64_t channels, bool may_be_apart) {
     const int64_t bytes = POINTS * int64_t(sizeof(float)) * channels;
-    apart = may_be_apart && OWN >= 12 * bytes && tiles * bytes > 16 * OWN;
-    const int64_t most = apart ? OWN / bytes : larger(96, SHARED / bytes), blocks = (tiles + most - 1) / most;
+    const int64_t own = OWN / bytes, enough = tiles / 16;  // so many blocks that every worker has its share
+    apart = may_be_apart && own >= 12 && enough >= 12;
+    const int64_t most = apart ? smaller(own, enough) : larger(96, SHARED / bytes), blocks = (tiles + most - 1) / most;
     block = round_up((tiles + blocks - 1) / blocks, ROWS);
   }
 };
@@ -503,12 +556,13 @@ void convolve_block(const Convolution& c, const Tiles& tiles, const Kernel<Eleme
   for (int64_t first = 0; first < panels; first += kernel.at_once) {
     const int64_t count = smaller(kernel.at_once, panels - first);
     const float* weights = kernel.panels(first, count, run);
+    const int64_t size = kernel.point_size(count), panel_size = c.x.channels * PANEL;
     for_each(run, POINTS * count, [&](int64_t task) {
-      const int64_t point = task / count, place = (first + task % count) * PANEL;
+      const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
       for (int64_t row = 0; row < rows; row += ROWS)
-        product(in + point * in_plane.size + row * in_plane.stride, in_plane.stride, weights + task * c.x.channels * PANEL,
-                c.x.channels, c.out_channels - place, out + point * out_plane.size + row * out_plane.stride + place,
-                out_plane.stride);
+        product(in + point * in_plane.size + row * in_plane.stride, in_plane.stride,
+                weights + point * size + panel * panel_size, c.x.channels, c.out_channels - place,
+                out + point * out_plane.size + row * out_plane.stride + place, out_plane.stride);
     });
   }
   const Segments segments(tiles, block);
@@ -555,11 +609,11 @@ void weight_gradient(const Features& x, const Features& grad, int64_t width, Ele
   const Plan plan(tiles.count, in_stride + out_stride, false);
   const Plane in_plane(x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
   const int64_t panels = out_stride / PANEL, at_once = panels_at_once(panels, in_stride);
-  const int64_t weights = x.channels * grad.channels * TAPS * TAPS, of_sums = POINTS * at_once * in_stride * PANEL;
+  const int64_t weights = x.channels * grad.channels * TAPS * TAPS, of_sums = Sums::floats(at_once, in_stride);
   constexpr bool EXACT = sizeof(Element) == sizeof(float);  // else blocks are added up apart
   const int64_t floats = POINTS * (in_plane.size + out_plane.size) + of_sums + (EXACT ? 0 : weights);
   auto* in = static_cast<float*>(scratch(ScratchSlot::shared, floats * sizeof(float)));
-  float *out = in + POINTS * in_plane.size, *sums = out + POINTS * out_plane.size, *total = sums + of_sums;
+  float *out = in + POINTS * in_plane.size, *of_tiles = out + POINTS * out_plane.size, *total = of_tiles + of_sums;
   if constexpr (EXACT) total = grad_weight;
   for (int64_t first_tile = 0; first_tile < tiles.count; first_tile += plan.block) {
     const Block block{first_tile, smaller(plan.block, tiles.count - first_tile)};
@@ -571,13 +625,14 @@ void weight_gradient(const Features& x, const Features& grad, int64_t width, Ele
     });
     for (int64_t first = 0; first < panels; first += at_once) {
       const int64_t count = smaller(at_once, panels - first);
+      const Sums sums(of_tiles, count, in_stride);
       for_each(run, POINTS * count, [&](int64_t task) {
-        const int64_t point = task / count, place = (first + task % count) * PANEL;
+        const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
         for (int64_t c = 0; c < in_stride; c += COLUMNS)
           product_of_columns(in + point * in_plane.size + c, in_plane.stride, out + point * out_plane.size + place,
-                             out_plane.stride, block.count, grad.channels - place, sums + (task * in_stride + c) * PANEL);
+                             out_plane.stride, block.count, grad.channels - place, sums.at(point, panel, c));
       });
-      add_weights(sums, first, count, in_stride, grad.channels, x.channels, first_tile == 0, total, run);
+      add_weights(sums, first, count, grad.channels, x.channels, first_tile == 0, total, run);
     }
   }
   if constexpr (!EXACT)

@@ -15,7 +15,7 @@ Source      T. Karras et al., "Analyzing and improving the image quality of Styl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -93,7 +93,7 @@ def bias_act_reference(
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
 KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is no function of their result
-_PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
+PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
 
 _bias_act = NativeOp(
     "ganart::bias_act",
@@ -110,22 +110,39 @@ def _like_gradients(grad: Tensor, kept: Tensor, *arguments: Any) -> tuple[Tensor
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, bias, *ctx.settings = inputs
-    act, _, ctx.gain, clamp = ctx.settings
-    ctx.linear = act == "linear" and clamp is None
-    kept = None if ctx.linear else x if act in KEEPS_X else output
+    act, _, _, clamp = ctx.settings
+    linear = act == "linear" and clamp is None
+    kept = None if linear else x if act in KEEPS_X else output
     ctx.save_for_backward(kept, bias if act in KEEPS_X else None)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     kept, bias = ctx.saved_tensors
     wants_x, wants_bias = ctx.needs_input_grad[:2]
-    if ctx.linear:
-        grad_x = grad if ctx.gain == 1 else grad * ctx.gain
-        grad_bias = sums_of_channels(grad_x) if wants_bias else None
+    if bias is None:
+        grad_x, grad_bias = gradients_from_output(grad, kept, ctx.settings, wants_bias)
     else:
-        native_backward = torch.ops.ganart.bias_act_backward.default
-        grad_x, grad_bias = native_backward(grad, kept, bias, *ctx.settings, wants_bias)
+        grad_x, grad_bias = torch.ops.ganart.bias_act_backward.default(grad, kept, bias, *ctx.settings, wants_bias)
     return grad_x if wants_x else None, grad_bias if wants_bias else None, None, None, None, None
+
+
+def gradients_from_output(
+    grad: Tensor, kept: Tensor | None, settings: Sequence[Any], wants_bias: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return the gradients for x and bias, natively.
+
+    Args:
+        grad: of y.
+        kept: y, or x without a bias for the activations in `KEEPS_X`; not read where the layer is linear.
+        settings: `bias_act`'s act, negative slope, gain and clamp.
+        wants_bias: whether there shall be a gradient for bias; else it is None.
+    """
+    act, _, gain, clamp = settings
+    if act == "linear" and clamp is None:
+        grad_x = grad if gain == 1 else grad * gain
+        return grad_x, sums_of_channels(grad_x) if wants_bias else None
+    grad_x, grad_bias = torch.ops.ganart.bias_act_backward.default(grad, kept, None, *settings, wants_bias)
+    return grad_x, grad_bias if wants_bias else None
 
 
 def sums_of_channels(grad: Tensor) -> Tensor:
@@ -148,7 +165,7 @@ def _double_backward(ctx: Any, back_x: Tensor | None, back_bias: Tensor | None) 
     if not ctx.wants_bias:
         back_bias = None
     nothing = [None] * 5
-    if ctx.settings[0] not in _PIECEWISE_LINEAR:
+    if ctx.settings[0] not in PIECEWISE_LINEAR:
 
         def gradients(grad: Tensor, kept: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
             return bias_act_backward_reference(grad, kept, bias, *ctx.settings)

@@ -7,7 +7,8 @@ Layouts     as the convolution gives it: channels_last where x or the weight is.
 Types       float32, bfloat16, float64; x and weight of one type, except under autocast, which converts both.
 Gradient    any order for x, weight and bias.
 Repeats     bit for bit from run to run; the vendor's gradient of the weight may depend on the number of threads.
-Native      the vendor's convolution, then one `bias_act` pass; the pass before the activation is not kept.
+Native      the vendor's convolution, then one `bias_act` pass; or, where it is quicker, Winograd's with both in one
+            (`ops/conv3x3.py` says how exact that is). What is before the activation is not kept.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020.
 """
 
@@ -15,10 +16,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganart_zoo.ops.activation import Activation, check_activation, check_features
-from ganart_zoo.ops.bias_act import bias_act
-from ganart_zoo.ops.resampled_conv2d import check_convolution, resampled_conv2d
-from ganart_zoo.ops.upfirdn2d import Padding
+from ganart_zoo.ops.activation import Activation, check_activation, check_features, default_gain
+from ganart_zoo.ops.bias_act import PIECEWISE_LINEAR, bias_act
+from ganart_zoo.ops.conv3x3 import conv3x3_bias_act
+from ganart_zoo.ops.resampled_conv2d import check_convolution, is_conv3x3, resampled_conv2d
+from ganart_zoo.ops.upfirdn2d import Padding, padding_sides
 
 __all__ = ["conv2d_bias_act"]
 
@@ -57,6 +59,10 @@ def conv2d_bias_act(
     check_features("conv2d_bias_act", x)
     check_convolution("conv2d_bias_act", x, weight, bias, taps, padding, stride=stride)
     check_activation("conv2d_bias_act", act, negative_slope, gain, clamp)
+    if taps is None and act in PIECEWISE_LINEAR and is_conv3x3(x, weight, padding_sides("conv2d", padding), stride):
+        return conv3x3_bias_act(
+            x, weight, bias, act, float(negative_slope), float(default_gain(act) if gain is None else gain), clamp
+        )
     z = resampled_conv2d(x, weight, down=stride, taps=taps, padding=padding)
     if bias is None and act == "linear" and gain is None and clamp is None:
         return z

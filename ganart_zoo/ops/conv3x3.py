@@ -1,8 +1,10 @@
 """A 3x3 convolution that trains, by Winograd's algorithm where that is quicker than the vendor's direct one.
 
-Formula     y[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], zeros outside x. It,
-            its gradient for x and that for weight are each other's derivatives, so all are native to any order.
-Shapes      x [N, C, H, W], weight [K, C, 3, 3], y [N, K, H, W].
+Formula     z[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], zeros outside x, and
+            y = clamp(act(z + bias) * gain) in the same pass, for activations that are linear on both sides of 0. The
+            convolution, its gradient for x and that for weight are each other's derivatives, so all are native to any
+            order.
+Shapes      x [N, C, H, W], weight [K, C, 3, 3], bias [K], y [N, K, H, W].
 Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
 Types       float32; bfloat16 where the processor has no unit for it. Products and sums are float32.
 Accuracy    within about 1e-4 of the result's standard deviation, in sums of float32 where a direct convolution has 1e-6
@@ -20,10 +22,12 @@ import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
 from ganart_zoo import native
+from ganart_zoo.ops.activation import Activation, sum_type
+from ganart_zoo.ops.bias_act import bias_act_reference, gradients_from_output
 from ganart_zoo.ops.dispatch import NativeOp
 from ganart_zoo.ops.layout import result_format
 
-__all__ = ["conv3x3", "conv3x3_pays"]
+__all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
 
 _TILE = 6
 # Multiply-adds in whose time a channel of a tile is transformed, and a pair of channels' weights.
@@ -33,6 +37,21 @@ _TRANSFORM_TILE, _TRANSFORM_WEIGHT = 850, 1850
 def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
     """Return `conv2d(x, weight, padding=1)`, where `conv3x3_pays`."""
     y: Tensor = _conv3x3(x, weight, False)
+    return y
+
+
+def conv3x3_bias_act(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    act: Activation,
+    negative_slope: float,
+    gain: float,
+    clamp: float | None,
+) -> Tensor:
+    """Return `bias_act(conv2d(x, weight, padding=1), bias, ...)`, where `conv3x3_pays`, for linear, relu and lrelu."""
+    bias = None if bias is None else bias.to(sum_type(x.dtype))
+    y: Tensor = _conv3x3_bias_act(x, weight, bias, act, negative_slope, gain, clamp)
     return y
 
 
@@ -60,6 +79,19 @@ def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
         return F.conv_transpose2d(x, weight, padding=1) if turned else F.conv2d(x, weight, padding=1)
 
 
+def conv3x3_bias_act_reference(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    act: Activation,
+    negative_slope: float,
+    gain: float,
+    clamp: float | None,
+) -> Tensor:
+    """Define `conv3x3_bias_act` by its steps."""
+    return bias_act_reference(conv3x3_reference(x, weight, False), bias, act, negative_slope, gain, clamp)
+
+
 def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
     """Define the gradient of `conv3x3` for weight, given that of y."""
     with torch.autocast(x.device.type, enabled=False):
@@ -73,6 +105,13 @@ _TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
 _conv3x3 = NativeOp(
     "ganart::conv3x3",
     reference=conv3x3_reference,
+    library=native.ops_library(),
+    dtypes=_TYPES,
+    missing=native.why_not_built(),
+)
+_conv3x3_bias_act = NativeOp(
+    "ganart::conv3x3_bias_act",
+    reference=conv3x3_bias_act_reference,
     library=native.ops_library(),
     dtypes=_TYPES,
     missing=native.why_not_built(),
@@ -122,6 +161,20 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Non
     return grad_x, torch.ops.ganart.conv3x3_weight.default(*ends) if weight_wanted else None, None
 
 
+def _setup_bias_act(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, _, *ctx.settings = inputs
+    ctx.save_for_backward(x, weight, output)
+
+
+def _backward_bias_act(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, y = ctx.saved_tensors
+    x_wanted, weight_wanted, bias_wanted = ctx.needs_input_grad[:3]
+    grad_z, grad_bias = gradients_from_output(grad, y, ctx.settings, bias_wanted)
+    grad_x = torch.ops.ganart.conv3x3.default(grad_z, weight, True) if x_wanted else None
+    grad_weight = torch.ops.ganart.conv3x3_weight.default(x, grad_z) if weight_wanted else None
+    return grad_x, grad_weight, grad_bias, *[None] * 4
+
+
 def _setup_weight(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
@@ -133,8 +186,10 @@ def _backward_weight(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, Tens
     return conv(grad, grad_weight, True) if x_wanted else None, conv(x, grad_weight, False) if grad_wanted else None
 
 
-if _conv3x3.loaded and _conv3x3_weight.loaded:
+if _conv3x3.loaded:
     torch.library.register_fake("ganart::conv3x3", _like_result)
+    torch.library.register_fake("ganart::conv3x3_bias_act", lambda x, weight, *_: _like_result(x, weight, False))
     torch.library.register_fake("ganart::conv3x3_weight", _like_weight)
     torch.library.register_autograd("ganart::conv3x3", _backward, setup_context=_setup)
+    torch.library.register_autograd("ganart::conv3x3_bias_act", _backward_bias_act, setup_context=_setup_bias_act)
     torch.library.register_autograd("ganart::conv3x3_weight", _backward_weight, setup_context=_setup_weight)

@@ -18,7 +18,7 @@ from ganart_zoo.ops.upfirdn2d import (
     upfirdn2d,
 )
 
-__all__ = ["check_convolution", "padded_conv2d", "resampled_conv2d"]
+__all__ = ["check_convolution", "is_conv3x3", "padded_conv2d", "resampled_conv2d"]
 
 
 def resampled_conv2d(
@@ -53,13 +53,18 @@ def padded_conv2d(
     x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], *, stride: int = 1, groups: int = 1
 ) -> Tensor:
     """Correlate x, padded or cropped by `(x0, x1, y0, y1)`; without a padded copy where torch can."""
-    if stride == groups == 1 and sides == (1, 1, 1, 1) and conv3x3_pays(x, weight):
+    if groups == 1 and is_conv3x3(x, weight, sides, stride):
         return conv3x3(x, weight)
     if stride > 1 and groups == 1:
         x = _as_strides_want(x, weight)
     if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
         return F.conv2d(x, weight, stride=stride, padding=(sides[2], sides[0]), groups=groups)
     return F.conv2d(F.pad(x, list(sides)), weight, stride=stride, groups=groups)
+
+
+def is_conv3x3(x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], stride: int) -> bool:
+    """Return whether `conv3x3` is this convolution and pays."""
+    return stride == 1 and sides == (1, 1, 1, 1) and conv3x3_pays(x, weight)
 
 
 def _as_strides_want(x: Tensor, weight: Tensor) -> Tensor:

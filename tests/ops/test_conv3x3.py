@@ -13,12 +13,19 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganart_zoo import native, ops
-from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_pays, conv3x3_reference, conv3x3_weight_reference
+from ganart_zoo.ops.conv3x3 import (
+    conv3x3,
+    conv3x3_bias_act,
+    conv3x3_bias_act_reference,
+    conv3x3_pays,
+    conv3x3_reference,
+    conv3x3_weight_reference,
+)
 from ganart_zoo.ops.modulated_conv2d import modulated_conv2d_reference
 
 from .layers import FAR, far_apart
 
-NATIVE_OPS = ["ganart::conv3x3", "ganart::conv3x3_weight"]
+NATIVE_OPS = ["ganart::conv3x3", "ganart::conv3x3_bias_act", "ganart::conv3x3_weight"]
 
 needs_kernels = pytest.mark.skipif(native.ops_library() is None, reason=native.why_not_built() or "built")
 KERNELS = torch.ops.ganart
@@ -146,6 +153,47 @@ def test_gradients_of_gradients(implementation) -> None:
         torch.testing.assert_close(one.double(), other, rtol=0, atol=2e-3 * other.abs().max().item())
 
 
+LAYERS = [
+    ("linear", None, 1.0),
+    ("linear", 0.7, 0.5),
+    ("relu", None, 2**0.5),
+    ("lrelu", None, 1.3),
+    ("lrelu", 0.9, 1.3),
+]
+
+
+@pytest.mark.parametrize(("act", "clamp", "gain"), LAYERS, ids=str)
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_what_follows_a_convolution_is_bias_act(implementation, act, clamp, gain, with_bias) -> None:
+    x, weight, grad = drawn((2, 9, 13, 8), 7)
+    bias = torch.linspace(-1, 1, 7)
+
+    def orders(layer: Callable[..., Tensor], dtype: torch.dtype) -> list[Tensor]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in (x, weight, bias)]
+        wanted = leaves if with_bias else leaves[:2]
+        y = layer(*wanted, *([] if with_bias else [None]), act, 0.3, gain, clamp)
+        first = torch.autograd.grad(y * y.detach().cos(), wanted, grad.to(dtype), create_graph=True)
+        return [y, *first, *torch.autograd.grad(sum(one.square().sum() for one in first), leaves[:2])]
+
+    for one, other in zip(
+        orders(conv3x3_bias_act, torch.float32), orders(conv3x3_bias_act_reference, torch.float64), strict=True
+    ):
+        # A result so near to 0 or the clamp that rounding decides its slope is one in thousands.
+        nearly = (one.double() - other).abs() <= 1e-3 * other.abs().max()
+        assert nearly.double().mean() > 0.99
+
+
+@needs_kernels
+def test_a_layer_gives_bad_numbers_and_zeros_on() -> None:
+    x, weight, _ = drawn((1, 3, 12, 12), 4)
+    x[0, 0, 3, 3] = float("nan")
+    for act in ("linear", "relu", "lrelu"):
+        y = conv3x3_bias_act(x, weight, None, act, 0.2, 1.0, 0.5)
+        assert y[..., 2:5, 2:5].isnan().all()
+        assert y[..., 6:, 6:].abs().max() <= 0.5
+    assert not conv3x3_bias_act(torch.zeros(1, 3, 12, 12), weight, None, "relu", 0.2, 1.0, None).any()
+
+
 def test_the_definitions_are_torchs() -> None:
     x, weight, grad = (tensor.double() for tensor in drawn((2, 3, 5, 6), 4))
     of_x = torch.nn.grad.conv2d_input(x.shape, weight, grad, padding=1)
@@ -165,6 +213,8 @@ def test_opcheck() -> None:
     ):
         leaves = [one.requires_grad_() if isinstance(one, Tensor) else one for one in arguments]
         torch.library.opcheck(KERNELS.conv3x3.default, tuple(leaves))
+    layer = (x.requires_grad_(), weight.requires_grad_(), torch.zeros(5).requires_grad_(), "lrelu", 0.2, 1.4, 3.0)
+    torch.library.opcheck(KERNELS.conv3x3_bias_act.default, layer)
     torch.library.opcheck(KERNELS.conv3x3_weight.default, (x.requires_grad_(), grad.requires_grad_()))
 
 
@@ -219,6 +269,15 @@ def test_the_raw_gradient_refuses_what_does_not_fit() -> None:
         KERNELS.conv3x3_weight(torch.zeros(1, 2, 5, 5), torch.zeros(1, 4, 5, 6))
 
 
+@needs_kernels
+def test_the_raw_layer_refuses_what_does_not_fit() -> None:
+    x, weight = torch.zeros(1, 2, 5, 5), torch.zeros(4, 2, 3, 3)
+    with pytest.raises(RuntimeError, match="act is tanh, expected linear, relu or lrelu"):
+        KERNELS.conv3x3_bias_act(x, weight, None, "tanh", 0.2, 1.0, None)
+    with pytest.raises(RuntimeError, match=r"bias must be Float of shape \[4\]"):
+        KERNELS.conv3x3_bias_act(x, weight, torch.zeros(3), "relu", 0.2, 1.0, None)
+
+
 # ---- when layers take it ----
 
 
@@ -228,7 +287,8 @@ class Calls(TorchDispatchMode):
     count = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += function in (KERNELS.conv3x3.default, KERNELS.conv3x3_weight.default)
+        ours = (KERNELS.conv3x3, KERNELS.conv3x3_bias_act, KERNELS.conv3x3_weight)
+        self.count += function in [packet.default for packet in ours]
         return function(*args, **(kwargs or {}))
 
 
