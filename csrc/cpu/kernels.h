@@ -33,12 +33,12 @@ struct StyleLossKernels {
                                RunTasks run);
 };
 
-// A 3x3 convolution of step 1 and padding 1 of features with rows of `width` pixels; all floating point numbers but
-// those of features and results, float32 or bfloat16, are float.
+// A 3x3 convolution of step 1 and padding 1 of features with rows of `width` pixels. All floating point numbers but those
+// of features, results and weights, float32 or bfloat16, are float.
 struct Convolution {
   Features x;
   int64_t width, out_channels;
-  void* y;                      // of x's type, dense: channels_last unless x.pixel_stride == 1
+  void* y;                       // of x's type, dense: channels_last unless x.pixel_stride == 1
   const void* kernel = nullptr;  // [64, ceil(K / 32), C, 32]
   const void* bias = nullptr;    // [K] or null
 

@@ -1,14 +1,13 @@
 // Winograd's 3x3 convolution of one instruction set, and its derivatives.
 //
-// Formula   y[n, k, i, j] = act(bias[k] + sum over c, a, b of x[n, c, i + a - 1, j + b - 1] w[k, c, a, b]), zeros outside x,
-//           the sums as A^T [sum over c of (G w G^T) * (B^T d B)] A for tiles of 6 x 6 outputs, d their 8 x 8 inputs;
-//           act is linear above and below 0, and clamps. The gradient of x is such a convolution; that of w is
-//           G^T [sum over tiles of (B^T d B) * (A g A^T)] G.
-// Shapes    x [N, C, H, W] and y, grad [N, K, H, W], pixels or channels adjacent; kernel [64, ceil(K / 32), C, 32], point by
-//           point G w G^T with zeros past K; w [K, C, 3, 3]; bias [K] or null.
-// Cost      64 multiply-adds a tile for each c and k in place of 324.
-// Sums      float. Points 0, +-1, +-2, +-1/2 and infinity: error is about 100 times that of a direct sum.
-// Repeats   bit for bit: each sum is one task's, in the order of channels or tiles.
+// Formula   z[n, k, i, j] = bias[k] + sum over c, a, b of x[n, c, i + a - 1, j + b - 1] w[k, c, a, b], zeros outside x, and
+//           y = act(z), linear above and below 0, clamped. The sums are A^T [sum over c of (G w G^T) * (B^T d B)] A over
+//           tiles; the gradient of x is such a convolution, that of w is G^T [sum over tiles of (B^T d B) * (A g A^T)] G.
+// Shapes    x [N, C, H, W] and y, grad [N, K, H, W], pixels or channels adjacent; kernel [64, ceil(K / 32), C, 32], point
+//           by point G w G^T of Six with zeros past K; w [K, C, 3, 3]; bias [K] or null.
+// Cost      multiply-adds a tile for each c and k: of 6 x 6 outputs 64 in place of 324, of 4 x 4 outputs 36 of 144.
+// Sums      float.
+// Repeats   bit for bit: each sum is one task's, in the order of channels or tiles, and blocks are added in order.
 // Source    A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 #pragma once
 
@@ -19,92 +18,31 @@ namespace {
 
 namespace winograd {
 
-constexpr int OUT = 6, IN = 8, POINTS = IN * IN, TAPS = 3, PANEL = 32, L = LANES<float>;
+#include "cpu/winograd_algorithms.h"
+
+constexpr int PANEL = 32, L = LANES<float>;
 constexpr int64_t OWN = 1 << 20, SHARED = 8 << 20;  // bytes of tiles under way, of one worker or of all together
 constexpr int64_t WEIGHTS = 8 << 20;                // bytes of transformed weights at a time
 
-// ---- transforms along one axis ----
+template <class A>
+constexpr int POINTS = A::IN * A::IN;
 
-// d := B^T d.
-GANART_INLINE void transform_input(Vector<float> (&d)[IN]) {
-  using V = Vector<float>;
-  const V even = d[2] + d[6] - d[4] * 4.25f, odd = d[1] + d[5] - d[3] * 4.25f;
-  const V half_even = d[2] * 0.25f - d[4] * 1.25f + d[6], half_odd = d[1] * 0.5f - d[3] * 2.5f + d[5] * 2.0f;
-  const V twice_even = d[2] * 4.0f - d[4] * 5.0f + d[6], twice_odd = d[1] * 2.0f - d[3] * 2.5f + d[5] * 0.5f;
-  const V first = d[0] - d[6] + (d[4] - d[2]) * 5.25f, last = d[7] - d[1] + (d[3] - d[5]) * 5.25f;
-  d[0] = first;
-  d[1] = even + odd;
-  d[2] = even - odd;
-  d[3] = half_even + half_odd;
-  d[4] = half_even - half_odd;
-  d[5] = twice_even + twice_odd;
-  d[6] = twice_even - twice_odd;
-  d[7] = last;
-}
-
-// y = A^T m.
-GANART_INLINE void transform_output(const Vector<float> (&m)[IN], Vector<float> (&y)[OUT]) {
-  using V = Vector<float>;
-  const V sum1 = m[1] + m[2], sum2 = m[3] + m[4], sum3 = m[5] + m[6];
-  const V gap1 = m[1] - m[2], gap2 = m[3] - m[4], gap3 = m[5] - m[6];
-  y[0] = m[0] + sum1 + sum2 + sum3;
-  y[1] = gap1 + gap2 * 2.0f + gap3 * 0.5f;
-  y[2] = sum1 + sum2 * 4.0f + sum3 * 0.25f;
-  y[3] = gap1 + gap2 * 8.0f + gap3 * 0.125f;
-  y[4] = sum1 + sum2 * 16.0f + sum3 * 0.0625f;
-  y[5] = gap1 + gap2 * 32.0f + gap3 * 0.03125f + m[7];
-}
-
-// m = A g.
-GANART_INLINE void transform_gradient(const Vector<float> (&g)[OUT], Vector<float> (&m)[IN]) {
-  using V = Vector<float>;
-  const V even = g[0] + g[2] + g[4], odd = g[1] + g[3] + g[5];
-  const V twice_even = g[0] + g[2] * 4.0f + g[4] * 16.0f, twice_odd = g[1] * 2.0f + g[3] * 8.0f + g[5] * 32.0f;
-  const V half_even = g[0] + g[2] * 0.25f + g[4] * 0.0625f, half_odd = g[1] * 0.5f + g[3] * 0.125f + g[5] * 0.03125f;
-  m[0] = g[0];
-  m[1] = even + odd;
-  m[2] = even - odd;
-  m[3] = twice_even + twice_odd;
-  m[4] = twice_even - twice_odd;
-  m[5] = half_even + half_odd;
-  m[6] = half_even - half_odd;
-  m[7] = g[5];
-}
-
-// u = G w.
-GANART_INLINE void transform_weight(const Vector<float> (&w)[TAPS], Vector<float> (&u)[IN]) {
-  using V = Vector<float>;
-  const V even = (w[0] + w[2]) * (-2.0f / 9), odd = w[1] * (-2.0f / 9);
-  const V twice_even = w[0] * (1.0f / 90) + w[2] * (4.0f / 90), twice_odd = w[1] * (2.0f / 90);
-  const V half_even = w[0] * (32.0f / 45) + w[2] * (8.0f / 45), half_odd = w[1] * (16.0f / 45);
-  u[0] = w[0];
-  u[1] = even + odd;
-  u[2] = even - odd;
-  u[3] = twice_even + twice_odd;
-  u[4] = twice_even - twice_odd;
-  u[5] = half_even + half_odd;
-  u[6] = half_even - half_odd;
-  u[7] = w[2];
-}
-
-// w = G^T u.
-GANART_INLINE void transform_weight_gradient(const Vector<float> (&u)[IN], Vector<float> (&w)[TAPS]) {
-  using V = Vector<float>;
-  const V sum1 = (u[1] + u[2]) * (-2.0f / 9), sum2 = u[3] + u[4], sum3 = u[5] + u[6];
-  w[0] = u[0] + sum1 + sum2 * (1.0f / 90) + sum3 * (32.0f / 45);
-  w[1] = (u[1] - u[2]) * (-2.0f / 9) + (u[3] - u[4]) * (2.0f / 90) + (u[5] - u[6]) * (16.0f / 45);
-  w[2] = sum1 + sum2 * (4.0f / 90) + sum3 * (8.0f / 45) + u[7];
-}
+// Up to so many tiles are worked on side by side: enough that a vector's pixels are seldom cut off, few enough that they
+// stay in the first-level cache while the lanes change from pixels to channels.
+constexpr int PIXELS = 32;
+template <class A>
+constexpr int SEGMENT = (PIXELS - A::IN) / A::OUT + 1;
 
 // ---- tiles ----
 
-// The tiles of all samples, row by row, and how those under way lie in memory, point by point.
+// The tiles of all samples, row by row, that results of height x width need.
+template <class A>
 struct Tiles {
   int64_t height, width, down, across, count;
 
-  Tiles(int64_t samples, int64_t pixels, int64_t row)
-      : height(pixels / row), width(row), down((height + OUT - 1) / OUT), across((row + OUT - 1) / OUT),
-        count(samples * down * across) {}
+  Tiles(int64_t samples, int64_t out_height, int64_t out_width)
+      : height(out_height), width(out_width), down((out_height + A::OUT - 1) / A::OUT),
+        across((out_width + A::OUT - 1) / A::OUT), count(samples * down * across) {}
 };
 
 // Some of the tiles, one after the other.
@@ -112,37 +50,33 @@ struct Block {
   int64_t first, count;
 };
 
-// Up to SEGMENT tiles side by side: so many that a vector's pixels are not cut off, so few that they stay in the
-// first-level cache while the lanes change from pixels to channels.
-constexpr int SEGMENT = 5, PIXELS = 32;
-static_assert(SEGMENT * OUT + IN - OUT <= PIXELS);
-
+// Tiles side by side.
 struct Segment {
-  int64_t sample, y, x;  // of the first tile's first output
-  int64_t in_block;      // place of the first tile
-  int64_t count;         // may be 0 or less: nothing to do
+  int64_t sample, down, across;  // of the first tile
+  int64_t in_block;              // its place
+  int64_t count;                 // may be 0 or less: nothing to do
 };
 
 // The segments of a block.
+template <class A>
 struct Segments {
-  const Tiles& tiles;
+  const Tiles<A>& tiles;
   Block block;
   int64_t first_row, per_row, count;
 
-  Segments(const Tiles& all, Block some)
-      : tiles(all), block(some), first_row(some.first / all.across), per_row((all.across + SEGMENT - 1) / SEGMENT),
+  Segments(const Tiles<A>& all, Block some)
+      : tiles(all), block(some), first_row(some.first / all.across), per_row((all.across + SEGMENT<A> - 1) / SEGMENT<A>),
         count(((some.first + some.count - 1) / all.across + 1 - first_row) * per_row) {}
 
   Segment operator[](int64_t index) const {
-    const int64_t row = first_row + index / per_row, start = row * tiles.across;
-    const int64_t part = index % per_row;
+    const int64_t row = first_row + index / per_row, start = row * tiles.across, part = index % per_row;
     const int64_t begin = larger(block.first, start + part * tiles.across / per_row);
     const int64_t end = smaller(start + (part + 1) * tiles.across / per_row, block.first + block.count);
-    return {row / tiles.down, row % tiles.down * OUT, (begin - start) * OUT, begin - block.first, end - begin};
+    return {row / tiles.down, row % tiles.down, begin - start, begin - block.first, end - begin};
   }
 };
 
-// One point of a block: transformed channels of each tile, zeros past the last of both.
+// One point of a block: transformed channels of each tile.
 struct Plane {
   int64_t stride;  // from tile to tile: channels, rounded up
   int64_t size;    // a line more, so that points do not meet in one cache set
@@ -167,7 +101,7 @@ GANART_INLINE Vector<float> load_pixels(const Element* row, int64_t x, int64_t w
   return load_elements(around + L + smaller(x - start, L));  // nothing but zeros from the row's end on
 }
 
-// ROWS rows of PIXELS pixels from (y, x) on, of L channels, which become the lanes; zeros outside the picture.
+// ROWS rows of `pixels` pixels from (y, x) on, of L channels, which become the lanes; zeros outside the picture.
 template <int ROWS, class Element>
 void fetch(const Features& f, int64_t width, int64_t sample, int64_t y, int64_t x, int64_t pixels, int64_t channel,
            Vector<float> (&to)[ROWS][PIXELS]) {
@@ -196,106 +130,112 @@ void fetch(const Features& f, int64_t width, int64_t sample, int64_t y, int64_t 
   }
 }
 
+// Applies `transform`, from FROM values to TO, down the columns and then along the rows of a square that begins in column
+// `first` of `from`. put(row, values) takes the results, a row at a time.
+template <int FROM, int TO, int WIDE, class Transform, class Put>
+GANART_INLINE void transform_square(const Vector<float> (&from)[FROM][WIDE], int64_t first, Transform transform, Put put) {
+  Vector<float> half[TO][FROM];
+  for (int j = 0; j < FROM; ++j) {
+    Vector<float> column[FROM], transformed[TO];
+#pragma GCC unroll 8
+    for (int i = 0; i < FROM; ++i) column[i] = from[i][first + j];
+    transform(column, transformed);
+#pragma GCC unroll 8
+    for (int i = 0; i < TO; ++i) half[i][j] = transformed[i];
+  }
+  for (int i = 0; i < TO; ++i) {
+    Vector<float> row[TO];
+    transform(half[i], row);
+    put(i, row);
+  }
+}
+
 // Writes B^T d B of the tiles of a segment, for L channels.
-template <class Element>
+template <class A, class Element>
 void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane, float* to) {
-  Vector<float> pixels[IN][PIXELS];
-  fetch<IN, Element>(x, width, segment.sample, segment.y - 1, segment.x - 1, segment.count * OUT + IN - OUT, channel, pixels);
+  Vector<float> pixels[A::IN][PIXELS];
+  fetch<A::IN, Element>(x, width, segment.sample, segment.down * A::OUT - 1, segment.across * A::OUT - 1,
+                        (segment.count - 1) * A::OUT + A::IN, channel, pixels);
   for (int64_t t = 0; t < segment.count; ++t) {
     float* tile = to + (segment.in_block + t) * plane.stride + channel;
-    Vector<float> half[IN][IN];
-    for (int j = 0; j < IN; ++j) {
-      Vector<float> d[IN];
+    transform_square<A::IN, A::IN>(
+        pixels, t * A::OUT, [](const auto& d, auto& p) GANART_INLINE_LAMBDA { A::input(d, p); },
+        [=](int i, const auto& p) GANART_INLINE_LAMBDA {
 #pragma GCC unroll 8
-      for (int i = 0; i < IN; ++i) d[i] = pixels[i][t * OUT + j];
-      transform_input(d);
-#pragma GCC unroll 8
-      for (int i = 0; i < IN; ++i) half[i][j] = d[i];
-    }
-    for (int i = 0; i < IN; ++i) {
-      transform_input(half[i]);
-#pragma GCC unroll 8
-      for (int j = 0; j < IN; ++j) store(tile + (i * IN + j) * plane.size, half[i][j]);
-    }
+          for (int j = 0; j < A::IN; ++j) store(tile + (i * A::IN + j) * plane.size, p[j]);
+        });
   }
 }
 
 // Writes A g A^T of the tiles of a segment, for L channels.
-template <class Element>
+template <class A, class Element>
 void gradient_tiles(const Features& grad, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
                     float* to) {
-  Vector<float> pixels[OUT][PIXELS];
-  fetch<OUT, Element>(grad, width, segment.sample, segment.y, segment.x, segment.count * OUT, channel, pixels);
+  Vector<float> pixels[A::OUT][PIXELS];
+  fetch<A::OUT, Element>(grad, width, segment.sample, segment.down * A::OUT, segment.across * A::OUT,
+                         segment.count * A::OUT, channel, pixels);
   for (int64_t t = 0; t < segment.count; ++t) {
     float* tile = to + (segment.in_block + t) * plane.stride + channel;
-    Vector<float> half[IN][OUT];
-    for (int j = 0; j < OUT; ++j) {
-      Vector<float> g[OUT], m[IN];
-#pragma GCC unroll 6
-      for (int i = 0; i < OUT; ++i) g[i] = pixels[i][t * OUT + j];
-      transform_gradient(g, m);
+    transform_square<A::OUT, A::IN>(
+        pixels, t * A::OUT, [](const auto& g, auto& p) GANART_INLINE_LAMBDA { A::gradient(g, p); },
+        [=](int i, const auto& p) GANART_INLINE_LAMBDA {
 #pragma GCC unroll 8
-      for (int i = 0; i < IN; ++i) half[i][j] = m[i];
-    }
-    for (int i = 0; i < IN; ++i) {
-      Vector<float> m[IN];
-      transform_gradient(half[i], m);
-#pragma GCC unroll 8
-      for (int j = 0; j < IN; ++j) store(tile + (i * IN + j) * plane.size, m[j]);
-    }
+          for (int j = 0; j < A::IN; ++j) store(tile + (i * A::IN + j) * plane.size, p[j]);
+        });
   }
 }
 
 // Calls transform(segment, channel) for all of a block, and writes zeros for the tiles up to `rows`.
-template <class Transform>
-void write_tiles(const Tiles& tiles, Block block, int64_t rows, int64_t channels, const Plane& plane, float* to,
+template <class A, class Transform>
+void write_tiles(const Tiles<A>& tiles, Block block, int64_t rows, int64_t channels, const Plane& plane, float* to,
                  RunTasks run, Transform transform) {
-  const Segments segments(tiles, block);
+  const Segments<A> segments(tiles, block);
   for_each(run, segments.count, [&](int64_t task) {
     const Segment segment = segments[task];
     if (segment.count > 0)
       for (int64_t channel = 0; channel < channels; channel += L) transform(segment, channel);
   });
-  for (int64_t point = 0; point < POINTS; ++point)
+  for (int64_t point = 0; point < POINTS<A>; ++point)
     for (int64_t i = block.count * plane.stride; i < rows * plane.stride; ++i) to[point * plane.size + i] = 0;
 }
 
 // ---- tiles to a result ----
 
 // The results of a segment's tiles, for L channels.
-template <class Element>
-void output_tiles(const Convolution& c, const Tiles& tiles, const Segment& segment, int64_t channel, const Plane& plane,
+template <class A, class Element>
+void output_tiles(const Convolution& c, const Tiles<A>& tiles, const Segment& segment, int64_t channel, const Plane& plane,
                   const float* from) {
-  const int64_t valid = c.out_channels - channel, pixels = c.x.pixels;
+  const int64_t valid = c.out_channels - channel, pixels = tiles.height * tiles.width;
   const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid) : Vector<float>{};
   const Vector<float> gain = splat(c.gain), negative_gain = splat(c.negative_gain), limit = splat(c.limit);
   const auto finish = [=](Vector<float> z) GANART_INLINE_LAMBDA {
     z += bias;
     return at_least<float>(-limit, at_most<float>(limit, z * (z > 0.0f ? gain : negative_gain)));
   };
-  Vector<float> out[OUT][PIXELS];
+  Vector<float> out[A::OUT][PIXELS];
   for (int64_t t = 0; t < segment.count; ++t) {
     const float* tile = from + (segment.in_block + t) * plane.stride + channel;
-    Vector<float> half[OUT][IN];
-    for (int j = 0; j < IN; ++j) {
-      Vector<float> m[IN], y[OUT];
+    Vector<float> half[A::OUT][A::IN];
+    for (int j = 0; j < A::IN; ++j) {
+      Vector<float> p[A::IN], y[A::OUT];
 #pragma GCC unroll 8
-      for (int i = 0; i < IN; ++i) m[i] = load(tile + (i * IN + j) * plane.size);
-      transform_output(m, y);
+      for (int i = 0; i < A::IN; ++i) p[i] = load(tile + (i * A::IN + j) * plane.size);
+      A::output(p, y);
 #pragma GCC unroll 6
-      for (int i = 0; i < OUT; ++i) half[i][j] = y[i];
+      for (int i = 0; i < A::OUT; ++i) half[i][j] = y[i];
     }
-    for (int i = 0; i < OUT; ++i) {
-      Vector<float> y[OUT];
-      transform_output(half[i], y);
+    for (int i = 0; i < A::OUT; ++i) {
+      Vector<float> y[A::OUT];
+      A::output(half[i], y);
 #pragma GCC unroll 6
-      for (int j = 0; j < OUT; ++j) out[i][t * OUT + j] = finish(y[j]);
+      for (int j = 0; j < A::OUT; ++j) out[i][t * A::OUT + j] = finish(y[j]);
     }
   }
-  const int64_t down = smaller(OUT, tiles.height - segment.y), across = smaller(segment.count * OUT, tiles.width - segment.x);
+  const int64_t y = segment.down * A::OUT, x = segment.across * A::OUT;
+  const int64_t down = smaller(A::OUT, tiles.height - y), across = smaller(segment.count * A::OUT, tiles.width - x);
   auto* data = static_cast<Element*>(c.y) + segment.sample * c.out_channels * pixels;
   for (int64_t i = 0; i < down; ++i) {
-    const int64_t place = (segment.y + i) * tiles.width + segment.x;
+    const int64_t place = (y + i) * tiles.width + x;
     if (c.x.pixel_stride == 1) {
       for (int64_t step = 0; step < across; step += L) {
         const int64_t j = larger(0, smaller(step, across - L));  // the last vector may overlap the one before
@@ -324,27 +264,40 @@ GANART_INLINE void for_parts(int64_t valid, Body body) {
   if (part < valid) body(part, std::integral_constant<int, 1>{});
 }
 
-constexpr int ROWS = L == 16 ? 12 : 6;  // of one product in registers, by two vectors
+constexpr int ROWS = L == 16 ? 12 : 6;  // most of a product in registers, by two vectors
+constexpr int FEWEST_ROWS = ROWS / 3;
 
-// out[ROWS, PANEL] = tiles[ROWS, channels] * kernel[channels, PANEL], of which `valid` columns count.
+// out[R, PANEL] = tiles[R, channels] * kernel[channels, PANEL], of which `valid` columns count.
+template <int R>
 GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float* kernel, int64_t channels, int64_t valid,
                            float* out, int64_t out_stride) {
   for_parts(valid, [=](int part, auto vectors) {
     constexpr int VECTORS = decltype(vectors)::value;
-    Vector<float> sums[ROWS][VECTORS] = {};
+    Vector<float> sums[R][VECTORS] = {};
     for (int64_t c = 0; c < channels; ++c) {
       Vector<float> columns[VECTORS];
       for (int v = 0; v < VECTORS; ++v) columns[v] = load(kernel + c * PANEL + part + v * L);
 #pragma GCC unroll 12
-      for (int row = 0; row < ROWS; ++row) {
+      for (int row = 0; row < R; ++row) {
         const float value = tiles[row * tile_stride + c];
         for (int v = 0; v < VECTORS; ++v) sums[row][v] += columns[v] * value;
       }
     }
 #pragma GCC unroll 12
-    for (int row = 0; row < ROWS; ++row)
+    for (int row = 0; row < R; ++row)
       for (int v = 0; v < VECTORS; ++v) store(out + row * out_stride + part + v * L, sums[row][v]);
   });
+}
+
+// The same for a multiple of FEWEST_ROWS.
+inline void product_of_rows(const float* tiles, int64_t tile_stride, int64_t rows, const float* kernel, int64_t channels,
+                            int64_t valid, float* out, int64_t out_stride) {
+  for (; rows >= ROWS; rows -= ROWS, tiles += ROWS * tile_stride, out += ROWS * out_stride)
+    product<ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
+  if (rows > FEWEST_ROWS)
+    product<2 * FEWEST_ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
+  else if (rows > 0)
+    product<FEWEST_ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
 }
 
 constexpr int COLUMNS = L == 16 ? 8 : 4;  // channels of one sum over tiles in registers, by two vectors
@@ -407,7 +360,7 @@ GANART_INLINE void load_taps(const Element* weight, const WeightPlace& place, in
 }
 
 // Writes such taps, or adds them.
-GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t out, int64_t in, int64_t valid, bool anew,
+GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t out, int64_t in, int64_t valid, bool more,
                               const Vector<float> (&taps)[TAPS][TAPS]) {
   for (int q = 0; q < SQUARES; ++q) {
     Vector<float> square[L];
@@ -420,123 +373,88 @@ GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t o
     const int64_t count = smaller(L, ALL_TAPS - q * L);
     for (int64_t k = 0; k < smaller(L, valid); ++k) {
       float* to = weight + place(out + k, in) + q * L;
-      store_elements(to, anew ? square[k] : load_elements(to, count) + square[k], count);
+      store_elements(to, more ? load_elements(to, count) + square[k] : square[k], count);
     }
   }
 }
 
-// How many panels of transformed weights fit into WEIGHTS bytes, of `panels`.
-inline int64_t panels_at_once(int64_t panels, int64_t channels) {
-  return smaller(panels, larger(1, WEIGHTS / (POINTS * channels * PANEL * int64_t(sizeof(float)))));
+int64_t panels_of(int64_t channels) { return (channels + PANEL - 1) / PANEL; }
+
+// How many panels of transformed weights fit into WEIGHTS bytes, of those that `out_channels` need.
+template <class A>
+int64_t panels_at_once(int64_t out_channels, int64_t in_channels) {
+  const int64_t bytes = POINTS<A> * in_channels * PANEL * int64_t(sizeof(float));
+  return smaller(panels_of(out_channels), larger(1, WEIGHTS / bytes));
 }
 
-// A convolution's kernel, some panels at a time: as it was given, or of a weight in memory [64, at_once, C, 32].
-template <class Element>
-class Kernel {
- public:
-  Kernel(const Convolution& c, const Element* weight, bool turned)
-      : at_once(weight ? panels_at_once(panels_of(c.out_channels), c.x.channels) : panels_of(c.out_channels)), c_(c),
-        weight_(weight), place_(c.out_channels, c.x.channels, turned) {}
-
-  static int64_t panels_of(int64_t channels) { return (channels + PANEL - 1) / PANEL; }
-  int64_t floats() const { return weight_ ? POINTS * point_size(at_once) : 0; }
-
-  // Before the first panels are asked for.
-  void use(float* memory, RunTasks run) {
-    memory_ = memory;
-    if (weight_ && at_once == panels_of(c_.out_channels)) transform(0, at_once, run);
-  }
-
-  // From one point of `count` panels to the next: where they are ours, a line more than they take, so that points do not
-  // meet in one cache set.
-  int64_t point_size(int64_t count) const { return count * c_.x.channels * PANEL + (weight_ ? 16 : 0); }
-
-  // [64, count, C, 32] for the panels from `first` on, points apart as point_size says.
-  const float* panels(int64_t first, int64_t count, RunTasks run) const {
-    if (!weight_) return static_cast<const float*>(c_.kernel);
-    if (at_once < panels_of(c_.out_channels)) transform(first, count, run);
-    return memory_;
-  }
-
-  const int64_t at_once;
-
- private:
-  void transform(int64_t first, int64_t count, RunTasks run) const {
-    const int64_t channels = c_.x.channels;
-    for_each_of_groups(run, count * channels, 8, [&](int64_t task) {
-      const int64_t out = (first + task / channels) * PANEL, in = task % channels;
-      float* to = memory_ + task * PANEL;
-      const int64_t size = point_size(count);
-      for (int part = 0; part < PANEL; part += L) {
-        Vector<float> taps[TAPS][TAPS], half[IN][TAPS];
-        load_taps(weight_, place_, out + part, in, c_.out_channels - out - part, taps);
-        for (int j = 0; j < TAPS; ++j) {
-          const Vector<float> w[TAPS] = {taps[0][j], taps[1][j], taps[2][j]};
-          Vector<float> u[IN];
-          transform_weight(w, u);
-#pragma GCC unroll 8
-          for (int i = 0; i < IN; ++i) half[i][j] = u[i];
-        }
-        for (int i = 0; i < IN; ++i) {
-          Vector<float> u[IN];
-          transform_weight(half[i], u);
-#pragma GCC unroll 8
-          for (int j = 0; j < IN; ++j) store(to + (i * IN + j) * size + part, u[j]);
-        }
-      }
-    });
-  }
-
-  const Convolution& c_;
-  const Element* weight_;
-  WeightPlace place_;
-  float* memory_ = nullptr;
-};
-
-// Sums [64, count, padded channels, 32] over tiles, of which the gradient of some panels of a weight is made.
-struct Sums {
+// Transformed weights of some panels, or sums of which gradients of them are made: point by point, [panels, channels, 32].
+template <class A>
+struct Weights {
   float* data;
-  int64_t channels, point_size;
+  int64_t channels, size;  // of one point: a line more, as in Plane
 
-  Sums(float* memory, int64_t count, int64_t padded_channels)
-      : data(memory), channels(padded_channels), point_size(floats(count, padded_channels) / POINTS) {}
+  Weights(float* memory, int64_t panels, int64_t in_channels)
+      : data(memory), channels(in_channels), size(floats(panels, in_channels) / POINTS<A>) {}
 
-  static int64_t floats(int64_t count, int64_t channels) { return POINTS * (count * channels * PANEL + 16); }
+  static int64_t floats(int64_t panels, int64_t channels) { return POINTS<A> * (panels * channels * PANEL + 16); }
   GANART_INLINE float* at(int64_t point, int64_t panel, int64_t channel) const {
-    return data + point * point_size + (panel * channels + channel) * PANEL;
+    return data + point * size + (panel * channels + channel) * PANEL;
   }
 };
 
-// Adds the gradient of `count` panels from `first` on.
-inline void add_weights(const Sums& sums, int64_t first, int64_t count, int64_t out_channels, int64_t in_channels,
-                        bool anew, float* weight, RunTasks run) {
+// Writes G w G^T of `count` panels of a weight from `first` on.
+template <class A, class Element>
+void transform_weights(const Element* weight, const WeightPlace& place, int64_t first, int64_t count, int64_t out_channels,
+                       const Weights<A>& to, RunTasks run) {
+  constexpr int D = A::IN;
+  for_each_of_groups(run, count * to.channels, 8, [&](int64_t task) {
+    const int64_t panel = task / to.channels, in = task % to.channels, out = (first + panel) * PANEL;
+    for (int part = 0; part < PANEL; part += L) {
+      Vector<float> taps[TAPS][TAPS];
+      load_taps(weight, place, out + part, in, out_channels - out - part, taps);
+      transform_square<TAPS, D>(
+          taps, 0, [](const auto& w, auto& u) GANART_INLINE_LAMBDA { A::weight(w, u); },
+          [&](int i, const auto& u) GANART_INLINE_LAMBDA {
+#pragma GCC unroll 8
+            for (int j = 0; j < D; ++j) store(to.at(i * D + j, panel, in) + part, u[j]);
+          });
+    }
+  });
+}
+
+// Writes or adds the gradient of `count` panels from `first` on, G^T u G of sums.
+template <class A>
+void weights_of_sums(const Weights<A>& sums, int64_t first, int64_t count, int64_t out_channels, int64_t in_channels,
+                     bool more, float* weight, RunTasks run) {
+  constexpr int D = A::IN;
   const WeightPlace place(out_channels, in_channels, false);
   for_each_of_groups(run, count * in_channels, 8, [&](int64_t task) {
     const int64_t panel = task / in_channels, in = task % in_channels, out = (first + panel) * PANEL;
     for (int part = 0; part < PANEL; part += L) {
-      Vector<float> half[TAPS][IN], taps[TAPS][TAPS];
-      for (int j = 0; j < IN; ++j) {
-        Vector<float> u[IN], w[TAPS];
+      Vector<float> half[TAPS][D], taps[TAPS][TAPS];
+      for (int j = 0; j < D; ++j) {
+        Vector<float> u[D], w[TAPS];
 #pragma GCC unroll 8
-        for (int i = 0; i < IN; ++i) u[i] = load(sums.at(i * IN + j, panel, in) + part);
-        transform_weight_gradient(u, w);
+        for (int i = 0; i < D; ++i) u[i] = load(sums.at(i * D + j, panel, in) + part);
+        A::weight_gradient(u, w);
 #pragma GCC unroll 3
         for (int i = 0; i < TAPS; ++i) half[i][j] = w[i];
       }
 #pragma GCC unroll 3
-      for (int i = 0; i < TAPS; ++i) transform_weight_gradient(half[i], taps[i]);
-      store_taps(weight, place, out + part, in, out_channels - out - part, anew, taps);
+      for (int i = 0; i < TAPS; ++i) A::weight_gradient(half[i], taps[i]);
+      store_taps(weight, place, out + part, in, out_channels - out - part, more, taps);
     }
   });
 }
+
+// ---- convolution ----
 
 // How many tiles are under way together, and whether each worker has some of its own, out of its own caches.
 struct Plan {
   bool apart;
   int64_t block;
 
-  Plan(int64_t tiles, int64_t channels, bool may_be_apart) {
-    const int64_t bytes = POINTS * int64_t(sizeof(float)) * channels;
+  Plan(int64_t tiles, int64_t bytes, bool may_be_apart) {
     const int64_t own = OWN / bytes, enough = tiles / 16;  // so many blocks that every worker has its share
     apart = may_be_apart && own >= 12 && enough >= 12;
     const int64_t most = apart ? smaller(own, enough) : larger(96, SHARED / bytes), blocks = (tiles + most - 1) / most;
@@ -544,101 +462,119 @@ struct Plan {
   }
 };
 
-// The three stages for a block of tiles: transform inputs, multiply, transform outputs.
-template <class Element>
-void convolve_block(const Convolution& c, const Tiles& tiles, const Kernel<Element>& kernel, Block block,
-                    const Plane& in_plane, const Plane& out_plane, float* memory, RunTasks run) {
-  const int64_t rows = round_up(block.count, ROWS), panels = out_plane.stride / PANEL;
-  float *in = memory, *out = memory + POINTS * in_plane.size;
-  write_tiles(tiles, block, rows, c.x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
-    input_tiles<Element>(c.x, tiles.width, segment, channel, in_plane, in);
-  });
-  for (int64_t first = 0; first < panels; first += kernel.at_once) {
-    const int64_t count = smaller(kernel.at_once, panels - first);
-    const float* weights = kernel.panels(first, count, run);
-    const int64_t size = kernel.point_size(count), panel_size = c.x.channels * PANEL;
-    for_each(run, POINTS * count, [&](int64_t task) {
-      const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
-      for (int64_t row = 0; row < rows; row += ROWS)
-        product(in + point * in_plane.size + row * in_plane.stride, in_plane.stride,
-                weights + point * size + panel * panel_size, c.x.channels, c.out_channels - place,
-                out + point * out_plane.size + row * out_plane.stride + place, out_plane.stride);
+// A convolution with c.kernel or, where there is none, with a weight, whose panels are then transformed some at a time.
+template <class A, class Element>
+class Winograd {
+ public:
+  Winograd(const Convolution& c, const Element* weight, bool turned)
+      : c_(c), weight_(weight), place_(c.out_channels, c.x.channels, turned),
+        tiles_(c.x.samples, c.x.pixels / c.width, c.width), panels_(panels_of(c.out_channels)),
+        at_once_(weight ? panels_at_once<A>(c.out_channels, c.x.channels) : panels_),
+        plan_(tiles_.count, POINTS<A> * (round_up(c.x.channels, 16) + panels_ * PANEL) * int64_t(sizeof(float)),
+              at_once_ == panels_),
+        in_plane_(c.x.channels, 16, plan_.block), out_plane_(c.out_channels, PANEL, plan_.block) {}
+
+  void run(RunTasks run) {
+    const int64_t of_tiles = POINTS<A> * (in_plane_.size + out_plane_.size);
+    const int64_t of_weights = weight_ ? Weights<A>::floats(at_once_, c_.x.channels) : 0;
+    auto* shared = static_cast<float*>(
+        scratch(ScratchSlot::shared, (of_weights + (plan_.apart ? 0 : of_tiles)) * sizeof(float)));
+    transformed_ = shared;
+    if (weight_ && at_once_ == panels_) transform(0, panels_, run);
+    const int64_t blocks = (tiles_.count + plan_.block - 1) / plan_.block;
+    if (plan_.apart) {
+      for_each(run, blocks, [&](int64_t index) {
+        convolve(index, static_cast<float*>(scratch(ScratchSlot::worker, of_tiles * sizeof(float))), run_serially);
+        give_back_large_scratch(ScratchSlot::worker);
+      });
+    } else {
+      for (int64_t index = 0; index < blocks; ++index) convolve(index, shared + of_weights, run);
+    }
+    give_back_large_scratch(ScratchSlot::shared);
+  }
+
+ private:
+  void transform(int64_t first, int64_t count, RunTasks run) const {
+    transform_weights(weight_, place_, first, count, c_.out_channels, Weights<A>(transformed_, count, c_.x.channels), run);
+  }
+
+  // The three stages for a block of tiles: transform inputs, multiply, transform outputs.
+  void convolve(int64_t index, float* in, RunTasks run) const {
+    const Block block{index * plan_.block, smaller(plan_.block, tiles_.count - index * plan_.block)};
+    const int64_t rows = round_up(block.count, FEWEST_ROWS), channels = c_.x.channels;
+    float* out = in + POINTS<A> * in_plane_.size;
+    write_tiles(tiles_, block, rows, channels, in_plane_, in, run, [&](const Segment& segment, int64_t channel) {
+      input_tiles<A, Element>(c_.x, c_.width, segment, channel, in_plane_, in);
+    });
+    for (int64_t first = 0; first < panels_; first += at_once_) {
+      const int64_t count = smaller(at_once_, panels_ - first);
+      if (at_once_ < panels_) transform(first, count, run);
+      Weights<A> weights(transformed_, count, channels);
+      if (!weight_) weights.data = static_cast<float*>(const_cast<void*>(c_.kernel)), weights.size = count * channels * PANEL;
+      for_each(run, POINTS<A> * count, [&](int64_t task) {
+        const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
+        product_of_rows(in + point * in_plane_.size, in_plane_.stride, rows, weights.at(point, panel, 0), channels,
+                        c_.out_channels - place, out + point * out_plane_.size + place, out_plane_.stride);
+      });
+    }
+    const Segments<A> segments(tiles_, block);
+    for_each(run, segments.count, [&](int64_t task) {
+      const Segment segment = segments[task];
+      if (segment.count > 0)
+        for (int64_t channel = 0; channel < c_.out_channels; channel += L)
+          output_tiles<A, Element>(c_, tiles_, segment, channel, out_plane_, out);
     });
   }
-  const Segments segments(tiles, block);
-  for_each(run, segments.count, [&](int64_t task) {
-    const Segment segment = segments[task];
-    if (segment.count > 0)
-      for (int64_t channel = 0; channel < c.out_channels; channel += L)
-        output_tiles<Element>(c, tiles, segment, channel, out_plane, out);
-  });
-}
 
-// Convolves with c.kernel, or, where there is none, with that of a weight.
-template <class Element>
-void convolve(const Convolution& c, const Element* weight, bool turned, RunTasks run) {
-  const Tiles tiles(c.x.samples, c.x.pixels, c.width);
-  Kernel<Element> kernel(c, weight, turned);
-  const int64_t in_stride = round_up(c.x.channels, 16), out_stride = round_up(c.out_channels, PANEL);
-  const Plan plan(tiles.count, in_stride + out_stride, kernel.at_once * PANEL == out_stride);
-  const Plane in_plane(c.x.channels, 16, plan.block), out_plane(c.out_channels, PANEL, plan.block);
-  const int64_t of_tiles = POINTS * (in_plane.size + out_plane.size), blocks = (tiles.count + plan.block - 1) / plan.block;
-  auto* shared = static_cast<float*>(
-      scratch(ScratchSlot::shared, (kernel.floats() + (plan.apart ? 0 : of_tiles)) * sizeof(float)));
-  kernel.use(shared, run);
-  const auto convolve_one = [&](int64_t index, void* memory, RunTasks run_stage) {
-    const int64_t first = index * plan.block;
-    convolve_block(c, tiles, kernel, {first, smaller(plan.block, tiles.count - first)}, in_plane, out_plane,
-                   static_cast<float*>(memory), run_stage);
-  };
-  if (plan.apart) {
-    for_each(run, blocks, [&](int64_t block) {
-      convolve_one(block, scratch(ScratchSlot::worker, of_tiles * sizeof(float)), run_serially);
-      give_back_large_scratch(ScratchSlot::worker);
-    });
-  } else {
-    for (int64_t block = 0; block < blocks; ++block) convolve_one(block, shared + kernel.floats(), run);
-  }
-  give_back_large_scratch(ScratchSlot::shared);
-}
+  const Convolution& c_;
+  const Element* weight_;
+  const WeightPlace place_;
+  const Tiles<A> tiles_;
+  const int64_t panels_, at_once_;
+  const Plan plan_;
+  const Plane in_plane_, out_plane_;
+  float* transformed_ = nullptr;
+};
 
-template <class Element>
+template <class A, class Element>
 void weight_gradient(const Features& x, const Features& grad, int64_t width, Element* grad_weight, RunTasks run) {
-  const Tiles tiles(x.samples, x.pixels, width);
-  const int64_t in_stride = round_up(x.channels, 16), out_stride = round_up(grad.channels, PANEL);
-  const Plan plan(tiles.count, in_stride + out_stride, false);
+  const Tiles<A> tiles(x.samples, x.pixels / width, width);
+  const int64_t in_stride = round_up(x.channels, 16), panels = panels_of(grad.channels);
+  const Plan plan(tiles.count, POINTS<A> * (in_stride + panels * PANEL) * int64_t(sizeof(float)), false);
   const Plane in_plane(x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
-  const int64_t panels = out_stride / PANEL, at_once = panels_at_once(panels, in_stride);
-  const int64_t weights = x.channels * grad.channels * TAPS * TAPS, of_sums = Sums::floats(at_once, in_stride);
+  const int64_t at_once = panels_at_once<A>(grad.channels, in_stride);
+  const int64_t elements = x.channels * grad.channels * ALL_TAPS, of_sums = Weights<A>::floats(at_once, in_stride);
   constexpr bool EXACT = sizeof(Element) == sizeof(float);  // else blocks are added up apart
-  const int64_t floats = POINTS * (in_plane.size + out_plane.size) + of_sums + (EXACT ? 0 : weights);
+  const int64_t floats = POINTS<A> * (in_plane.size + out_plane.size) + of_sums + (EXACT ? 0 : elements);
   auto* in = static_cast<float*>(scratch(ScratchSlot::shared, floats * sizeof(float)));
-  float *out = in + POINTS * in_plane.size, *of_tiles = out + POINTS * out_plane.size, *total = of_tiles + of_sums;
+  float *out = in + POINTS<A> * in_plane.size, *summed = out + POINTS<A> * out_plane.size, *total = summed + of_sums;
   if constexpr (EXACT) total = grad_weight;
   for (int64_t first_tile = 0; first_tile < tiles.count; first_tile += plan.block) {
     const Block block{first_tile, smaller(plan.block, tiles.count - first_tile)};
     write_tiles(tiles, block, block.count, x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
-      input_tiles<Element>(x, width, segment, channel, in_plane, in);
+      input_tiles<A, Element>(x, width, segment, channel, in_plane, in);
     });
     write_tiles(tiles, block, block.count, grad.channels, out_plane, out, run, [&](const Segment& segment, int64_t channel) {
-      gradient_tiles<Element>(grad, width, segment, channel, out_plane, out);
+      gradient_tiles<A, Element>(grad, width, segment, channel, out_plane, out);
     });
     for (int64_t first = 0; first < panels; first += at_once) {
       const int64_t count = smaller(at_once, panels - first);
-      const Sums sums(of_tiles, count, in_stride);
-      for_each(run, POINTS * count, [&](int64_t task) {
+      const Weights<A> sums(summed, count, in_stride);
+      for_each(run, POINTS<A> * count, [&](int64_t task) {
         const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
         for (int64_t c = 0; c < in_stride; c += COLUMNS)
           product_of_columns(in + point * in_plane.size + c, in_plane.stride, out + point * out_plane.size + place,
                              out_plane.stride, block.count, grad.channels - place, sums.at(point, panel, c));
       });
-      add_weights(sums, first, count, grad.channels, x.channels, first_tile == 0, total, run);
+      weights_of_sums(sums, first, count, grad.channels, x.channels, first_tile > 0, total, run);
     }
   }
   if constexpr (!EXACT)
-    for (int64_t i = 0; i < weights; ++i) grad_weight[i] = element_of<Element>(total[i]);
+    for (int64_t i = 0; i < elements; ++i) grad_weight[i] = element_of<Element>(total[i]);
   give_back_large_scratch(ScratchSlot::shared);
 }
+
+// ---- which algorithm ----
 
 template <class Body>
 void with_element(Type type, Body body) {
@@ -648,21 +584,41 @@ void with_element(Type type, Body body) {
     body(float{});
 }
 
+// Six or, where it takes a tenth fewer products, Four: small tiles cover small maps better.
+template <class Body>
+void with_tiles(int64_t samples, int64_t height, int64_t width, Body body) {
+  const auto products = [=](auto a) {
+    using A = decltype(a);
+    return Tiles<A>(samples, height, width).count * POINTS<A>;
+  };
+  if (10 * products(Six{}) >= 11 * products(Four{}))
+    body(Four{});
+  else
+    body(Six{});
+}
+
 }  // namespace winograd
 
 void winograd_conv2d_of_type(const Convolution& c, RunTasks run) {
-  winograd::with_element(c.x.type, [&](auto element) { winograd::convolve<decltype(element)>(c, nullptr, false, run); });
+  winograd::with_element(c.x.type, [&](auto element) {
+    winograd::Winograd<winograd::Six, decltype(element)>(c, nullptr, false).run(run);
+  });
 }
 
 void conv3x3_of_type(const Convolution& c, const void* weight, bool turned, RunTasks run) {
   winograd::with_element(c.x.type, [&](auto element) {
-    winograd::convolve(c, static_cast<const decltype(element)*>(weight), turned, run);
+    using Element = decltype(element);
+    winograd::with_tiles(c.x.samples, c.x.pixels / c.width, c.width, [&](auto algorithm) {
+      winograd::Winograd<decltype(algorithm), Element>(c, static_cast<const Element*>(weight), turned).run(run);
+    });
   });
 }
 
 void conv3x3_weight_of_type(const Features& x, const Features& grad, int64_t width, void* grad_weight, RunTasks run) {
   winograd::with_element(x.type, [&](auto element) {
-    winograd::weight_gradient(x, grad, width, static_cast<decltype(element)*>(grad_weight), run);
+    winograd::with_tiles(x.samples, x.pixels / width, width, [&](auto algorithm) {
+      winograd::weight_gradient<decltype(algorithm)>(x, grad, width, static_cast<decltype(element)*>(grad_weight), run);
+    });
   });
 }
 

@@ -29,9 +29,8 @@ from ganart_zoo.ops.layout import result_format
 
 __all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
 
-_TILE = 6
-# Multiply-adds in whose time a channel of a tile is transformed, and a pair of channels' weights.
-_TRANSFORM_TILE, _TRANSFORM_WEIGHT = 850, 1850
+# Multiply-adds in whose time a channel of a 6 x 6 tile is transformed, and a pair of channels' weights for such tiles.
+_TRANSFORM_TILE, _TRANSFORM_WEIGHT = 1600, 1200
 
 
 def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
@@ -66,11 +65,15 @@ def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
     if 0 in (samples, height, width, in_channels, out_channels):
         return False
     # Multiply-adds for each pair of channels, of which vectors take 16 at a time.
-    tiles = samples * -(-height // _TILE) * -(-width // _TILE)
-    transforms = _TRANSFORM_TILE * (1 / max(in_channels, 16) + 1 / max(out_channels, 16))
+    wide_in, wide_out = max(in_channels, 16), max(out_channels, 16)
+    transforms = _TRANSFORM_TILE * (1 / wide_in + 1 / wide_out)
+
+    def cost(side: int) -> float:
+        tiles, points = samples * -(-height // side) * -(-width // side), (side + 2) ** 2
+        return points * (tiles * (1 + transforms / 64) + _TRANSFORM_WEIGHT / 64) * wide_in * wide_out
+
     direct = 9 * samples * height * width * in_channels * out_channels
-    own = (tiles * (64 + transforms) + _TRANSFORM_WEIGHT) * max(in_channels, 16) * max(out_channels, 16)
-    return bool(1.15 * own < direct)
+    return bool(1.15 * min(cost(6), cost(4)) < direct)
 
 
 def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
