@@ -58,7 +58,7 @@ def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
     """Return whether `conv3x3` takes these and is quicker than the vendor's convolution."""
     if x.dtype != weight.dtype or weight.shape[2:] != (3, 3) or not _allowed(x.device.type, x.dtype):
         return False
-    if not _conv3x3.is_native_for(x) or torch.is_autocast_enabled(x.device.type):
+    if not _conv3x3.is_native_for(x) or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_exporting():
         return False
     out_channels, in_channels = weight.shape[:2]
     samples, _, height, width = x.shape

@@ -73,7 +73,7 @@ def _as_strides_want(x: Tensor, weight: Tensor) -> Tensor:
     In channels_last they, and the more so their gradients, take up to five times less; but then the weight is converted
     too, which costs more than it brings where that is the larger.
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():  # which would tie what it makes to a number of samples
         return x
     last = x.numel() >= weight.numel()
     return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

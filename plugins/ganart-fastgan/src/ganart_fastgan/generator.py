@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ganart_fastgan.checks import refuse_condition
 from ganart_fastgan.config import GeneratorConfig
-from ganart_zoo import contract
+from ganart_zoo import contract, ops
 from ganart_zoo.contract import Condition, OnStep, Rng, Settings, SettingsError, per_row, randn
 from ganart_zoo.training import BatchNorm
 
@@ -56,7 +56,7 @@ class _GatedConvolution(nn.Module):
         self.norm = BatchNorm(2 * outputs)
 
     def forward(self, features: Tensor, rows: list[Generator] | None) -> Tensor:
-        features = self.convolution(features)
+        features = ops.conv2d_bias_act(features, self.convolution.weight, padding=1)
         if self.noise is not None:
             features = self.noise(features, rows)
         return functional.glu(self.norm(features), dim=1)

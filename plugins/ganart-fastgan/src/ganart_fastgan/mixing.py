@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ganart_zoo import ops
+
 __all__ = ["RandomMixing"]
 
 _EPSILON = 1e-6
@@ -28,7 +30,7 @@ class _RandomConvolution(nn.Module):
         self.register_buffer("weight", nn.init.kaiming_normal_(weight, nonlinearity="linear"))
 
     def forward(self, features: Tensor) -> Tensor:
-        return functional.conv2d(features, self.weight, padding=self.weight.shape[-1] // 2)
+        return ops.conv2d_bias_act(features, self.weight, padding=self.weight.shape[-1] // 2)
 
 
 class RandomMixing(nn.Module):
