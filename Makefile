@@ -41,10 +41,11 @@ test: install check-environment  ## Everything that CI runs
 
 # Two threads a test process, as few as show what threads do to each other. Waiting ones sleep: were they to spin, those
 # of several processes would keep each other from the cores.
-pytest: export OMP_NUM_THREADS ?= 2
-pytest: export OMP_WAIT_POLICY ?= passive
+TEST_PROCESSES := -n auto --maxprocesses 8 --dist worksteal
+pytest sanitize: export OMP_NUM_THREADS ?= 2
+pytest sanitize: export OMP_WAIT_POLICY ?= passive
 pytest: install  ## The tests alone, on all cores; ARGS="-k name" to choose
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
 
 lint: install  ## ruff, and mypy (strict on contract/ and registry/)
 	$(BIN)/ruff check .
@@ -68,7 +69,7 @@ cuda: install  ## Compile every .cu for sm_80 and sm_90a and fail on register sp
 	$(BIN)/python tools/compile_cuda.py
 
 sanitize: install  ## Op tests on kernels built with ASan and UBSan; ARGS=--brief for some of them
-	$(BIN)/python tools/sanitize.py $(ARGS)
+	$(BIN)/python tools/sanitize.py $(TEST_PROCESSES) $(ARGS)
 
 check-environment: install  ## Fail if torchvision or CUDA packages came in
 	$(BIN)/python tools/check_environment.py

@@ -150,39 +150,36 @@ GANART_INLINE void transform_square(const Vector<float> (&from)[FROM][WIDE], int
   }
 }
 
-// Writes B^T d B of the tiles of a segment, for L channels.
-template <class A, class Element>
-void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane, float* to) {
-  Vector<float> pixels[A::IN][PIXELS];
-  fetch<A::IN, Element>(x, width, segment.sample, segment.down * A::OUT - 1, segment.across * A::OUT - 1,
-                        (segment.count - 1) * A::OUT + A::IN, channel, pixels);
+// Writes what `transform` makes of the tiles of a segment, for L channels: squares of SIDE pixels, of which the first
+// `margin` are outside the outputs.
+template <class A, int SIDE, class Element, class Transform>
+GANART_INLINE void transform_tiles(const Features& f, int64_t width, const Segment& segment, int64_t margin, int64_t channel,
+                                   const Plane& plane, float* to, Transform transform) {
+  Vector<float> pixels[SIDE][PIXELS];
+  fetch<SIDE, Element>(f, width, segment.sample, segment.down * A::OUT - margin, segment.across * A::OUT - margin,
+                       (segment.count - 1) * A::OUT + SIDE, channel, pixels);
   for (int64_t t = 0; t < segment.count; ++t) {
     float* tile = to + (segment.in_block + t) * plane.stride + channel;
-    transform_square<A::IN, A::IN>(
-        pixels, t * A::OUT, [](const auto& d, auto& p) GANART_INLINE_LAMBDA { A::input(d, p); },
-        [=](int i, const auto& p) GANART_INLINE_LAMBDA {
+    transform_square<SIDE, A::IN>(pixels, t * A::OUT, transform, [=](int i, const auto& row) GANART_INLINE_LAMBDA {
 #pragma GCC unroll 8
-          for (int j = 0; j < A::IN; ++j) store(tile + (i * A::IN + j) * plane.size, p[j]);
-        });
+      for (int j = 0; j < A::IN; ++j) store(tile + (i * A::IN + j) * plane.size, row[j]);
+    });
   }
 }
 
-// Writes A g A^T of the tiles of a segment, for L channels.
+// B^T d B.
+template <class A, class Element>
+void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane, float* to) {
+  transform_tiles<A, A::IN, Element>(x, width, segment, 1, channel, plane, to,
+                                     [](const auto& d, auto& p) GANART_INLINE_LAMBDA { A::input(d, p); });
+}
+
+// A g A^T.
 template <class A, class Element>
 void gradient_tiles(const Features& grad, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
                     float* to) {
-  Vector<float> pixels[A::OUT][PIXELS];
-  fetch<A::OUT, Element>(grad, width, segment.sample, segment.down * A::OUT, segment.across * A::OUT,
-                         segment.count * A::OUT, channel, pixels);
-  for (int64_t t = 0; t < segment.count; ++t) {
-    float* tile = to + (segment.in_block + t) * plane.stride + channel;
-    transform_square<A::OUT, A::IN>(
-        pixels, t * A::OUT, [](const auto& g, auto& p) GANART_INLINE_LAMBDA { A::gradient(g, p); },
-        [=](int i, const auto& p) GANART_INLINE_LAMBDA {
-#pragma GCC unroll 8
-          for (int j = 0; j < A::IN; ++j) store(tile + (i * A::IN + j) * plane.size, p[j]);
-        });
-  }
+  transform_tiles<A, A::OUT, Element>(grad, width, segment, 0, channel, plane, to,
+                                      [](const auto& g, auto& p) GANART_INLINE_LAMBDA { A::gradient(g, p); });
 }
 
 // Calls transform(segment, channel) for all of a block, and writes zeros for the tiles up to `rows`.

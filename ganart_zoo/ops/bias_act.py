@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import (
     NATIVE_TYPES,
@@ -34,7 +33,7 @@ from ganart_zoo.ops.activation import (
     default_gain,
     sum_type,
 )
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.higher_order import pull_back
 from ganart_zoo.ops.layout import like_features
 
@@ -95,13 +94,7 @@ def bias_act_reference(
 KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is no function of their result
 PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
 
-_bias_act = NativeOp(
-    "ganart::bias_act",
-    reference=bias_act_reference,
-    library=native.ops_library(),
-    dtypes=NATIVE_TYPES,
-    missing=native.why_not_built(),
-)
+_bias_act = own_op("bias_act", bias_act_reference, NATIVE_TYPES)
 
 
 def _like_gradients(grad: Tensor, kept: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:

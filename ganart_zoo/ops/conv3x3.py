@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.ops.activation import Activation, sum_type
 from ganart_zoo.ops.bias_act import bias_act_reference, gradients_from_output
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
@@ -105,27 +104,9 @@ def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
 
 _TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
 
-_conv3x3 = NativeOp(
-    "ganart::conv3x3",
-    reference=conv3x3_reference,
-    library=native.ops_library(),
-    dtypes=_TYPES,
-    missing=native.why_not_built(),
-)
-_conv3x3_bias_act = NativeOp(
-    "ganart::conv3x3_bias_act",
-    reference=conv3x3_bias_act_reference,
-    library=native.ops_library(),
-    dtypes=_TYPES,
-    missing=native.why_not_built(),
-)
-_conv3x3_weight = NativeOp(
-    "ganart::conv3x3_weight",
-    reference=conv3x3_weight_reference,
-    library=native.ops_library(),
-    dtypes=_TYPES,
-    missing=native.why_not_built(),
-)
+_conv3x3 = own_op("conv3x3", conv3x3_reference, _TYPES)
+_conv3x3_bias_act = own_op("conv3x3_bias_act", conv3x3_bias_act_reference, _TYPES)
+_conv3x3_weight = own_op("conv3x3_weight", conv3x3_weight_reference, _TYPES)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ganart_zoo import native
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
 
 __all__ = ["FallbackWarning", "Mode", "NativeOp", "NativeUnavailableError", "OpStatus", "status", "use"]
@@ -156,6 +157,12 @@ class NativeOp:
         if torch._C._dispatch_has_kernel_for_dispatch_key(self.name, key):
             return None
         return f"built without a kernel for {device}"
+
+
+def own_op(name: str, reference: Callable[..., Any], dtypes: Mapping[str, Collection[torch.dtype]]) -> NativeOp:
+    """Return the op `ganart::<name>` of this package's own library."""
+    library, missing = native.ops_library(), native.why_not_built()
+    return NativeOp(f"ganart::{name}", reference=reference, library=library, dtypes=dtypes, missing=missing)
 
 
 class _Switch:

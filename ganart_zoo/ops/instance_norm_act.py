@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import (
     NATIVE_TYPES,
@@ -30,7 +29,7 @@ from ganart_zoo.ops.activation import (
     check_features,
     sum_type,
 )
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.higher_order import gradient_of, pull_back
 from ganart_zoo.ops.layout import like_features
 
@@ -99,12 +98,8 @@ def instance_norm_act_reference(
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
-_instance_norm_act = NativeOp(
-    "ganart::instance_norm_act",
-    reference=lambda *arguments: (instance_norm_act_reference(*arguments),),
-    library=native.ops_library(),
-    dtypes=NATIVE_TYPES,
-    missing=native.why_not_built(),
+_instance_norm_act = own_op(
+    "instance_norm_act", lambda *arguments: (instance_norm_act_reference(*arguments),), NATIVE_TYPES
 )
 
 

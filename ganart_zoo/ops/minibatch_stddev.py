@@ -22,10 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import NATIVE_TYPES, check_features, sum_type
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["minibatch_stddev"]
@@ -89,13 +88,7 @@ def _append(x: Tensor, values: Tensor, group_size: int, neighbours: bool) -> Ten
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
-_minibatch_stddev = NativeOp(
-    "ganart::minibatch_stddev",
-    reference=minibatch_stddev_reference,
-    library=native.ops_library(),
-    dtypes=NATIVE_TYPES,
-    missing=native.why_not_built(),
-)
+_minibatch_stddev = own_op("minibatch_stddev", minibatch_stddev_reference, NATIVE_TYPES)
 
 
 def _wider(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:

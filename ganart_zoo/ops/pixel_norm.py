@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import NATIVE_TYPES, sum_type
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["pixel_norm"]
@@ -55,13 +54,7 @@ def pixel_norm_reference(x: Tensor, eps: float) -> Tensor:
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
-_pixel_norm = NativeOp(
-    "ganart::pixel_norm",
-    reference=pixel_norm_reference,
-    library=native.ops_library(),
-    dtypes=NATIVE_TYPES,
-    missing=native.why_not_built(),
-)
+_pixel_norm = own_op("pixel_norm", pixel_norm_reference, NATIVE_TYPES)
 
 
 def _like_x(x: Tensor, eps: float) -> Tensor:

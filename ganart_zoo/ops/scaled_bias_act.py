@@ -20,11 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import NATIVE_TYPES, Activation, check_channels, check_device, default_gain, sum_type
 from ganart_zoo.ops.bias_act import KEEPS_X, bias_act_reference
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import like_features
 
 __all__ = ["scaled_bias_act"]
@@ -91,13 +90,7 @@ def _check_noise(op: str, noise: Tensor, x: Tensor) -> None:
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
-_scaled_bias_act = NativeOp(
-    "ganart::scaled_bias_act",
-    reference=scaled_bias_act_reference,
-    library=native.ops_library(),
-    dtypes=NATIVE_TYPES,
-    missing=native.why_not_built(),
-)
+_scaled_bias_act = own_op("scaled_bias_act", scaled_bias_act_reference, NATIVE_TYPES)
 
 
 def _like_gradients(grad: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:

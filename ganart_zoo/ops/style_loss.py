@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["gram_matrix", "style_loss"]
@@ -84,20 +83,8 @@ def style_loss_reference(features: Tensor, target_gram: Tensor, allow_tf32: bool
     return difference.square().mean(), difference
 
 
-_gram_matrix = NativeOp(
-    "ganart::gram_matrix",
-    reference=gram_matrix_reference,
-    library=native.ops_library(),
-    dtypes=_TYPES,
-    missing=native.why_not_built(),
-)
-style_loss_op = NativeOp(
-    "ganart::style_loss",
-    reference=style_loss_reference,
-    library=native.ops_library(),
-    dtypes=_TYPES,
-    missing=native.why_not_built(),
-)
+_gram_matrix = own_op("gram_matrix", gram_matrix_reference, _TYPES)
+style_loss_op = own_op("style_loss", style_loss_reference, _TYPES)
 
 
 def _sum_type(dtype: torch.dtype) -> torch.dtype:

@@ -22,10 +22,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.activation import NATIVE_TYPES, check_device, check_features, sum_type
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 
 __all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
 
@@ -178,13 +177,7 @@ def check_taps(op: str, taps: Tensor) -> None:
 
 # What torch needs to know of the native op: shapes without data, and derivatives.
 
-_upfirdn2d = NativeOp(
-    "ganart::upfirdn2d",
-    reference=upfirdn2d_reference,
-    library=native.ops_library(),
-    dtypes=NATIVE_TYPES,
-    missing=native.why_not_built(),
-)
+_upfirdn2d = own_op("upfirdn2d", upfirdn2d_reference, NATIVE_TYPES)
 
 
 def _like_output(

@@ -22,10 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganart_zoo import native
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.bias_act import sums_of_channels
-from ganart_zoo.ops.dispatch import NativeOp
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["WinogradKernel", "winograd_conv2d", "winograd_kernel"]
@@ -125,12 +124,8 @@ def _transformed(weight: Tensor) -> Tensor:
     return padded.view(64, in_channels, -1, _PANEL).transpose(1, 2).contiguous()
 
 
-_winograd_conv2d = NativeOp(
-    "ganart::winograd_conv2d",
-    reference=winograd_conv2d_reference,
-    library=native.ops_library(),
-    dtypes={"cpu": frozenset({torch.float32, torch.bfloat16})},
-    missing=native.why_not_built(),
+_winograd_conv2d = own_op(
+    "winograd_conv2d", winograd_conv2d_reference, {"cpu": frozenset({torch.float32, torch.bfloat16})}
 )
 
 

@@ -59,7 +59,9 @@ def check_everything(features: Tensor, target: Tensor) -> None:
     loss_expected, gradient_expected, _ = loss_formula(features, target)
     gram = ops.gram_matrix(features)
     assert gram.dtype == sum_type(dtype)
-    assert error(gram, gram_formula(features)) < VALUE_TOLERANCE[dtype]
+    # One sum of that many squares, all of one sign: what rounding takes from it grows with their number.
+    tolerance = VALUE_TOLERANCE[dtype] * max(1, features[0, 0].numel() / 400 if features.numel() else 1)
+    assert error(gram, gram_formula(features)) < tolerance
     wanted = features.detach().requires_grad_()
     loss = ops.style_loss(wanted, target)
     assert loss.shape == ()
@@ -68,7 +70,7 @@ def check_everything(features: Tensor, target: Tensor) -> None:
     assert gradient.dtype == dtype
     # A target that happens to be near the Gram matrix leaves few digits of their difference.
     lost = (gram.detach().abs() + target.abs()).double().norm() / max(loss_expected * target.numel(), 1e-300) ** 0.5
-    assert error(loss, loss_expected) < 4 * VALUE_TOLERANCE[dtype] * max(1, lost)
+    assert error(loss, loss_expected) < 4 * tolerance * max(1, lost)
     assert error(gradient, gradient_expected) < GRADIENT_TOLERANCE[dtype] * max(1, lost)
 
 
