@@ -66,14 +66,16 @@ void normalize_pixel(const Element* outer, const Element* own, int64_t channels,
 
 // ---- pixels follow one another: a task has some pixels of all channels ----
 
-// Channels are often a power of two apart, and then no more of them stay in a cache than it has ways: what is read is kept
-// in memory of the worker's own.
+// Channels are often a power of two apart, and then no more of them stay in a cache than it has ways: what is read of a part
+// of the pixels is kept in memory of the worker's own. Small samples are tasks as they are, since they lie in one piece.
 template <bool GRADIENT, class Element>
 struct PixelBlocks {
   static constexpr int64_t KEPT_BYTES = 256 << 10, FEWEST_ELEMENTS = 16384, FEWEST_TASKS = 16, CHANNELS_AT_ONCE = 4;
+  static constexpr int64_t SAMPLE_BYTES = 1 << 20, FEWEST_SAMPLES = 8;
   static constexpr int TENSORS = GRADIENT ? 2 : 1;
 
   const Features &grad, &x;
+  bool whole;
   int64_t length, blocks, tasks;  // pixels a block, blocks a sample
 
   PixelBlocks(const Features& grad, const Features& x) : grad(grad), x(x) {
@@ -81,11 +83,22 @@ struct PixelBlocks {
     const int64_t share = x.samples * x.channels * x.pixels / FEWEST_TASKS;
     const int64_t elements = smaller(larger(share, FEWEST_ELEMENTS), MOST_ELEMENTS);
     const int64_t step = larger(elements / x.channels, 1);
-    length = smaller(round_up(step, STEP<Element>), round_up(x.pixels, STEP<Element>));
+    const auto in_one_piece = [](const Features& f) { return f.channel_stride == f.pixels; };
+    whole = x.samples >= FEWEST_SAMPLES && x.channels * x.pixels * int64_t(sizeof(Element)) <= SAMPLE_BYTES &&
+            in_one_piece(x) && in_one_piece(grad);
+    length = smaller(round_up(whole ? x.pixels : step, STEP<Element>), round_up(x.pixels, STEP<Element>));
     blocks = (x.pixels + length - 1) / length;
     tasks = x.samples * blocks;
   }
 
+  void run(int64_t task, double eps, Element* result, bool past_caches) const {
+    if (whole)
+      run<true>(task, eps, result, past_caches);
+    else
+      run<false>(task, eps, result, past_caches);
+  }
+
+  template <bool WHOLE>
   void run(int64_t task, double eps, Element* result, bool past_caches) const {
     using S = Sum<Element>;
     constexpr int L = LANES<S>;
@@ -93,22 +106,25 @@ struct PixelBlocks {
     const Element* own = static_cast<const Element*>(x.data) + sample * x.sample_stride + pixel;
     const Element* outer = static_cast<const Element*>(grad.data) + sample * grad.sample_stride + pixel;
     const int64_t channels = x.channels, own_stride = x.channel_stride, outer_stride = grad.channel_stride;
-    const int64_t pitch = length + 64 / int64_t(sizeof(Element));  // else it might be a power of two too
-    const int64_t kept = channels * pitch, sums_bytes = TENSORS * length * int64_t(sizeof(S));
+    const int64_t pitch = WHOLE ? x.pixels : length + 64 / int64_t(sizeof(Element));  // else it might be a power of two too
+    const int64_t kept = WHOLE ? 0 : channels * pitch, sums_bytes = TENSORS * length * int64_t(sizeof(S));
     auto* memory = static_cast<char*>(
         scratch(ScratchSlot::worker, sums_bytes + TENSORS * kept * int64_t(sizeof(Element))));
     S *squares = reinterpret_cast<S*>(memory), *products = squares + (GRADIENT ? length : 0);
-    auto* own_kept = reinterpret_cast<Element*>(memory + sums_bytes);
-    Element* outer_kept = own_kept + (GRADIENT ? kept : 0);
+    auto* copies = reinterpret_cast<Element*>(memory + sums_bytes);
+    const Element *own_kept = WHOLE ? own : copies, *outer_kept = WHOLE ? outer : copies + (GRADIENT ? kept : 0);
 
     for (int64_t channel = 0; channel < channels; channel += CHANNELS_AT_ONCE) {
       const int64_t end = smaller(channels, channel + CHANNELS_AT_ONCE);
       for_steps<Element>(count, [=](int64_t i, auto valid) {
+        const auto take = [=](const Element* from, Element* copy) {
+          return WHOLE ? load_pair(from, valid) : copy_pair(copy, from, valid);
+        };
         PixelSums<Element> sums;
         for (int64_t c = channel; c < end; ++c) {
-          const Pair<Element> values = copy_pair(own_kept + c * pitch + i, own + c * own_stride + i, valid);
+          const Pair<Element> values = take(own + c * own_stride + i, copies + c * pitch + i);
           if constexpr (GRADIENT)
-            sums.template add<GRADIENT>(values, copy_pair(outer_kept + c * pitch + i, outer + c * outer_stride + i, valid));
+            sums.template add<GRADIENT>(values, take(outer + c * outer_stride + i, copies + kept + c * pitch + i));
           else
             sums.template add<GRADIENT>(values, values);
         }
@@ -131,10 +147,10 @@ struct PixelBlocks {
 
     Element* to = result + sample * x.channels * x.pixels + pixel;
     for (int64_t c = 0; c < x.channels; ++c, to += x.pixels)
-      write_row(to, count, past_caches, [=](int64_t i, int64_t) {
+      write_row(to, count, past_caches, [=](int64_t i, auto valid) {
         const auto factors = [=](int64_t at) { return PixelFactors<Vector<S>>{load(squares + at), load(products + at)}; };
-        const Pair<Element> values = load_pair(own_kept + c * pitch + i);
-        return normalized<GRADIENT, Element>(values, GRADIENT ? load_pair(outer_kept + c * pitch + i) : values,
+        const Pair<Element> values = load_pair(own_kept + c * pitch + i, valid);
+        return normalized<GRADIENT, Element>(values, GRADIENT ? load_pair(outer_kept + c * pitch + i, valid) : values,
                                              factors(i), factors(i + L));
       });
     give_back_large_scratch(ScratchSlot::worker);

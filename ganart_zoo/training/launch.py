@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -82,4 +84,12 @@ def _accelerator(device: torch.device) -> Accelerator | None:
         made = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
     except ValueError:
         return None
+    if made.num_processes > 1:
+        _leave_group_at_exit()
     return made if made.device.type == device.type else None
+
+
+@cache
+def _leave_group_at_exit() -> None:
+    """See that the process group is closed: its threads, still running, now and then abort an ending process."""
+    atexit.register(lambda: distributed.destroy_process_group() if distributed.is_initialized() else None)
