@@ -52,6 +52,12 @@ GANART_INLINE V in_turn(V even, V odd, std::integer_sequence<int, LANE...>) {
   return __builtin_shufflevector(even, odd, (LANE / 2 + HALF * N / 2 + (LANE % 2) * N)...);
 }
 
+// The lanes of two vectors that follow one another from lane BY on.
+template <int BY, class V, int... LANE>
+GANART_INLINE V shifted(V low, V high, std::integer_sequence<int, LANE...>) {
+  return __builtin_shufflevector(low, high, (LANE + BY)...);
+}
+
 template <class V, int... LANE>
 GANART_INLINE void deinterleave(V& low, V& high, std::integer_sequence<int, LANE...> lanes) {
   const V even = every_other<0>(low, high, lanes), odd = every_other<1>(low, high, lanes);
@@ -162,6 +168,10 @@ struct Lines {
   template <Way WAY, int TAPS, bool ADD, class From, class To>
   GANART_INLINE void filter(const S* taps, int64_t begin, int64_t end, From from, To to) const {
     const auto put = [](S* at, Vector<S> sum) { store(at, ADD ? load(at) + sum : sum); };
+    if constexpr ((WAY == Way::plain || WAY == Way::halved) && TAPS == 4 && GANART_VECTOR_BYTES == 64) {
+      if (axis.padding == 1) return filter_split<WAY, 1, ADD>(taps, begin, end, from, to);
+      if (axis.padding == 2) return filter_split<WAY, 2, ADD>(taps, begin, end, from, to);
+    }
     if constexpr (WAY == Way::plain || WAY == Way::halved) {
       const WeightedSum<S, TAPS / 2> even_taps(taps, 0, 2, axis.taps), odd_taps(taps, 1, 2, axis.taps);
       const int64_t lead = larger(0, axis.padding), to_even = before - (lead + 1) / 2, to_odd = in_half + before - lead / 2;
@@ -202,6 +212,32 @@ struct Lines {
       filter_pixels<TAPS, ADD>(taps, begin, end, from, to);
     } else {
       filter_pixels<0, ADD>(taps, begin, end, from, to);
+    }
+  }
+
+  // The same for four taps on split lines, PADDING zeros before them: whole vectors are loaded and then shifted, since loads
+  // that cross a cache line, as all shifted ones of its length do, take twice as long.
+  template <Way WAY, int PADDING, bool ADD, class From, class To>
+  GANART_INLINE void filter_split(const S* taps, int64_t begin, int64_t end, From from, To to) const {
+    using V = Vector<S>;
+    constexpr auto lanes = std::make_integer_sequence<int, L>{};
+    const V w0 = splat(taps[0]), w1 = splat(taps[1]), w2 = splat(taps[2]), w3 = splat(taps[3]);
+    const int64_t split = out_half, length = WAY == Way::plain ? out_half : axis.out;
+    for (int64_t row = begin; row < end; ++row) {
+      const S *even = from(row) + before, *odd = even + in_half;
+      S* out = to(row);
+      V even_before = load(even - L), even_here = load(even), odd_before = load(odd - L), odd_here = load(odd);
+      for (int64_t i = 0; i < length; i += L) {
+        const V even_after = load(even + i + L), odd_after = load(odd + i + L);
+        const V even0 = shifted<L - 1>(even_before, even_here, lanes), even1 = even_here;
+        const V odd0 = PADDING == 1 ? odd_here : shifted<L - 1>(odd_before, odd_here, lanes);
+        const V odd1 = PADDING == 1 ? shifted<1>(odd_here, odd_after, lanes) : odd_here;
+        const auto put = [](S* at, V sum) { store(at, ADD ? load(at) + sum : sum); };
+        put(out + i, (even0 * w0 + even1 * w2) + (odd0 * w1 + odd1 * w3));
+        if constexpr (WAY == Way::plain)
+          put(out + split + i, (odd0 * w0 + odd1 * w2) + (even1 * w1 + shifted<1>(even_here, even_after, lanes) * w3));
+        even_before = even_here, even_here = even_after, odd_before = odd_here, odd_here = odd_after;
+      }
     }
   }
 
@@ -248,6 +284,38 @@ GANART_INLINE void add_lines(LineOf line_of, int64_t half, const Sum<Element>* t
       return to_pair<SPLIT>(Pair<Element>{sum_at(i / 2), sum_at(half + i / 2)});
     else
       return to_pair<SPLIT>(Pair<Element>{sum_at(i), sum_at(i + LANES<S>)});
+  });
+}
+
+// Writes two output rows, each the sum of four lines times taps; the second begins a line later, so there are five in all.
+template <bool SPLIT, class Element, class LineOf>
+GANART_INLINE void add_lines_twice(LineOf line_of, int64_t half, const Sum<Element>* taps, Element* to, int64_t length,
+                                   bool past_caches) {
+  using S = Sum<Element>;
+  const S* from[5];
+  Vector<S> weights[4];
+#pragma GCC unroll 5
+  for (int j = 0; j < 5; ++j) from[j] = line_of(j);
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) weights[j] = splat(taps[j]);
+  for_steps<Element>(length, [=](int64_t i, auto valid) GANART_INLINE_LAMBDA {
+    Vector<S> sums[2][2];
+    for (int part = 0; part < 2; ++part) {
+      const int64_t at = SPLIT ? part * half + i / 2 : i + part * LANES<S>;
+      Vector<S> lines[5];
+#pragma GCC unroll 5
+      for (int j = 0; j < 5; ++j) lines[j] = load(from[j] + at);
+      for (int row = 0; row < 2; ++row)
+        sums[row][part] = lines[row] * weights[0] + lines[row + 1] * weights[1] + lines[row + 2] * weights[2] +
+                          lines[row + 3] * weights[3];
+    }
+    for (int row = 0; row < 2; ++row) {
+      const Pair<Element> result = to_pair<SPLIT>(Pair<Element>{sums[row][0], sums[row][1]});
+      if (past_caches && valid == STEP<Element>)
+        stream_pair(to + row * length + i, result);
+      else
+        store_pair(to + row * length + i, result, valid);
+    }
   });
 }
 
@@ -308,7 +376,10 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
           const auto line_of = [=](int64_t j) -> const S* { return ring_line(input + j); };
           const S* taps = row_taps + tap;
           Element* to = y + (plane * out_rows + o) * out_length;
-          if (!r.separable) {
+          if (r.separable && r.up_y == 1 && r.down_y == 1 && count == 4 && o + 1 < next && overlaps[o + 1].count == 4) {
+            add_lines_twice<SPLIT>(line_of, half, taps, to, out_length, past_caches);
+            ++o;
+          } else if (!r.separable) {
             for (int64_t i = 0; i < lines.out_size; ++i) apart[i] = 0;
             for (int64_t j = 0; j < count; ++j)
               lines.template filter<WAY, 0, true>(row_taps + (tap + j * r.up_y) * r.columns, j, j + 1, line_of,
