@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,4 +93,10 @@ def _accelerator(device: torch.device) -> Accelerator | None:
 @cache
 def _leave_group_at_exit() -> None:
     """See that the process group is closed: its threads, still running, now and then abort an ending process."""
-    atexit.register(lambda: distributed.destroy_process_group() if distributed.is_initialized() else None)
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    if distributed.is_initialized():
+        gc.collect()  # networks wrapped for several processes hold the group too
+        distributed.destroy_process_group()
