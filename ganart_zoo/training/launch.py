@@ -92,7 +92,7 @@ def _accelerator(device: torch.device) -> Accelerator | None:
 
 @cache
 def _leave_group_at_exit() -> None:
-    """See that the process group is closed: its threads, still running, now and then abort an ending process."""
+    """See that the process group is closed when the process ends, as torch asks."""
     atexit.register(_leave_group)
 
 
