@@ -20,6 +20,11 @@ void check_pictures(const char* op, const char* name, const Tensor& x) {
                   torch::headeronly::toString(x.scalar_type()), ", expected Float or BFloat16");
 }
 
+void check_bias(const char* op, const std::optional<Tensor>& bias, int64_t out_channels) {
+  STD_TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == out_channels && bias->scalar_type() == ScalarType::Float),
+                  op, ": bias must be Float of shape [", out_channels, "]");
+}
+
 // Calls compute(convolution), still without kernel and bias, unless there is nothing to compute; returns its y.
 template <class Compute>
 Tensor convolved(const Tensor& x, int64_t out_channels, Compute compute) {
@@ -42,8 +47,7 @@ Tensor winograd_conv2d_cpu(const Tensor& x, const Tensor& kernel, const Tensor&,
                   op, ": kernel is ", torch::headeronly::toString(kernel.scalar_type()), " of shape ", shape_of(kernel),
                   ", expected Float of [64, ", panels, ", ", channels, ", 32] for x ", shape_of(x), " and ", out_channels,
                   " channels out");
-  STD_TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == out_channels && bias->scalar_type() == ScalarType::Float),
-                  op, ": bias must be Float of shape [", out_channels, "]");
+  check_bias(op, bias, out_channels);
   const Tensor weights = torch::stable::contiguous(kernel), biases = bias ? torch::stable::contiguous(*bias) : weights;
   return convolved(x, out_channels, [&](ganart::cpu::Convolution convolution) {
     convolution.kernel = weights.const_data_ptr();
@@ -76,8 +80,7 @@ Tensor conv3x3_bias_act_cpu(const Tensor& x, const Tensor& weight, const std::op
   constexpr const char* op = "conv3x3_bias_act";
   check_weight(op, x, weight, false);
   const int64_t out_channels = weight.size(0);
-  STD_TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == out_channels && bias->scalar_type() == ScalarType::Float),
-                  op, ": bias must be Float of shape [", out_channels, "]");
+  check_bias(op, bias, out_channels);
   const ganart::ActivationParameters layer = parameters(op, act, negative_slope, gain, clamp);
   const bool leaky = layer.activation == ganart::Activation::lrelu, flat = layer.activation == ganart::Activation::relu;
   STD_TORCH_CHECK(leaky || flat || layer.activation == ganart::Activation::linear, op, ": act is ", act,
@@ -106,7 +109,7 @@ Tensor conv3x3_weight_cpu(const Tensor& x, const Tensor& grad) {
   const auto [data, layout] = readable_features(x);
   const auto [incoming, grad_layout] = readable_features(grad);
   kernels().conv3x3_weight(cpu_features(data, layout), cpu_features(incoming, grad_layout), x.size(3),
-                             weight.mutable_data_ptr(), run_tasks);
+                           weight.mutable_data_ptr(), run_tasks);
   return weight;
 }
 

@@ -3,7 +3,8 @@
 Formula     y = clamp(act(conv(x, weight) + bias) * gain); the convolution is a correlation, as torch's. With `taps`, x
             is low-pass filtered first, as in StyleGAN2's downsampling layers.
 Shapes      x [N, I, H, W], weight [O, I, KH, KW], bias [O], taps [K] or [KH, KW]; y [N, O, OH, OW].
-Layouts     as the convolution gives it: channels_last where x or the weight is.
+Layouts     as the convolution gives it: channels_last where x or the weight is, and on CPUs, for a stride above 1,
+            where x is no smaller than the weight.
 Types       float32, bfloat16, float64; x and weight of one type, except under autocast, which converts both.
 Gradient    any order for x, weight and bias.
 Repeats     bit for bit from run to run; the vendor's gradient of the weight may depend on the number of threads.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,5 +97,4 @@ def _leave_group_at_exit() -> None:
 
 def _leave_group() -> None:
     if distributed.is_initialized():
-        gc.collect()  # networks wrapped for several processes hold the group too
         distributed.destroy_process_group()
