@@ -11,9 +11,9 @@ from accelerate import Accelerator
 
 from ganart_zoo import Zoo, ops
 from ganart_zoo.contract import Critic, Generator
+from ganart_zoo.data import Batch, Share
 from ganart_zoo.training import Penalty, TrainConfig
 from ganart_zoo.training.adversaries import Adversaries
-from ganart_zoo.training.data import Batch, Share
 
 __all__ = ["GAMES", "Direction", "Game", "players"]
 

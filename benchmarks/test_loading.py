@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from ganart_zoo.bench.timing import best_seconds
-from ganart_zoo.training.data import Data, Share, folder, open_data
+from ganart_zoo.data import Data, Share, folder, open_data
 
 pytest.importorskip("accelerate", reason="training needs the extra ganart-zoo[train]")
 

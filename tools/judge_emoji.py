@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import Backbone, Generator, generator
-from ganart_zoo.training.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
+from ganart_zoo.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
 
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Smileys & Emotion")
 SPLITS = 4

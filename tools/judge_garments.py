@@ -24,9 +24,9 @@ from torch.nn import functional
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import Condition, Generator, generator
-from ganart_zoo.training.data import open_data
-from ganart_zoo.training.data.pictures import Share
-from ganart_zoo.training.metrics.distances import frechet_distance, moments
+from ganart_zoo.data import open_data
+from ganart_zoo.data.pictures import Share
+from ganart_zoo.metrics.distances import frechet_distance, moments
 
 SIDE = 32
 SAMPLES = 5000

@@ -17,6 +17,14 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
+from ganart_zoo.data import Crop, Data, open_data
+from ganart_zoo.metrics import (
+    PerceptualDistance,
+    PooledFeatures,
+    density_coverage,
+    path_length,
+    precision_recall,
+)
 from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.environment import reproducible
 from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
@@ -38,14 +46,6 @@ from ganart_zoo.tasks.judging import (
     tell,
 )
 from ganart_zoo.tasks.latents import lerp, slerp
-from ganart_zoo.training.data import Crop, Data, open_data
-from ganart_zoo.training.metrics import (
-    PerceptualDistance,
-    PooledFeatures,
-    density_coverage,
-    path_length,
-    precision_recall,
-)
 
 __all__ = ["DEFAULT_BACKBONE", "INCEPTION", "Evaluation", "evaluate"]
 

@@ -17,12 +17,12 @@ from torch import Tensor
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import StepEvent
 from ganart_zoo.contract.models import Backbone
+from ganart_zoo.data import Data
+from ganart_zoo.data.indexed import IndexedData
+from ganart_zoo.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
 from ganart_zoo.registry import Zoo
 from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.generating import LoadedGenerator
-from ganart_zoo.training.data import Data
-from ganart_zoo.training.data.indexed import IndexedData
-from ganart_zoo.training.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
 
 __all__ = [
     "DEFAULT_BACKBONE",

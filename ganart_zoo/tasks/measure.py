@@ -9,6 +9,9 @@ import torch
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.models import Generator
+from ganart_zoo.data import Data
+from ganart_zoo.data.indexed import IndexedData
+from ganart_zoo.metrics import PooledFeatures
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
@@ -23,9 +26,6 @@ from ganart_zoo.tasks.judging import (
     row_labels,
 )
 from ganart_zoo.training.config import Measurement
-from ganart_zoo.training.data import Data
-from ganart_zoo.training.data.indexed import IndexedData
-from ganart_zoo.training.metrics import PooledFeatures
 
 __all__ = ["TrainingMetric"]
 

@@ -17,8 +17,10 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.provenance import Provenance
+from ganart_zoo.data.pictures import fit_square
 from ganart_zoo.imaging.images import check_suffix, save
 from ganart_zoo.imaging.record import Record
+from ganart_zoo.metrics import PerceptualDistance
 from ganart_zoo.registry import Zoo
 from ganart_zoo.tasks.calls import Steps, stopping_at
 from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
@@ -26,8 +28,6 @@ from ganart_zoo.tasks.judging import DEFAULT_BACKBONE, BackboneChoice, default_s
 from ganart_zoo.tasks.latent_files import Latents, Paint, painter, write_latents
 from ganart_zoo.tasks.outputs import check_folder, check_replaceable
 from ganart_zoo.tasks.pictures import Picture, describe, read
-from ganart_zoo.training.data.pictures import fit_square
-from ganart_zoo.training.metrics import PerceptualDistance
 
 __all__ = ["Projected", "ProjectionSpace", "project", "rerun"]
 

@@ -18,6 +18,8 @@ from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.errors import GanartError, ImageError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import Critic
+from ganart_zoo.data.folder import PICTURE_SUFFIXES
+from ganart_zoo.data.pictures import fit_square
 from ganart_zoo.imaging.images import load
 from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.runs import read_part
@@ -25,8 +27,6 @@ from ganart_zoo.tasks.calls import Steps, broken_call
 from ganart_zoo.tasks.classes import class_label
 from ganart_zoo.tasks.environment import reproducible
 from ganart_zoo.tasks.outputs import check_folder, make_folder
-from ganart_zoo.training.data.folder import PICTURE_SUFFIXES
-from ganart_zoo.training.data.pictures import fit_square
 
 __all__ = ["Ranked", "Scored", "rank"]
 

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import ganart_zoo
+from ganart_zoo.contract.draws import key_seed
 from ganart_zoo.contract.errors import ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Critic, Generator, Model
+from ganart_zoo.data import Crop, Data, open_data
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.registry.runs import describe_parts
 from ganart_zoo.tasks.measure import TrainingMetric
 from ganart_zoo.training.config import TrainConfig
-from ganart_zoo.training.data import Crop, Data, open_data
-from ganart_zoo.training.draws import key_seed
 
 if TYPE_CHECKING:
     from ganart_zoo.training.loop import Metric, Trained

@@ -23,10 +23,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganart_zoo.data import ArrayData, Data, open_data
     from ganart_zoo.training.augment import AdaptiveProbability, Augment
     from ganart_zoo.training.batch_norm import BatchNorm, recalibrate
     from ganart_zoo.training.config import Augmentation, Measurement, Penalty, TrainConfig
-    from ganart_zoo.training.data import ArrayData, Data, open_data
     from ganart_zoo.training.ema import MovingAverage
     from ganart_zoo.training.loop import Trained, Trainer
     from ganart_zoo.training.losses import LOSSES, AdversarialLoss

@@ -10,14 +10,14 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from ganart_zoo.contract.condition import Condition
+from ganart_zoo.contract.draws import row_generators, uniforms
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.contract.models import Critic, CriticOutput, Generator, StyleGenerator
 from ganart_zoo.contract.rng import randn
+from ganart_zoo.data.pictures import Batch, Share
 from ganart_zoo.training.augment import AdaptiveProbability, Augment
 from ganart_zoo.training.checkpoint import load_optimizer, optimizer_tensors, prefixed, under
 from ganart_zoo.training.config import Penalty, TrainConfig
-from ganart_zoo.training.data.pictures import Batch, Share
-from ganart_zoo.training.draws import row_generators, uniforms
 from ganart_zoo.training.losses import LOSSES
 from ganart_zoo.training.regularizers import gradient_penalty, path_lengths, slope_penalty
 from ganart_zoo.training.schedules import falling_weight, rate_factor

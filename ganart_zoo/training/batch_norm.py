@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganart_zoo.contract.condition import Condition
+from ganart_zoo.contract.draws import row_generators
 from ganart_zoo.contract.models import Generator
-from ganart_zoo.training.draws import row_generators
 from ganart_zoo.training.processes import are_several, sum_over_processes
 
 __all__ = ["BatchNorm", "recalibrate"]

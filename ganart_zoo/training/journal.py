@@ -20,10 +20,10 @@ from torch.utils.tensorboard import RecordWriter, summary
 
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.models import Generator
+from ganart_zoo.data.pictures import as_text
 from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import save
 from ganart_zoo.training.checkpoint import write_text
-from ganart_zoo.training.data.pictures import as_text
 
 __all__ = ["Journal", "SampleGrid", "read_skipped"]
 

@@ -21,17 +21,17 @@ from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor
 
 from ganart_zoo.contract.condition import Condition
+from ganart_zoo.contract.draws import key_seed, row_generators
 from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import Critic, Generator, StyleGenerator
 from ganart_zoo.contract.tensors import load_tensors
+from ganart_zoo.data.pictures import Batch, Data, Share
 from ganart_zoo.training.adversaries import Adversaries
 from ganart_zoo.training.batch_norm import recalibrate
 from ganart_zoo.training.card import model_card
 from ganart_zoo.training.checkpoint import Checkpoints, prefixed, under, write_tensors, write_text
 from ganart_zoo.training.config import TrainConfig
-from ganart_zoo.training.data.pictures import Batch, Data, Share
-from ganart_zoo.training.draws import key_seed, row_generators
 from ganart_zoo.training.ema import MovingAverage, averaging_decay
 from ganart_zoo.training.journal import Journal, SampleGrid, read_skipped
 from ganart_zoo.training.launch import join, sole_writer

@@ -21,14 +21,14 @@ from safetensors.torch import save_file
 from ganart_zoo import Zoo, hookimpl
 from ganart_zoo.contract import ImageError, ModelError, SettingsError
 from ganart_zoo.contract.digest import file_sha256
+from ganart_zoo.data import open_data
+from ganart_zoo.metrics import Moments, PooledFeatures, frechet_distance, moments
 from ganart_zoo.registry.weights import WeightsStore
 from ganart_zoo.tasks.calls import Steps
 from ganart_zoo.tasks.evaluate import INCEPTION, Evaluation, evaluate
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.judging import real_features, row_labels
 from ganart_zoo.tasks.sample import sample
-from ganart_zoo.training.data import open_data
-from ganart_zoo.training.metrics import Moments, PooledFeatures, frechet_distance, moments
 
 NAMES = ["cat", "dog", "eel"]
 

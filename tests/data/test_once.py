@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ganart_zoo.contract import ImageError
-from ganart_zoo.training.data import Data, Share, open_data
+from ganart_zoo.data import Data, Share, open_data
 
 
 def png(level: int) -> bytes:

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 from ganart_zoo.contract import ImageError, SettingsError
-from ganart_zoo.training.data import Share, open_data
-from ganart_zoo.training.data.pictures import fit_square
+from ganart_zoo.data import Share, open_data
+from ganart_zoo.data.pictures import fit_square
 
-from .networks import write_npz
+from ..training.networks import write_npz
 
 
 def grey(level: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Image.Image:
@@ -252,7 +252,7 @@ def hashed(path: Path) -> str:
 
 @pytest.mark.parametrize("most_read", [2**30, 0], ids=["whole", "in blocks"])
 def test_the_hash_is_over_contents(tmp_path: Path, most_read: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganart_zoo.training.data.fingerprint._MOST_READ", most_read)
+    monkeypatch.setattr("ganart_zoo.data.fingerprint._MOST_READ", most_read)
     for root in (write_folder(tmp_path / "folder", 3), write_shards(tmp_path / "shards")):
         file = sorted(file for file in root.iterdir() if file.suffix != ".json")[1]
         before, data = hashed(root), file.read_bytes()
@@ -271,7 +271,7 @@ def test_the_hash_is_over_contents(tmp_path: Path, most_read: int, monkeypatch: 
 
 
 def test_a_large_set_is_hashed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganart_zoo.training.data.fingerprint._MOST_READ", 2**14)
+    monkeypatch.setattr("ganart_zoo.data.fingerprint._MOST_READ", 2**14)
     (tmp_path / "a.png").write_bytes(bytes(2**16))
     before = hashed(tmp_path)
     for place, noticed in ((0, True), (2**16 - 1, True), (2**15, False)):  # two blocks of 8 KiB, at the ends
@@ -370,7 +370,7 @@ def test_a_folder_gives_from_memory_what_it_read(crop, tmp_path: Path) -> None:
 
 
 def test_a_folder_keeps_no_more_than_it_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganart_zoo.training.data.folder._MOST_KEPT", 3 * 8 * 8)
+    monkeypatch.setattr("ganart_zoo.data.folder._MOST_KEPT", 3 * 8 * 8)
     data = open_data(write_folder(tmp_path / "data", n=2), 8)
     kept, other = data.fetch(0, 0), data.fetch(1, 0)
     for file in (tmp_path / "data").iterdir():

@@ -6,10 +6,10 @@ the counts belong to each result.
 
 from __future__ import annotations
 
-from ganart_zoo.training.metrics.distances import Moments, frechet_distance, kernel_distance, moments
-from ganart_zoo.training.metrics.features import PooledFeatures, as_saved
-from ganart_zoo.training.metrics.neighbours import density_coverage, precision_recall
-from ganart_zoo.training.metrics.perceptual import PerceptualDistance, path_length
+from ganart_zoo.metrics.distances import Moments, frechet_distance, kernel_distance, moments
+from ganart_zoo.metrics.features import PooledFeatures, as_saved
+from ganart_zoo.metrics.neighbours import density_coverage, precision_recall
+from ganart_zoo.metrics.perceptual import PerceptualDistance, path_length
 
 __all__ = [
     "Moments",

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ganart_zoo.contract.draws import key_generator, key_seed
 from ganart_zoo.contract.errors import ImageError
-from ganart_zoo.training.data.pictures import Batch, Batches, Data, Sample, Share
-from ganart_zoo.training.draws import key_generator, key_seed
+from ganart_zoo.data.pictures import Batch, Batches, Data, Sample, Share
 
 __all__ = ["MOST_FAILURES", "IndexedData", "collate", "ignore_interrupts"]
 

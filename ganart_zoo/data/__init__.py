@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.training.data.arrays import ArrayData
-from ganart_zoo.training.data.folder import FolderData
-from ganart_zoo.training.data.pictures import Batch, Crop, Data, Sample, Share
+from ganart_zoo.data.arrays import ArrayData
+from ganart_zoo.data.folder import FolderData
+from ganart_zoo.data.pictures import Batch, Crop, Data, Sample, Share
 
 __all__ = ["ArrayData", "Batch", "Crop", "Data", "FolderData", "Sample", "Share", "open_data"]
 
@@ -31,7 +31,7 @@ def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", fli
     if size is None:
         raise SettingsError(f"{path}: give the size of the pictures, for those in folders and shards have many")
     if ".tar" in path.suffixes or (path.is_dir() and any(path.glob("*.tar"))):
-        from ganart_zoo.training.data.shards import ShardData  # webdataset is slow to import
+        from ganart_zoo.data.shards import ShardData  # webdataset is slow to import
 
         return ShardData(path, size, crop=crop, flip=flip)
     return FolderData(path, size, crop=crop, flip=flip)

@@ -11,7 +11,7 @@ from scipy import linalg
 from torch import nn
 
 from ganart_zoo.contract import Backbone, LayerInfo, ModelError, SettingsError, generator
-from ganart_zoo.training.metrics import (
+from ganart_zoo.metrics import (
     Moments,
     PerceptualDistance,
     PooledFeatures,
@@ -105,7 +105,7 @@ def test_kernel_distance_is_the_sum_over_pairs_and_unbiased() -> None:
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganart_zoo.training.metrics import distances, neighbours
+    from ganart_zoo.metrics import distances, neighbours
 
     a, b = gaussian(50, 4, 7), gaussian(41, 4, 8)
     before = (kernel_distance(a, b), precision_recall(a, b), density_coverage(a, b))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ganart_zoo.contract import ImageError
-from ganart_zoo.training.data import open_data
+from ganart_zoo.data import open_data
 
 
 @pytest.mark.parametrize(

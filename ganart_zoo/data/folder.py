@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.data.fingerprint import fingerprint
+from ganart_zoo.data.indexed import IndexedData
+from ganart_zoo.data.pictures import LEAST_SCALING, Crop, Sample, as_text, cut, scaled
 from ganart_zoo.imaging.images import load
-from ganart_zoo.training.data.fingerprint import fingerprint
-from ganart_zoo.training.data.indexed import IndexedData
-from ganart_zoo.training.data.pictures import LEAST_SCALING, Crop, Sample, as_text, cut, scaled
 
 __all__ = ["PICTURE_SUFFIXES", "FolderData"]
 

@@ -15,8 +15,8 @@ import torch
 
 from ganart_zoo.contract.digest import file_sha256
 from ganart_zoo.contract.errors import ImageError, SettingsError
-from ganart_zoo.training.data.indexed import IndexedData
-from ganart_zoo.training.data.pictures import Crop, Sample, fit_square
+from ganart_zoo.data.indexed import IndexedData
+from ganart_zoo.data.pictures import Crop, Sample, fit_square
 
 __all__ = ["ArrayData"]
 

@@ -18,13 +18,13 @@ from braceexpand import braceexpand
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ignore[import-untyped]
 
+from ganart_zoo.contract.draws import key_generator, key_seed
 from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.data.fingerprint import fingerprint
+from ganart_zoo.data.folder import PICTURE_SUFFIXES
+from ganart_zoo.data.indexed import MOST_FAILURES, collate, ignore_interrupts
+from ganart_zoo.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, fit_square
 from ganart_zoo.imaging.images import load
-from ganart_zoo.training.data.fingerprint import fingerprint
-from ganart_zoo.training.data.folder import PICTURE_SUFFIXES
-from ganart_zoo.training.data.indexed import MOST_FAILURES, collate, ignore_interrupts
-from ganart_zoo.training.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, fit_square
-from ganart_zoo.training.draws import key_generator, key_seed
 
 __all__ = ["ShardData"]
 

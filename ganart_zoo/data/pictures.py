@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ganart_zoo.contract.draws import key_generator
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.images import resize
-from ganart_zoo.training.draws import key_generator
 
 __all__ = [
     "LEAST_SCALING",
