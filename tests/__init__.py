@@ -1,0 +1,1 @@
+"""The tests of the core: this folder mirrors `ganart_zoo/`."""
