@@ -1,7 +1,8 @@
 """Settings from the command line: `--set name=value` and the flags of options that mean the same everywhere.
 
 A value is read as JSON where the setting accepts that, else as text, else as a comma-separated list. A model that the
-model is built on takes its own after a dot: `--set backbone=vgg19 --set backbone.weights=vgg19.pth`.
+model is built on takes its own settings after a dot, `--set backbone=vgg19 --set backbone.weights=vgg19.pth`, or as one
+JSON object, `--set 'backbone={"model": "vgg19", "weights": "vgg19.pth"}'`.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
     for name, text in given.items():
         head, dot, rest = name.partition(".")
         if head in uses:
-            below.setdefault(head, {})[rest if dot else "model"] = text
+            below.setdefault(head, {}).update({rest: text} if dot else _used_texts(head, text))
         elif name in fields:
             typed[name] = typed_value(fields[name], text)
         else:
@@ -117,6 +118,17 @@ def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
             raise SettingsError(f"settings of {key} were given, and no model: give {key}=NAME too")
         typed[key] = _used_model(zoo, used, texts)
     return typed
+
+
+def _used_texts(name: str, text: str) -> dict[str, str]:
+    """Read `vgg19`, or `{"model": "vgg19", ...}`, as the text of each setting."""
+    if not text.startswith("{"):
+        return {"model": text}
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r:.80}, which is not valid JSON: {error}") from None
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def _used_model(zoo: Zoo, model: str, texts: Mapping[str, str]) -> dict[str, Any]:

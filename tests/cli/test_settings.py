@@ -31,6 +31,8 @@ from ganart_zoo.contract import SettingsError
         ("steps=many", {"steps": "many"}),  # for the schema to refuse
         ("backbone=pool", {"backbone": {"model": "pool"}}),
         ("backbone.block=4", {"backbone": {"model": "ganart-tiny/pool", "block": 4}}),
+        ('backbone={"model": "pool", "block": 4}', {"backbone": {"model": "pool", "block": 4}}),
+        ('backbone={"weights": "a.pt"}', {"backbone": {"model": "ganart-tiny/pool", "weights": "a.pt"}}),
         ("backbone.weights=a.pt", {"backbone": {"model": "ganart-tiny/pool", "weights": "a.pt"}}),
     ],
 )
@@ -54,6 +56,8 @@ def test_pairs_join_flags_and_the_last_word_counts(zoo: Zoo) -> None:
         ("=3", "'=3' is not of the form NAME=VALUE"),
         ("stepz=3", "no setting 'stepz'; did you mean 'steps'"),
         ("backbone.blok=3", "ganart-tiny/pool has no setting 'blok'; did you mean 'block'"),
+        ('backbone={"model": "pool"', """backbone is '{"model": "pool"', which is not valid JSON"""),
+        ('backbone={"model": "pool", "blok": 3}', "ganart-tiny/pool has no setting 'blok'; did you mean 'block'"),
         ("backbone=nool", "model 'nool' is unknown; did you mean 'pool'"),
         ("title.x=3", "no setting 'title.x'"),
     ],
