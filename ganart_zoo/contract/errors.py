@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ganart_zoo.registry.discovery import Fault
+from ganart_zoo.contract.fault import Fault
 
 __all__ = [
     "AmbiguousModelError",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganart_zoo.contract.errors import AmbiguousModelError, PluginFaultError, UnknownModelError
-from ganart_zoo.registry.discovery import Fault
+from ganart_zoo.contract.fault import Fault
 from ganart_zoo.registry.names import Entry
 from ganart_zoo.registry.settings import ModelSettings
 

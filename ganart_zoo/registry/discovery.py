@@ -23,28 +23,10 @@ from packaging.utils import canonicalize_name
 
 from ganart_zoo.contract import hooks
 from ganart_zoo.contract.errors import PluginFaultError, did_you_mean
+from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.spec import ModelSpec
 
 __all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line"]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with one plugin."""
-
-    plugin: str
-    distribution: str
-    stage: str
-    """metadata, api, import, hooks, models, spec, settings, uses, factory, weights, or the name of a hook."""
-    cause: str
-    """One line."""
-    model: str | None = None
-    """The model concerned, where it is one."""
-    traceback: str = field(default="", repr=False)
-
-    def __str__(self) -> str:
-        about = f" for model {self.model!r}" if self.model else ""
-        return f"plugin {self.plugin!r} (distribution {self.distribution}) failed at {self.stage}{about}: {self.cause}"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from packaging.utils import canonicalize_name
 import ganart_zoo
 from ganart_zoo.contract.errors import PluginFaultError, SettingsError, UnknownModelError, did_you_mean
 from ganart_zoo.contract.events import RunEvent
+from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
 from ganart_zoo.registry import discovery
 from ganart_zoo.registry.devices import find_device
-from ganart_zoo.registry.discovery import Fault, Plugin
+from ganart_zoo.registry.discovery import Plugin
 from ganart_zoo.registry.names import Entry, NameTable
 from ganart_zoo.registry.settings import ModelSettings
 

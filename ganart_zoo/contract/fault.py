@@ -1,0 +1,28 @@
+"""What is known about a plugin that broke its contract. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Fault"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with one plugin."""
+
+    plugin: str
+    """The entry point's name."""
+    distribution: str
+    """The normalised name of the distribution that declares it."""
+    stage: str
+    """metadata, api, import, hooks, models, spec, settings, uses, factory, weights, or the name of a hook."""
+    cause: str
+    """One line."""
+    model: str | None = None
+    """The name of the model concerned; None where the fault concerns the whole plugin."""
+    traceback: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        about = f" for model {self.model!r}" if self.model else ""
+        return f"plugin {self.plugin!r} (distribution {self.distribution}) failed at {self.stage}{about}: {self.cause}"
