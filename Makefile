@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 KERNEL_SOURCES := $(shell find csrc -type f 2>/dev/null)
+CXX_SOURCES := $(KERNEL_SOURCES) $(shell find tests/ops/cuda/emulator -type f 2>/dev/null)
 PACKAGES := pyproject.toml setup.py constraints.txt $(wildcard plugins/*/pyproject.toml)
 # Jobs side by side print in turn, where make can do that.
 TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -47,14 +48,16 @@ pytest sanitize: export OMP_WAIT_POLICY ?= passive
 pytest: install  ## The tests alone, on all cores; ARGS="-k name" to choose
 	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
 
-lint: install  ## ruff, and mypy (strict on contract/ and registry/)
+lint: install  ## ruff, clang-format, and mypy (strict on contract/ and registry/)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
 	$(BIN)/mypy
 
-format: install  ## Let ruff mend what it can
+format: install  ## Let ruff and clang-format fix what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 bench: install  ## Benchmarks: JSON, a table and a picture under benchmarks/latest/
 	$(BIN)/ganart bench --out benchmarks/latest
