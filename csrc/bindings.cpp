@@ -185,10 +185,9 @@ std::tuple<Tensor, Tensor> style_loss_cuda(const Tensor& features, const Tensor&
   CudaCall call(data, layout, allow_tf32);
   const Tensor target = torch::stable::contiguous(target_gram);
   Tensor difference = empty_matrix(features), loss = empty_scalar(features);
-  check_queued("style_loss",
-               ganart::cuda::style_loss(call.features, floats(target), target_stride(target, layout),
-                                        floats(difference), floats(loss), call.scratch.mutable_data_ptr(), allow_tf32,
-                                        call.stream));
+  check_queued("style_loss", ganart::cuda::style_loss(call.features, floats(target), target_stride(target, layout),
+                                                      floats(difference), floats(loss), call.scratch.mutable_data_ptr(),
+                                                      allow_tf32, call.stream));
   return {loss, difference};
 }
 
@@ -199,10 +198,10 @@ Tensor backward_cuda(const char* op, const Tensor& matrix, const Tensor* scale, 
   if (layout.is_empty()) return gradient;
   CudaCall call(data, layout, allow_tf32);
   const Tensor contiguous = torch::stable::contiguous(matrix);
-  check_queued(op, ganart::cuda::gram_matrix_backward(
-                       floats(contiguous), scale ? floats(*scale) : nullptr, float(factor * gram_factor(layout)),
-                       call.features, gradient.mutable_data_ptr(), call.scratch.mutable_data_ptr(), allow_tf32,
-                       call.stream));
+  check_queued(op, ganart::cuda::gram_matrix_backward(floats(contiguous), scale ? floats(*scale) : nullptr,
+                                                      float(factor * gram_factor(layout)), call.features,
+                                                      gradient.mutable_data_ptr(), call.scratch.mutable_data_ptr(),
+                                                      allow_tf32, call.stream));
   return gradient;
 }
 
@@ -229,8 +228,7 @@ STABLE_TORCH_LIBRARY(ganart, library) {
   library.def("gram_matrix(Tensor features, bool allow_tf32) -> Tensor");
   library.def("gram_matrix_backward(Tensor grad_gram, Tensor features, bool allow_tf32) -> Tensor");
   library.def("style_loss(Tensor features, Tensor target_gram, bool allow_tf32) -> (Tensor loss, Tensor difference)");
-  library.def(
-      "style_loss_backward(Tensor grad_loss, Tensor difference, Tensor features, bool allow_tf32) -> Tensor");
+  library.def("style_loss_backward(Tensor grad_loss, Tensor difference, Tensor features, bool allow_tf32) -> Tensor");
   library.def("use_cpu_isa(str name) -> str");
 }
 

@@ -160,9 +160,8 @@ double copy_bandwidth(int64_t bytes, int threads, bool reuse) {
   for (int repeat = 0; repeat < 7; ++repeat) {
     if (!reuse || !target) target.reset(new char[share * threads]);  // uninitialised: its pages are not yet mapped
     if (reuse && repeat == 0) std::memset(target.get(), 2, share * threads);
-    const double wall = timed_together(threads, [&](int thread) {
-      std::memcpy(target.get() + thread * share, source.get() + thread * share, share);
-    });
+    const double wall = timed_together(
+        threads, [&](int thread) { std::memcpy(target.get() + thread * share, source.get() + thread * share, share); });
     best = std::max(best, 2.0 * share * threads / wall);
   }
   return best;
@@ -184,14 +183,14 @@ PYBIND11_MODULE(_native, module) {
       "cpu_isa", [] { return std::string(ganart::name_of(ganart::level_from_environment())); },
       "The level the CPU kernels start with: GANART_CPU_ISA, or the highest that this processor runs.");
   module.def("cpu_isa_levels", cpu_isa_levels, "The levels this processor runs, lowest first.");
-  module.def("fma_peak", fma_peak, "dtype"_a, "threads"_a, "seconds"_a, "isa"_a = "",
-             py::call_guard<py::gil_scoped_release>(),
-             "FLOP/s of register-only multiply-adds: the best of the milliseconds within `seconds`. `dtype` is float32, "
-             "bfloat16 or float64; bfloat16 below level avx512bf16 is float32's, as the kernels compute it.");
-  module.def("copy_bandwidth", copy_bandwidth, "bytes"_a, "threads"_a, "reuse"_a,
-             py::call_guard<py::gil_scoped_release>(),
-             "Bytes/s of memcpy, counting each byte once read and once written: the best of seven copies of `bytes`, to "
-             "one target that is already mapped, or without `reuse` to a fresh allocation each time.");
+  module.def(
+      "fma_peak", fma_peak, "dtype"_a, "threads"_a, "seconds"_a, "isa"_a = "", py::call_guard<py::gil_scoped_release>(),
+      "FLOP/s of register-only multiply-adds: the best of the milliseconds within `seconds`. `dtype` is float32, "
+      "bfloat16 or float64; bfloat16 below level avx512bf16 is float32's, as the kernels compute it.");
+  module.def(
+      "copy_bandwidth", copy_bandwidth, "bytes"_a, "threads"_a, "reuse"_a, py::call_guard<py::gil_scoped_release>(),
+      "Bytes/s of memcpy, counting each byte once read and once written: the best of seven copies of `bytes`, to "
+      "one target that is already mapped, or without `reuse` to a fresh allocation each time.");
   module.def(
       "build_facts",
       [] {

@@ -20,8 +20,14 @@ inline cuda::Type cuda_type(ScalarType type) {
 }
 
 inline cuda::Features cuda_features(const Tensor& features, const Layout& layout) {
-  return {features.const_data_ptr(), cuda_type(features.scalar_type()), layout.samples, layout.channels, layout.pixels,
-          layout.sample_stride, layout.channel_stride, layout.pixel_stride};
+  return {features.const_data_ptr(),
+          cuda_type(features.scalar_type()),
+          layout.samples,
+          layout.channels,
+          layout.pixels,
+          layout.sample_stride,
+          layout.channel_stride,
+          layout.pixel_stride};
 }
 
 // A tensor's device made current, and the stream that its work is queued on.

@@ -76,7 +76,8 @@ ActivationParameters parameters(const char* op, const std::string& act, double n
   for (size_t index = 0; index < names.size(); ++index)
     if (act == names[index])
       return {Activation(index), negative_slope, gain, clamp.value_or(std::numeric_limits<double>::quiet_NaN())};
-  STD_TORCH_CHECK(false, op, ": act is '", act, "', not one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish");
+  STD_TORCH_CHECK(false, op, ": act is '", act,
+                  "', not one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish");
 }
 
 AffineArguments::AffineArguments(const char* op, const Tensor& x, const OptionalTensor& scale,
@@ -86,8 +87,8 @@ AffineArguments::AffineArguments(const char* op, const Tensor& x, const Optional
   STD_TORCH_CHECK(!scale || scale->dim() == 2, op, ": scale has shape ", shape_of(*scale), ", expected [N, C]");
   check_channels(op, "bias", bias, x, false);
   if (noise) {
-    const bool fits = noise->dim() == 4 && (noise->size(0) == x.size(0) || noise->size(0) == 1) && noise->size(1) == 1 &&
-                      noise->size(2) == x.size(2) && noise->size(3) == x.size(3);
+    const bool fits = noise->dim() == 4 && (noise->size(0) == x.size(0) || noise->size(0) == 1) &&
+                      noise->size(1) == 1 && noise->size(2) == x.size(2) && noise->size(3) == x.size(3);
     STD_TORCH_CHECK(fits, op, ": noise has shape ", shape_of(*noise), ", expected [N or 1, 1, H, W] for ", shape_of(x));
     check_sum_type(op, "noise", *noise, x);
     check_device(op, "noise", *noise, x);
@@ -107,7 +108,8 @@ namespace {
 constexpr int64_t none = 0;  // elements of what is not wanted
 
 Tensor empty_unless(bool wanted, const Tensor& x, std::initializer_list<int64_t> sizes) {
-  return torch::stable::new_empty(x, wanted ? Sizes(sizes.begin(), sizes.size()) : Sizes(&none, 1), sum_type(x.scalar_type()));
+  return torch::stable::new_empty(x, wanted ? Sizes(sizes.begin(), sizes.size()) : Sizes(&none, 1),
+                                  sum_type(x.scalar_type()));
 }
 
 void* data_if_any(Tensor& tensor) { return tensor.numel() ? tensor.mutable_data_ptr() : nullptr; }
@@ -166,8 +168,8 @@ ResamplingCall::ResamplingCall(const Tensor& x, const Tensor& taps, const std::v
   STD_TORCH_CHECK(up.size() == 2 && down.size() == 2 && padding.size() == 4,
                   "upfirdn2d: up and down need two values as (x, y), padding four as (x0, x1, y0, y1)");
   STD_TORCH_CHECK(std::min({up[0], up[1], down[0], down[1]}) >= 1, "upfirdn2d: up and down must be 1 or more");
-  STD_TORCH_CHECK((taps.dim() == 1 || taps.dim() == 2) && taps.numel() > 0, "upfirdn2d: taps have shape ", shape_of(taps),
-                  ", expected [K] or [KH, KW]");
+  STD_TORCH_CHECK((taps.dim() == 1 || taps.dim() == 2) && taps.numel() > 0, "upfirdn2d: taps have shape ",
+                  shape_of(taps), ", expected [K] or [KH, KW]");
   STD_TORCH_CHECK(taps.scalar_type() == sum_type(x.scalar_type()), "upfirdn2d: taps are ",
                   torch::headeronly::toString(taps.scalar_type()), ", expected ",
                   torch::headeronly::toString(sum_type(x.scalar_type())));
@@ -176,10 +178,21 @@ ResamplingCall::ResamplingCall(const Tensor& x, const Tensor& taps, const std::v
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   const int64_t over_y = height * up[1] + padding[2] + padding[3] - rows;
   const int64_t over_x = width * up[0] + padding[0] + padding[1] - columns;
-  STD_TORCH_CHECK(over_x >= 0 && over_y >= 0, "upfirdn2d: x ", shape_of(x), " is smaller than its ", rows, " x ", columns,
-                  " taps once padded");
-  geometry = {taps.dim() == 1, rows, columns, up[0], up[1], down[0], down[1], padding[0], padding[2],
-              height, width, over_y / down[1] + 1, over_x / down[0] + 1};
+  STD_TORCH_CHECK(over_x >= 0 && over_y >= 0, "upfirdn2d: x ", shape_of(x), " is smaller than its ", rows, " x ",
+                  columns, " taps once padded");
+  geometry = {taps.dim() == 1,
+              rows,
+              columns,
+              up[0],
+              up[1],
+              down[0],
+              down[1],
+              padding[0],
+              padding[2],
+              height,
+              width,
+              over_y / down[1] + 1,
+              over_x / down[0] + 1};
 
   const bool last = channels > 1 && x.stride(1) == 1 && x.stride(3) == channels;
   if (!last && width > 1 && x.stride(3) != 1) data = torch::stable::contiguous(x);

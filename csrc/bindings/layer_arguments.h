@@ -45,7 +45,8 @@ struct AffineArguments {
 struct AffineResults {
   Tensor x, scale, noise, bias;
 
-  AffineResults(const Tensor& x, MemoryFormat format, bool wants_x, bool wants_scale, bool wants_noise, bool wants_bias);
+  AffineResults(const Tensor& x, MemoryFormat format, bool wants_x, bool wants_scale, bool wants_noise,
+                bool wants_bias);
   AffineGradients gradients();
   void fill_with_zeros();
 };

@@ -90,8 +90,8 @@ std::tuple<Tensor, Tensor, Tensor> instance_norm_act_backward_cpu(const Tensor& 
   const Tensor means = torch::stable::contiguous(mean), scales = torch::stable::contiguous(scale);
   kernels().instance_norm_act_backward(
       cpu_features(incoming, grad_layout), cpu_features(data, layout), means.const_data_ptr(), scales.const_data_ptr(),
-      data_of(weights), sample_stride(weights), data_of(biases), sample_stride(biases), layer, grad_x.mutable_data_ptr(),
-      grad_weight.mutable_data_ptr(), grad_bias.mutable_data_ptr(), run_tasks);
+      data_of(weights), sample_stride(weights), data_of(biases), sample_stride(biases), layer,
+      grad_x.mutable_data_ptr(), grad_weight.mutable_data_ptr(), grad_bias.mutable_data_ptr(), run_tasks);
   return {grad_x, grad_weight, grad_bias};
 }
 
@@ -107,7 +107,8 @@ Tensor minibatch_stddev_cpu(const Tensor& x, int64_t group_size, int64_t num_cha
 
 Tensor minibatch_stddev_backward_cpu(const Tensor& grad, const Tensor& x, int64_t group_size, int64_t num_channels,
                                      bool neighbours) {
-  const ganart::SampleGroups groups = sample_groups("minibatch_stddev_backward", x, group_size, num_channels, neighbours);
+  const ganart::SampleGroups groups =
+      sample_groups("minibatch_stddev_backward", x, group_size, num_channels, neighbours);
   check_like("minibatch_stddev_backward", "grad", grad, x, num_channels);
   const auto [data, layout] = readable_features(x);
   const auto [incoming, grad_layout] = read_like(grad, data, layout);
@@ -192,8 +193,9 @@ Tensor upfirdn2d_cpu(const Tensor& x, const Tensor& taps, std::vector<int64_t> u
   Tensor y = call.y;
   if (call.layout.is_empty()) return torch::stable::fill_(y, 0);
   const Tensor dense_taps = torch::stable::contiguous(taps);
-  const std::vector<char> weights = x.scalar_type() == ScalarType::Double ? prepared_taps<double>(dense_taps, gain, flip)
-                                                                          : prepared_taps<float>(dense_taps, gain, flip);
+  const std::vector<char> weights = x.scalar_type() == ScalarType::Double
+                                        ? prepared_taps<double>(dense_taps, gain, flip)
+                                        : prepared_taps<float>(dense_taps, gain, flip);
   kernels().upfirdn2d(cpu_features(call.data, call.layout), call.row_stride, call.geometry, weights.data(),
                       y.mutable_data_ptr(), run_tasks);
   return y;
@@ -202,8 +204,7 @@ Tensor upfirdn2d_cpu(const Tensor& x, const Tensor& taps, std::vector<int64_t> u
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(ganart, library) {
-  library.def(
-      "bias_act(Tensor x, Tensor? bias, str act, float negative_slope, float gain, float? clamp) -> Tensor");
+  library.def("bias_act(Tensor x, Tensor? bias, str act, float negative_slope, float gain, float? clamp) -> Tensor");
   library.def(
       "bias_act_backward(Tensor grad, Tensor kept, Tensor? bias, str act, float negative_slope, float gain, float? clamp, "
       "bool sum_bias) -> (Tensor grad_x, Tensor grad_bias)");

@@ -44,11 +44,10 @@ std::tuple<Tensor, Tensor> bias_act_backward_cuda(const Tensor& grad, const Tens
   const OnDevice device(data);
   const ganart::cuda::Features keeps = cuda_features(data, layout);
   Tensor scratch = scratch_bytes(data, sum_bias ? ganart::cuda::bias_act_backward_workspace(keeps) : 0);
-  check_queued("bias_act_backward",
-               ganart::cuda::bias_act_backward(cuda_features(incoming, grad_layout), keeps, data_of(biases), layer,
-                                               grad_x.mutable_data_ptr(),
-                                               sum_bias ? grad_bias.mutable_data_ptr() : nullptr,
-                                               scratch.mutable_data_ptr(), device.stream));
+  check_queued("bias_act_backward", ganart::cuda::bias_act_backward(cuda_features(incoming, grad_layout), keeps,
+                                                                    data_of(biases), layer, grad_x.mutable_data_ptr(),
+                                                                    sum_bias ? grad_bias.mutable_data_ptr() : nullptr,
+                                                                    scratch.mutable_data_ptr(), device.stream));
   return {grad_x, grad_bias};
 }
 
@@ -105,12 +104,12 @@ std::tuple<Tensor, Tensor, Tensor> instance_norm_act_backward_cuda(const Tensor&
   const OnDevice device(data);
   const ganart::cuda::Features features = cuda_features(data, layout);
   Tensor scratch = scratch_bytes(data, ganart::cuda::instance_norm_act_backward_workspace(features));
-  check_queued("instance_norm_act_backward",
-               ganart::cuda::instance_norm_act_backward(
-                   cuda_features(incoming, grad_layout), features, means.const_data_ptr(), scales.const_data_ptr(),
-                   channel_parameters(weights), channel_parameters(biases), layer, grad_x.mutable_data_ptr(),
-                   grad_weight.mutable_data_ptr(), grad_bias.mutable_data_ptr(), scratch.mutable_data_ptr(),
-                   device.stream));
+  check_queued(
+      "instance_norm_act_backward",
+      ganart::cuda::instance_norm_act_backward(
+          cuda_features(incoming, grad_layout), features, means.const_data_ptr(), scales.const_data_ptr(),
+          channel_parameters(weights), channel_parameters(biases), layer, grad_x.mutable_data_ptr(),
+          grad_weight.mutable_data_ptr(), grad_bias.mutable_data_ptr(), scratch.mutable_data_ptr(), device.stream));
   return {grad_x, grad_weight, grad_bias};
 }
 
@@ -130,7 +129,8 @@ Tensor minibatch_stddev_cuda(const Tensor& x, int64_t group_size, int64_t num_ch
 
 Tensor minibatch_stddev_backward_cuda(const Tensor& grad, const Tensor& x, int64_t group_size, int64_t num_channels,
                                       bool neighbours) {
-  const ganart::SampleGroups groups = sample_groups("minibatch_stddev_backward", x, group_size, num_channels, neighbours);
+  const ganart::SampleGroups groups =
+      sample_groups("minibatch_stddev_backward", x, group_size, num_channels, neighbours);
   check_like("minibatch_stddev_backward", "grad", grad, x, num_channels);
   const auto [data, layout] = readable_features(x);
   const auto [incoming, grad_layout] = read_like(grad, data, layout);
@@ -139,10 +139,9 @@ Tensor minibatch_stddev_backward_cuda(const Tensor& grad, const Tensor& x, int64
   const OnDevice device(data);
   const ganart::cuda::Features features = cuda_features(data, layout);
   Tensor scratch = scratch_bytes(data, ganart::cuda::minibatch_stddev_backward_workspace(features, groups));
-  check_queued("minibatch_stddev_backward",
-               ganart::cuda::minibatch_stddev_backward(cuda_features(incoming, grad_layout), features, groups,
-                                                       grad_x.mutable_data_ptr(), scratch.mutable_data_ptr(),
-                                                       device.stream));
+  check_queued("minibatch_stddev_backward", ganart::cuda::minibatch_stddev_backward(
+                                                cuda_features(incoming, grad_layout), features, groups,
+                                                grad_x.mutable_data_ptr(), scratch.mutable_data_ptr(), device.stream));
   return grad_x;
 }
 
@@ -203,10 +202,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> scaled_bias_act_backward_cuda(
     const OnDevice device(data);
     const ganart::cuda::Features features = cuda_features(data, layout);
     Tensor scratch = scratch_bytes(data, ganart::cuda::scaled_bias_act_backward_workspace(features));
-    check_queued("scaled_bias_act_backward",
-                 ganart::cuda::scaled_bias_act_backward(cuda_features(incoming, grad_layout), features, affine.terms(),
-                                                        layer, results.gradients(), scratch.mutable_data_ptr(),
-                                                        device.stream));
+    check_queued("scaled_bias_act_backward", ganart::cuda::scaled_bias_act_backward(
+                                                 cuda_features(incoming, grad_layout), features, affine.terms(), layer,
+                                                 results.gradients(), scratch.mutable_data_ptr(), device.stream));
   }
   return {results.x, results.scale, results.noise, results.bias};
 }

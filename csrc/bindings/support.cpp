@@ -100,8 +100,14 @@ cpu::Type cpu_type(ScalarType type) {
 }
 
 cpu::Features cpu_features(const Tensor& features, const Layout& layout) {
-  return {features.const_data_ptr(), cpu_type(features.scalar_type()), layout.samples, layout.channels, layout.pixels,
-          layout.sample_stride, layout.channel_stride, layout.pixel_stride};
+  return {features.const_data_ptr(),
+          cpu_type(features.scalar_type()),
+          layout.samples,
+          layout.channels,
+          layout.pixels,
+          layout.sample_stride,
+          layout.channel_stride,
+          layout.pixel_stride};
 }
 
 }  // namespace ganart::bindings

@@ -16,13 +16,14 @@ int64_t panels_of(int64_t channels) { return (channels + PANEL - 1) / PANEL; }
 
 void check_pictures(const char* op, const char* name, const Tensor& x) {
   STD_TORCH_CHECK(x.dim() == 4, op, ": ", name, " has shape ", shape_of(x), ", expected [N, C, H, W]");
-  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::BFloat16, op, ": ", name, " is ",
-                  torch::headeronly::toString(x.scalar_type()), ", expected Float or BFloat16");
+  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::BFloat16, op, ": ", name,
+                  " is ", torch::headeronly::toString(x.scalar_type()), ", expected Float or BFloat16");
 }
 
 void check_bias(const char* op, const std::optional<Tensor>& bias, int64_t out_channels) {
-  STD_TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == out_channels && bias->scalar_type() == ScalarType::Float),
-                  op, ": bias must be Float of shape [", out_channels, "]");
+  STD_TORCH_CHECK(
+      !bias || (bias->dim() == 1 && bias->size(0) == out_channels && bias->scalar_type() == ScalarType::Float), op,
+      ": bias must be Float of shape [", out_channels, "]");
 }
 
 // Calls compute(convolution), still without kernel and bias, unless there is nothing to compute; returns its y.
@@ -43,10 +44,11 @@ Tensor winograd_conv2d_cpu(const Tensor& x, const Tensor& kernel, const Tensor&,
   check_pictures(op, "x", x);
   const int64_t channels = x.size(1), panels = panels_of(out_channels);
   STD_TORCH_CHECK(out_channels >= 1 && kernel.dim() == 4 && kernel.size(0) == POINTS && kernel.size(1) == panels &&
-                      kernel.size(2) == channels && kernel.size(3) == PANEL && kernel.scalar_type() == ScalarType::Float,
+                      kernel.size(2) == channels && kernel.size(3) == PANEL &&
+                      kernel.scalar_type() == ScalarType::Float,
                   op, ": kernel is ", torch::headeronly::toString(kernel.scalar_type()), " of shape ", shape_of(kernel),
-                  ", expected Float of [64, ", panels, ", ", channels, ", 32] for x ", shape_of(x), " and ", out_channels,
-                  " channels out");
+                  ", expected Float of [64, ", panels, ", ", channels, ", 32] for x ", shape_of(x), " and ",
+                  out_channels, " channels out");
   check_bias(op, bias, out_channels);
   const Tensor weights = torch::stable::contiguous(kernel), biases = bias ? torch::stable::contiguous(*bias) : weights;
   return convolved(x, out_channels, [&](ganart::cpu::Convolution convolution) {

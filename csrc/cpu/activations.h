@@ -23,7 +23,7 @@ struct ExponentialParts {
 
   GANART_INLINE explicit ExponentialParts(Vector<float> x) {
     x = x > 90.0f ? splat(90.0f) : x < -105.0f ? splat(-105.0f) : x;  // beyond, the result is inf or 0 anyway
-    constexpr float ROUNDER = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    constexpr float ROUNDER = 12582912.0f;                            // 1.5 * 2^23: adding it rounds to an integer
     const Vector<float> power = (x * 1.44269504f + ROUNDER) - ROUNDER;
     const Vector<float> r = x - power * 0.693359375f - power * -2.12194440e-4f;  // ln 2 in two parts
     Vector<float> series = r * (1.0f / 5040) + (1.0f / 720);
@@ -70,25 +70,37 @@ GANART_INLINE Vector<S> logistic(Vector<S> z) {
 struct Linear {
   static constexpr bool FROM_OUTPUT = true, FROM_SIGN = true;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z; }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return z;
+  }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S>, S) { return splat(S(1)); }
+  GANART_INLINE static Vector<S> slope(Vector<S>, S) {
+    return splat(S(1));
+  }
 };
 
 struct Relu {
   static constexpr bool FROM_OUTPUT = true, FROM_SIGN = true;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return at_least<S>(splat(S(0)), z); }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return at_least<S>(splat(S(0)), z);
+  }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return y > S(0) ? splat(S(1)) : splat(S(0)); }
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S) {
+    return y > S(0) ? splat(S(1)) : splat(S(0));
+  }
 };
 
 struct LeakyRelu {
   static constexpr bool FROM_OUTPUT = true, FROM_SIGN = true;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S negative) { return z > S(0) ? z : z * negative; }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S negative) {
+    return z > S(0) ? z : z * negative;
+  }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S> y, S negative) { return y > S(0) ? splat(S(1)) : splat(negative); }
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S negative) {
+    return y > S(0) ? splat(S(1)) : splat(negative);
+  }
 };
 
 struct Tanh {
@@ -99,23 +111,33 @@ struct Tanh {
     return z < S(0) ? -t : t;
   }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return S(1) - y * y; }
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S) {
+    return S(1) - y * y;
+  }
 };
 
 struct Sigmoid {
   static constexpr bool FROM_OUTPUT = true, FROM_SIGN = false;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return logistic<S>(z); }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return logistic<S>(z);
+  }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S> y, S) { return y * (S(1) - y); }
+  GANART_INLINE static Vector<S> slope(Vector<S> y, S) {
+    return y * (S(1) - y);
+  }
 };
 
 struct Elu {
   static constexpr bool FROM_OUTPUT = false, FROM_SIGN = false;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z > S(0) ? z : exponential_minus_one(z); }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return z > S(0) ? z : exponential_minus_one(z);
+  }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S> z, S) { return z > S(0) ? splat(S(1)) : exponential(z); }
+  GANART_INLINE static Vector<S> slope(Vector<S> z, S) {
+    return z > S(0) ? splat(S(1)) : exponential(z);
+  }
 };
 
 struct Selu {
@@ -138,13 +160,17 @@ struct Softplus {
     return (z <= S(0) ? splat(S(0)) : z) + log_of_one_plus(exponential(-magnitude<S>(z)));
   }
   template <class S>
-  GANART_INLINE static Vector<S> slope(Vector<S> z, S) { return logistic<S>(z); }
+  GANART_INLINE static Vector<S> slope(Vector<S> z, S) {
+    return logistic<S>(z);
+  }
 };
 
 struct Swish {
   static constexpr bool FROM_OUTPUT = false, FROM_SIGN = false;
   template <class S>
-  GANART_INLINE static Vector<S> value(Vector<S> z, S) { return z * logistic<S>(z); }
+  GANART_INLINE static Vector<S> value(Vector<S> z, S) {
+    return z * logistic<S>(z);
+  }
   template <class S>
   GANART_INLINE static Vector<S> slope(Vector<S> z, S) {
     const Vector<S> s = logistic<S>(z);
@@ -185,7 +211,8 @@ struct Layer {
   // `clamp` of NaN is none; `stored_clamp` is what remains of it in an output.
   Layer(const ActivationParameters& act, S stored_clamp)
       : negative_slope(S(act.negative_slope)), gain(S(act.gain)),
-        limit(act.clamp == act.clamp ? S(act.clamp) : S(__builtin_inf())), inverse_gain(S(1) / gain), flat_from(stored_clamp) {}
+        limit(act.clamp == act.clamp ? S(act.clamp) : S(__builtin_inf())), inverse_gain(S(1) / gain),
+        flat_from(stored_clamp) {}
 
   GANART_INLINE Vector<S> apply(Vector<S> z) const {
     const Vector<S> y = Act::value(z, negative_slope) * gain;
@@ -207,7 +234,8 @@ struct Layer {
   // The derivative, given z, whatever is kept for it elsewhere.
   GANART_INLINE Vector<S> derivative_at(Vector<S> z) const {
     if constexpr (Act::FROM_SIGN)
-      if (!(flat_from == flat_from)) return Act::slope(z, negative_slope) * gain;  // without a clamp, no need of the output
+      if (!(flat_from == flat_from))
+        return Act::slope(z, negative_slope) * gain;  // without a clamp, no need of the output
     return derivative(Act::FROM_OUTPUT ? apply(z) : z);
   }
 };

@@ -24,7 +24,8 @@ void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<
       write_row(y + row.dense, row.length, past_caches, [=](int64_t i, auto valid) {
         const Pair<Element> in = load_pair(from + i, valid);
         if constexpr (decltype(across)::value)
-          return Pair<Element>{layer.apply(in.first + load(values + i)), layer.apply(in.second + load(values + i + LANES<S>))};
+          return Pair<Element>{layer.apply(in.first + load(values + i)),
+                               layer.apply(in.second + load(values + i + LANES<S>))};
         else
           return Pair<Element>{layer.apply(in.first + one), layer.apply(in.second + one)};
       });

@@ -145,8 +145,8 @@ GANART_INLINE Vector<uint32_t> narrow_pair(const Pair<Bfloat16>& pair) {
 #if defined(GANART_BFLOAT16_PAIRS)
   typedef uint16_t Halves __attribute__((vector_size(64)));
   const auto halves = (Halves)_mm512_cvtne2ps_pbh((__m512)pair.second, (__m512)pair.first);
-  return (Vector<uint32_t>)__builtin_shufflevector(halves, halves, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
-                                                   8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return (Vector<uint32_t>)__builtin_shufflevector(halves, halves, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
+                                                   23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 #else
   return narrow(pair.first) | (rounded(pair.second) & 0xffff0000u);
 #endif

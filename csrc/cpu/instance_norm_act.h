@@ -19,8 +19,8 @@ struct Channels {
   int64_t samples, channels, pixels, groups;
 
   explicit Channels(const Features& f)
-      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples), channels(f.channels),
-        pixels(f.pixels), groups((f.channels + STEP<Element> - 1) / STEP<Element>) {}
+      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples),
+        channels(f.channels), pixels(f.pixels), groups((f.channels + STEP<Element> - 1) / STEP<Element>) {}
 
   int64_t tasks() const { return samples * (across ? groups : channels); }
   int64_t together() const { return across ? 1 : larger(1, Rows::TASK_ELEMENTS / pixels); }
@@ -34,7 +34,8 @@ struct Channels {
   }
 };
 
-constexpr int64_t LONGEST_BLOCK = 256;  // steps along a row, or pixels across: so few that a lane's sum stays exact enough
+constexpr int64_t LONGEST_BLOCK =
+    256;  // steps along a row, or pixels across: so few that a lane's sum stays exact enough
 
 // Statistics of N series at once, joined block by block (Chan et al. 1979).
 template <int N>
@@ -187,7 +188,9 @@ struct Normalizer {  // of a channel, or of a vector of them
   Vector<S> mean, factor, shift;
   S negative_slope;
 
-  GANART_INLINE Vector<S> operator()(Vector<S> x) const { return Act::value((x - mean) * factor + shift, negative_slope); }
+  GANART_INLINE Vector<S> operator()(Vector<S> x) const {
+    return Act::value((x - mean) * factor + shift, negative_slope);
+  }
 };
 
 template <class Act, class Element>
@@ -338,15 +341,16 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
       Pair<Element> mean_sum{}, mean_product{};
       for (int lane = 0; lane < L; ++lane) {
         mean_sum.first[lane] = S(totals[lane] / pixels), mean_sum.second[lane] = S(totals[lane + L] / pixels);
-        mean_product.first[lane] = S(products[lane] / pixels), mean_product.second[lane] = S(products[lane + L] / pixels);
+        mean_product.first[lane] = S(products[lane] / pixels),
+        mean_product.second[lane] = S(products[lane + L] / pixels);
       }
       first.use_means(mean_sum.first, mean_product.first);
       second.use_means(mean_sum.second, mean_product.second);
       for (int64_t p = 0; p < x.pixels; ++p) {
         const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
         const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
-        store_pair(to + p * x.channels, Pair<Element>{first.result(own.first, g.first), second.result(own.second, g.second)},
-                   valid);
+        store_pair(to + p * x.channels,
+                   Pair<Element>{first.result(own.first, g.first), second.result(own.second, g.second)}, valid);
       }
     });
   });
@@ -359,18 +363,18 @@ void instance_norm_act_of_type(const Features& x, const void* weight, int64_t we
     using Element = decltype(element);
     using S = Sum<Element>;
     with_activation(act.activation, [&](auto activation) {
-      instance_norm_act<decltype(activation)>(
-          x, ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
-          ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)}, S(act.negative_slope), eps,
-          static_cast<Element*>(y), static_cast<S*>(mean), static_cast<S*>(scale), run);
+      instance_norm_act<decltype(activation)>(x, ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
+                                              ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)},
+                                              S(act.negative_slope), eps, static_cast<Element*>(y),
+                                              static_cast<S*>(mean), static_cast<S*>(scale), run);
     });
   });
 }
 
 void instance_norm_act_backward_of_type(const Features& grad, const Features& x, const void* mean, const void* scale,
-                                        const void* weight, int64_t weight_stride, const void* bias, int64_t bias_stride,
-                                        const ActivationParameters& act, void* grad_x, void* grad_weight,
-                                        void* grad_bias, RunTasks run) {
+                                        const void* weight, int64_t weight_stride, const void* bias,
+                                        int64_t bias_stride, const ActivationParameters& act, void* grad_x,
+                                        void* grad_weight, void* grad_bias, RunTasks run) {
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
     using S = Sum<Element>;

@@ -57,8 +57,11 @@ struct ConvolutionKernels {
   void (*conv3x3_weight)(const Features& x, const Features& grad, int64_t width, void* grad_weight, RunTasks run);
 };
 
-#define GANART_LEVEL(level) \
-  namespace level { extern const StyleLossKernels style_loss_kernels; extern const ConvolutionKernels convolution_kernels; }
+#define GANART_LEVEL(level)                            \
+  namespace level {                                    \
+  extern const StyleLossKernels style_loss_kernels;    \
+  extern const ConvolutionKernels convolution_kernels; \
+  }
 GANART_LEVEL(baseline)
 #if defined(__x86_64__)
 GANART_LEVEL(avx2)

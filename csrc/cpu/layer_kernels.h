@@ -49,11 +49,19 @@ struct LayerKernels {
                     RunTasks run);
 };
 
-namespace baseline { extern const LayerKernels layer_kernels; }
+namespace baseline {
+extern const LayerKernels layer_kernels;
+}
 #if defined(__x86_64__)
-namespace avx2 { extern const LayerKernels layer_kernels; }
-namespace avx512 { extern const LayerKernels layer_kernels; }
-namespace avx512bf16 { extern const LayerKernels layer_kernels; }
+namespace avx2 {
+extern const LayerKernels layer_kernels;
+}
+namespace avx512 {
+extern const LayerKernels layer_kernels;
+}
+namespace avx512bf16 {
+extern const LayerKernels layer_kernels;
+}
 #endif
 
 }  // namespace ganart::cpu

@@ -11,15 +11,10 @@ namespace {
 }  // namespace
 
 const LayerKernels layer_kernels{
-    bias_act_of_type,
-    bias_act_backward_of_type,
-    instance_norm_act_of_type,
-    instance_norm_act_backward_of_type,
-    minibatch_stddev_of_type,
-    minibatch_stddev_backward_of_type,
-    pixel_norm_of_type,
-    pixel_norm_backward_of_type,
-    scaled_bias_act_of_type,
-    scaled_bias_act_backward_of_type,
+    bias_act_of_type,          bias_act_backward_of_type,
+    instance_norm_act_of_type, instance_norm_act_backward_of_type,
+    minibatch_stddev_of_type,  minibatch_stddev_backward_of_type,
+    pixel_norm_of_type,        pixel_norm_backward_of_type,
+    scaled_bias_act_of_type,   scaled_bias_act_backward_of_type,
     upfirdn2d_of_type,
 };

@@ -81,7 +81,8 @@ struct GroupRows {
   // Calls body(first sample, run, row, place on the row, count) for each piece of a task.
   template <class Body>
   GANART_INLINE void for_pieces(int64_t task, Body body) const {
-    const int64_t of_run = task / tasks_per_run, sample = first_sample(of_run / groups.runs), run = of_run % groups.runs;
+    const int64_t of_run = task / tasks_per_run, sample = first_sample(of_run / groups.runs),
+                  run = of_run % groups.runs;
     const int64_t first = task % tasks_per_run * pieces_per_task;
     for (int64_t unit = first; unit < smaller(rows * pieces, first + pieces_per_task); ++unit) {
       const int64_t place = unit % pieces * piece;
@@ -90,7 +91,9 @@ struct GroupRows {
   }
 
   // Where a run's channels begin in dense features or others.
-  GANART_INLINE int64_t run_offset(int64_t run, int64_t channel_stride) const { return run * channels * channel_stride; }
+  GANART_INLINE int64_t run_offset(int64_t run, int64_t channel_stride) const {
+    return run * channels * channel_stride;
+  }
 };
 
 // Ones for the first `valid` elements of a pair, else zeros.
@@ -133,7 +136,8 @@ void minibatch_stddev(const Features& x, const Features& wide, const SampleGroup
     cut.for_pieces(task, [&](int64_t sample, int64_t run, int64_t row, int64_t place, int64_t count) {
       const Element* from = static_cast<const Element*>(x.data) + sample * x.sample_stride +
                             cut.run_offset(run, x.channel_stride) + row * cut.x_stride + place;
-      Element* to = y + sample * wide.sample_stride + cut.run_offset(run, wide.channel_stride) + row * cut.wide_stride + place;
+      Element* to = y + sample * wide.sample_stride + cut.run_offset(run, wide.channel_stride) + row * cut.wide_stride +
+                    place;
       for (int64_t member = 0; member < members; ++member)
         copy_row(to + member * y_step, from + member * x_step, count, past_caches);
       Vector<S> sum{};
@@ -180,9 +184,9 @@ void minibatch_stddev_backward(const Features& grad, const Features& x, const Sa
     const int64_t sample = cut.first_sample(of_run / groups.runs), channel = x.channels + of_run % groups.runs;
     double total = 0;
     for (int64_t member = 0; member < members; ++member)
-      total += total_of_line(incoming + (sample + member * groups.member_step) * grad.sample_stride +
-                                 channel * grad.channel_stride,
-                             grad.pixel_stride, grad.pixels);
+      total += total_of_line(
+          incoming + (sample + member * groups.member_step) * grad.sample_stride + channel * grad.channel_stride,
+          grad.pixel_stride, grad.pixels);
     factors[of_run] = S(total / (double(members) * double(cut.channels) * double(x.pixels)));
   });
   for_each(cut.runner(run), cut.tasks, [&](int64_t task) {
@@ -219,15 +223,14 @@ void minibatch_stddev_backward(const Features& grad, const Features& x, const Sa
 void minibatch_stddev_of_type(const Features& x, const SampleGroups& groups, void* y, RunTasks run) {
   const int64_t channels = x.channels + groups.runs;
   const bool across = x.pixel_stride != 1;
-  const Features wide{y, x.type, x.samples, channels, x.pixels, channels * x.pixels, across ? 1 : x.pixels,
-                      across ? channels : 1};
-  with_element(x.type, [&](auto element) {
-    minibatch_stddev(x, wide, groups, static_cast<decltype(element)*>(y), run);
-  });
+  const Features wide{
+      y, x.type, x.samples, channels, x.pixels, channels * x.pixels, across ? 1 : x.pixels, across ? channels : 1};
+  with_element(x.type,
+               [&](auto element) { minibatch_stddev(x, wide, groups, static_cast<decltype(element)*>(y), run); });
 }
 
-void minibatch_stddev_backward_of_type(const Features& grad, const Features& x, const SampleGroups& groups, void* grad_x,
-                                       RunTasks run) {
+void minibatch_stddev_backward_of_type(const Features& grad, const Features& x, const SampleGroups& groups,
+                                       void* grad_x, RunTasks run) {
   with_element(x.type, [&](auto element) {
     minibatch_stddev_backward(grad, x, groups, static_cast<decltype(element)*>(grad_x), run);
   });

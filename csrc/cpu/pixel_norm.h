@@ -106,10 +106,11 @@ struct PixelBlocks {
     const Element* own = static_cast<const Element*>(x.data) + sample * x.sample_stride + pixel;
     const Element* outer = static_cast<const Element*>(grad.data) + sample * grad.sample_stride + pixel;
     const int64_t channels = x.channels, own_stride = x.channel_stride, outer_stride = grad.channel_stride;
-    const int64_t pitch = WHOLE ? x.pixels : length + 64 / int64_t(sizeof(Element));  // else it might be a power of two too
+    const int64_t pitch = WHOLE ? x.pixels
+                                : length + 64 / int64_t(sizeof(Element));  // else it might be a power of two too
     const int64_t kept = WHOLE ? 0 : channels * pitch, sums_bytes = TENSORS * length * int64_t(sizeof(S));
-    auto* memory = static_cast<char*>(
-        scratch(ScratchSlot::worker, sums_bytes + TENSORS * kept * int64_t(sizeof(Element))));
+    auto* memory =
+        static_cast<char*>(scratch(ScratchSlot::worker, sums_bytes + TENSORS * kept * int64_t(sizeof(Element))));
     S *squares = reinterpret_cast<S*>(memory), *products = squares + (GRADIENT ? length : 0);
     auto* copies = reinterpret_cast<Element*>(memory + sums_bytes);
     const Element *own_kept = WHOLE ? own : copies, *outer_kept = WHOLE ? outer : copies + (GRADIENT ? kept : 0);
@@ -148,7 +149,9 @@ struct PixelBlocks {
     Element* to = result + sample * x.channels * x.pixels + pixel;
     for (int64_t c = 0; c < x.channels; ++c, to += x.pixels)
       write_row(to, count, past_caches, [=](int64_t i, auto valid) {
-        const auto factors = [=](int64_t at) { return PixelFactors<Vector<S>>{load(squares + at), load(products + at)}; };
+        const auto factors = [=](int64_t at) {
+          return PixelFactors<Vector<S>>{load(squares + at), load(products + at)};
+        };
         const Pair<Element> values = load_pair(own_kept + c * pitch + i, valid);
         return normalized<GRADIENT, Element>(values, GRADIENT ? load_pair(outer_kept + c * pitch + i, valid) : values,
                                              factors(i), factors(i + L));
@@ -181,13 +184,10 @@ void pixel_norm(const Features& grad, const Features& x, double eps, Element* re
 }
 
 void pixel_norm_of_type(const Features& x, double eps, void* y, RunTasks run) {
-  with_element(x.type, [&](auto element) {
-    pixel_norm<false>(x, x, eps, static_cast<decltype(element)*>(y), run);
-  });
+  with_element(x.type, [&](auto element) { pixel_norm<false>(x, x, eps, static_cast<decltype(element)*>(y), run); });
 }
 
 void pixel_norm_backward_of_type(const Features& grad, const Features& x, double eps, void* grad_x, RunTasks run) {
-  with_element(x.type, [&](auto element) {
-    pixel_norm<true>(grad, x, eps, static_cast<decltype(element)*>(grad_x), run);
-  });
+  with_element(x.type,
+               [&](auto element) { pixel_norm<true>(grad, x, eps, static_cast<decltype(element)*>(grad_x), run); });
 }

@@ -24,7 +24,8 @@ struct Rows {
 
   // `step`: how many elements are worked on at once.
   Rows(const Features& f, int64_t step, bool dense = true)
-      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), channels(f.channels), pixels(f.pixels) {
+      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), channels(f.channels),
+        pixels(f.pixels) {
     elements = f.samples * channels * pixels;
     piece = smaller(pixels, PIECE_ELEMENTS);
     pieces = (pixels + piece - 1) / piece;
@@ -59,8 +60,9 @@ struct Rows {
       int64_t at = first % pieces, plane = first / pieces, sample = plane / channels, channel = plane % channels;
       for (int64_t unit = first; unit < end; ++unit) {
         const int64_t pixel = at * piece;
-        body(Row{sample, channel, pixel, smaller(piece, pixels - pixel), (sample * channels + channel) * pixels + pixel},
-             std::integral_constant<bool, false>{});
+        body(
+            Row{sample, channel, pixel, smaller(piece, pixels - pixel), (sample * channels + channel) * pixels + pixel},
+            std::integral_constant<bool, false>{});
         if (++at == pieces) {
           at = 0;
           if (++channel == channels) channel = 0, ++sample;

@@ -25,8 +25,8 @@ struct AffineBlocks {
   int64_t samples, channels, pixels, length, blocks;
 
   explicit AffineBlocks(const Features& f)
-      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples), channels(f.channels),
-        pixels(f.pixels) {
+      : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples),
+        channels(f.channels), pixels(f.pixels) {
     const int64_t longest = across ? ELEMENTS_ACROSS / channels : LONGEST_ALONG;
     length = round_up(larger(1, smaller(longest, samples * pixels / SEVERAL_TASKS)), UNIT);
     blocks = (pixels + length - 1) / length;
@@ -210,11 +210,13 @@ void scaled_bias_act_backward(Element, const Features& grad, const Features& x, 
   auto* grad_bias = static_cast<S*>(gradients.bias);
   const bool of_channels = grad_scale || grad_bias, past_caches = grad_x && cut.stores_past_caches(grad_x);
   const size_t partial_bytes = of_channels ? cut.tasks() * 2 * cut.channels * sizeof(double) : 0;
-  const ChannelPartials partials{static_cast<double*>(scratch(ScratchSlot::shared, partial_bytes)), cut.channels, cut.blocks};
+  const ChannelPartials partials{static_cast<double*>(scratch(ScratchSlot::shared, partial_bytes)), cut.channels,
+                                 cut.blocks};
   for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
     const auto layer = shared_layer;
     const AffineBlocks::Block block = cut.of(task);
-    const int64_t place_bytes = PlaceSums<Element>::PLACE_BYTES + BlockTerms<Element>::ROWS * sizeof(S) + sizeof(Element);
+    const int64_t place_bytes = PlaceSums<Element>::PLACE_BYTES + BlockTerms<Element>::ROWS * sizeof(S) +
+                                sizeof(Element);
     auto* memory = static_cast<char*>(scratch(ScratchSlot::worker, width * place_bytes));
     const bool by_place = cut.across ? of_channels : grad_noise != nullptr;
     PlaceSums<Element> sums(width, !by_place ? 0 : cut.across ? 2 : 1, memory);

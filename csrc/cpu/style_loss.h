@@ -21,10 +21,10 @@ RunTasks runner_for(const Features& f, RunTasks parallel) {
 
 // ---- forward: the upper triangle of F F^T, as tiles of PANEL x PANEL sums ----
 
-constexpr int64_t PACKED_BYTES = 384 << 10;   // of one depth block: well inside a core's second-level cache
-constexpr int64_t PARTIAL_BYTES = 8 << 20;    // of all pieces' sums of one sample
-constexpr int64_t PIECE_DEPTH = 256;          // pixels of a piece, at least, and its
-constexpr double PIECE_PRODUCTS = 1 << 18;    // products: below these its sums would cost more to add than to make
+constexpr int64_t PACKED_BYTES = 384 << 10;  // of one depth block: well inside a core's second-level cache
+constexpr int64_t PARTIAL_BYTES = 8 << 20;   // of all pieces' sums of one sample
+constexpr int64_t PIECE_DEPTH = 256;         // pixels of a piece, at least, and its
+constexpr double PIECE_PRODUCTS = 1 << 18;   // products: below these its sums would cost more to add than to make
 constexpr int64_t MAX_PIECES = 32, ENOUGH_TASKS = 4, BLOCK_ITEMS = 256;
 
 // How one sample's work is cut; by sizes alone, so that neither threads nor batch change a sum.
@@ -65,8 +65,7 @@ template <class P, int VECTORS, int COUNT>
 #pragma GCC unroll 16
   for (int c = 0; c < COUNT; ++c)
 #pragma GCC unroll 2
-    for (int v = 0; v < VECTORS; ++v)
-      sums[c][v] = add ? load(tile + c * PANEL<P> + v * L) : Vector<typename P::Sum>{};
+    for (int v = 0; v < VECTORS; ++v) sums[c][v] = add ? load(tile + c * PANEL<P> + v * L) : Vector<typename P::Sum>{};
   multiply_tile<P, VECTORS, COUNT>(items, broadcast, PANEL<P>, 1, panel, sums, ahead);
 #pragma GCC unroll 16
   for (int c = 0; c < COUNT; ++c)
@@ -137,8 +136,8 @@ void forward_sums(const Features& f, const Cut<P>& cut, typename P::Sum* partial
     if (f.channels <= FEW_CHANNELS && f.pixel_stride == 1)
       return forward_pairs<P>(data + begin, f.channel_stride, f.channels, end - begin, tiles);
     const int64_t packed_panel = round_up(items_in<P>(cut.block_depth), LANES<typename P::Item>) * PANEL<P>;
-    auto* packed = static_cast<typename P::Item*>(
-        scratch(ScratchSlot::worker, to * packed_panel * sizeof(typename P::Item)));
+    auto* packed =
+        static_cast<typename P::Item*>(scratch(ScratchSlot::worker, to * packed_panel * sizeof(typename P::Item)));
     for (int64_t pixel = begin; pixel < end; pixel += cut.block_depth) {
       const int64_t depth = smaller(cut.block_depth, end - pixel);
       for (int64_t panel = 0; panel < to; ++panel) {
@@ -254,7 +253,8 @@ void style_loss(const Features& f, const typename P::Sum* target, int64_t target
   using Sum = typename P::Sum;
   const Cut<P> cut(f);
   const RunTasks run = runner_for(f, parallel);
-  const int64_t sums = round_up(f.samples * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, 8), tasks = f.samples * cut.tiles;
+  const int64_t sums = round_up(f.samples * cut.pieces * cut.tiles * PANEL<P> * PANEL<P>, 8),
+                tasks = f.samples * cut.tiles;
   auto* partials = static_cast<Sum*>(scratch(ScratchSlot::shared, sums * sizeof(Sum) + tasks * sizeof(double)));
   auto* tile_losses = reinterpret_cast<double*>(partials + sums);
   forward_sums<P, Element>(f, cut, partials, run);
@@ -424,8 +424,7 @@ void gram_matrix_backward(const typename P::Sum* matrix, double factor, const Fe
   using Item = typename P::Item;
   const RunTasks run = runner_for(f, parallel);
   const int64_t panels = (f.channels + PANEL<P> - 1) / PANEL<P>, panel_items = items_in<P>(f.channels) * PANEL<P>;
-  auto* matrices =
-      static_cast<Item*>(scratch(ScratchSlot::shared, f.samples * panels * panel_items * sizeof(Item)));
+  auto* matrices = static_cast<Item*>(scratch(ScratchSlot::shared, f.samples * panels * panel_items * sizeof(Item)));
   for_each(run, f.samples * panels, [&](int64_t task) {
     pack_symmetric<P>(matrix + task / panels * f.channels * f.channels, f.channels, factor, task % panels * PANEL<P>,
                       matrices + task * panel_items);

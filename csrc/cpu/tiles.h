@@ -36,7 +36,10 @@ constexpr int PANEL = 2 * LANES<typename P::Sum>;
 
 // Most columns of a tile: enough sums to cover a multiply-add's latency, few enough to stay in registers.
 template <class P>
-constexpr int COLUMNS = LANES<typename P::Sum> > 8 ? 8 : LANES<typename P::Sum> > 4 ? 6 : LANES<typename P::Sum> > 2 ? 4 : 2;
+constexpr int COLUMNS = LANES<typename P::Sum> > 8   ? 8
+                        : LANES<typename P::Sum> > 4 ? 6
+                        : LANES<typename P::Sum> > 2 ? 4
+                                                     : 2;
 
 // Calls body(count, first), `count` an integral_constant of at most COLUMNS, for parts of TOTAL as equal as can be, as
 // long as they begin below `used`.
@@ -159,7 +162,8 @@ void pack_broadcast(const Element* from, int64_t row_stride, int64_t rows, int64
 
 // A panel of factor * (M + M^T), for the lanes from `first`; M is [size, size]. Items past the last depth are not written.
 template <class P>
-void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, int64_t first, typename P::Item* panel) {
+void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, int64_t first,
+                    typename P::Item* panel) {
   using Sum = typename P::Sum;
   constexpr int L = LANES<Sum>;
   const Vector<Sum> scale = splat(Sum(factor));

@@ -31,7 +31,8 @@ struct Axis {
   // The same without inputs outside [0, size), which are zeros.
   Overlap overlap_within(int64_t output, int64_t size) const {
     const Overlap all = overlap(output);
-    const int64_t first = smaller(larger(0, all.input), size), end = larger(first, smaller(all.input + all.count, size));
+    const int64_t first = smaller(larger(0, all.input), size),
+                  end = larger(first, smaller(all.input + all.count, size));
     return {all.tap + (first - all.input) * up, first, end - first};
   }
   // The inputs that all outputs need: [first, last), zeros included.
@@ -128,10 +129,12 @@ struct Lines {
   int64_t unit, width;  // elements a pixel, pixels
   int64_t before, in_half, in_size, out_half, out_size;
 
-  Lines(Way way, const Axis& horizontal, int64_t elements, int64_t pixels) : axis(horizontal), unit(elements), width(pixels) {
+  Lines(Way way, const Axis& horizontal, int64_t elements, int64_t pixels)
+      : axis(horizontal), unit(elements), width(pixels) {
     if (splits_input(way)) {
       before = round_up((larger(0, axis.padding) + 1) / 2, L);
-      const int64_t filled = round_up((width + 1) / 2, L), read = (axis.out - 1) * axis.down / 2 + axis.taps / 2 + 2 * L;
+      const int64_t filled = round_up((width + 1) / 2, L),
+                    read = (axis.out - 1) * axis.down / 2 + axis.taps / 2 + 2 * L;
       in_half = before + round_up(larger(filled, read), L);
       in_size = 2 * in_half;
     } else {
@@ -174,7 +177,8 @@ struct Lines {
     }
     if constexpr (WAY == Way::plain || WAY == Way::halved) {
       const WeightedSum<S, TAPS / 2> even_taps(taps, 0, 2, axis.taps), odd_taps(taps, 1, 2, axis.taps);
-      const int64_t lead = larger(0, axis.padding), to_even = before - (lead + 1) / 2, to_odd = in_half + before - lead / 2;
+      const int64_t lead = larger(0, axis.padding), to_even = before - (lead + 1) / 2,
+                    to_odd = in_half + before - lead / 2;
       const int64_t split = out_half, length = WAY == Way::plain ? out_half : axis.out;
       for (int64_t row = begin; row < end; ++row) {
         const S *even = from(row) + to_even, *odd = from(row) + to_odd;
@@ -188,7 +192,8 @@ struct Lines {
       }
     } else if constexpr (WAY == Way::doubled) {
       const Axis::Overlap first = axis.overlap(0), second = axis.overlap(1);
-      const WeightedSum<S, TAPS / 2> first_taps(taps, first.tap, 2, axis.taps), second_taps(taps, second.tap, 2, axis.taps);
+      const WeightedSum<S, TAPS / 2> first_taps(taps, first.tap, 2, axis.taps),
+          second_taps(taps, second.tap, 2, axis.taps);
       const int64_t half = out_half;
       for (int64_t row = begin; row < end; ++row) {
         const S *first_line = from(row) + before + first.input, *second_line = from(row) + before + second.input;
@@ -331,8 +336,10 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
   const int64_t out_length = r.out_width * unit, out_rows = r.out_height, kept = (r.rows + r.up_y - 1) / r.up_y;
   // Output rows come in batches, and all lines of a batch are filled before the first is read: a load that overlaps two
   // stores would wait for them to reach the cache.
-  const int64_t batch = larger(1, 2048 / lines.in_size * r.up_y / r.down_y), fresh = batch * r.down_y / r.up_y + kept + 1;
-  const int64_t strip = round_up(larger(4 * r.rows, 32768 / out_length), batch), strips = (out_rows + strip - 1) / strip;
+  const int64_t batch = larger(1, 2048 / lines.in_size * r.up_y / r.down_y),
+                fresh = batch * r.down_y / r.up_y + kept + 1;
+  const int64_t strip = round_up(larger(4 * r.rows, 32768 / out_length), batch),
+                strips = (out_rows + strip - 1) / strip;
   const int64_t group = larger(1, 16384 / (out_rows * out_length)), groups = (planes + group - 1) / group;
   const auto* data = static_cast<const Element*>(x.data);
   const int64_t results = planes * out_rows * out_length, row_bytes = out_length * int64_t(sizeof(Element));
@@ -356,8 +363,9 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
     const int64_t from_row = task % strips * strip, to_row = smaller(out_rows, from_row + strip);
     const int64_t from_plane = task / strips * group, to_plane = smaller(planes, from_plane + group);
     for (int64_t plane = from_plane; plane < to_plane; ++plane) {
-      const Element* corner = across ? data + plane * x.sample_stride
-                                     : data + plane / x.channels * x.sample_stride + plane % x.channels * x.channel_stride;
+      const Element* corner = across
+                                  ? data + plane * x.sample_stride
+                                  : data + plane / x.channels * x.sample_stride + plane % x.channels * x.channel_stride;
       int64_t end = 0;  // of the rows in the ring
       for (int64_t o = from_row, next; o < to_row; o = next) {
         next = smaller(o + batch, to_row);
@@ -384,7 +392,8 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
             for (int64_t j = 0; j < count; ++j)
               lines.template filter<WAY, 0, true>(row_taps + (tap + j * r.up_y) * r.columns, j, j + 1, line_of,
                                                   [=](int64_t) { return apart; });
-            add_lines<SPLIT, 1>([=](int64_t) -> const S* { return apart; }, half, &one, 1, 1, to, out_length, past_caches);
+            add_lines<SPLIT, 1>([=](int64_t) -> const S* { return apart; }, half, &one, 1, 1, to, out_length,
+                                past_caches);
           } else if (count == 4) {
             add_lines<SPLIT, 4>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
           } else if (count == 2) {

@@ -65,7 +65,8 @@ struct Segments {
   int64_t first_row, per_row, count;
 
   Segments(const Tiles<A>& all, Block some)
-      : tiles(all), block(some), first_row(some.first / all.across), per_row((all.across + SEGMENT<A> - 1) / SEGMENT<A>),
+      : tiles(all), block(some), first_row(some.first / all.across),
+        per_row((all.across + SEGMENT<A> - 1) / SEGMENT<A>),
         count(((some.first + some.count - 1) / all.across + 1 - first_row) * per_row) {}
 
   Segment operator[](int64_t index) const {
@@ -81,7 +82,8 @@ struct Plane {
   int64_t stride;  // from tile to tile: channels, rounded up
   int64_t size;    // a line more, so that points do not meet in one cache set
 
-  Plane(int64_t channels, int64_t multiple, int64_t tiles) : stride(round_up(channels, multiple)), size(tiles * stride + 16) {}
+  Plane(int64_t channels, int64_t multiple, int64_t tiles)
+      : stride(round_up(channels, multiple)), size(tiles * stride + 16) {}
 };
 
 // ---- features to tiles ----
@@ -133,7 +135,8 @@ void fetch(const Features& f, int64_t width, int64_t sample, int64_t y, int64_t 
 // Applies `transform`, from FROM values to TO, down the columns and then along the rows of a square that begins in column
 // `first` of `from`. put(row, values) takes the results, a row at a time.
 template <int FROM, int TO, int WIDE, class Transform, class Put>
-GANART_INLINE void transform_square(const Vector<float> (&from)[FROM][WIDE], int64_t first, Transform transform, Put put) {
+GANART_INLINE void transform_square(const Vector<float> (&from)[FROM][WIDE], int64_t first, Transform transform,
+                                    Put put) {
   Vector<float> half[TO][FROM];
   for (int j = 0; j < FROM; ++j) {
     Vector<float> column[FROM], transformed[TO];
@@ -153,8 +156,8 @@ GANART_INLINE void transform_square(const Vector<float> (&from)[FROM][WIDE], int
 // Writes what `transform` makes of the tiles of a segment, for L channels: squares of SIDE pixels, of which the first
 // `margin` are outside the outputs.
 template <class A, int SIDE, class Element, class Transform>
-GANART_INLINE void transform_tiles(const Features& f, int64_t width, const Segment& segment, int64_t margin, int64_t channel,
-                                   const Plane& plane, float* to, Transform transform) {
+GANART_INLINE void transform_tiles(const Features& f, int64_t width, const Segment& segment, int64_t margin,
+                                   int64_t channel, const Plane& plane, float* to, Transform transform) {
   Vector<float> pixels[SIDE][PIXELS];
   fetch<SIDE, Element>(f, width, segment.sample, segment.down * A::OUT - margin, segment.across * A::OUT - margin,
                        (segment.count - 1) * A::OUT + SIDE, channel, pixels);
@@ -169,7 +172,8 @@ GANART_INLINE void transform_tiles(const Features& f, int64_t width, const Segme
 
 // B^T d B.
 template <class A, class Element>
-void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane, float* to) {
+void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
+                 float* to) {
   transform_tiles<A, A::IN, Element>(x, width, segment, 1, channel, plane, to,
                                      [](const auto& d, auto& p) GANART_INLINE_LAMBDA { A::input(d, p); });
 }
@@ -200,10 +204,11 @@ void write_tiles(const Tiles<A>& tiles, Block block, int64_t rows, int64_t chann
 
 // The results of a segment's tiles, for L channels.
 template <class A, class Element>
-void output_tiles(const Convolution& c, const Tiles<A>& tiles, const Segment& segment, int64_t channel, const Plane& plane,
-                  const float* from) {
+void output_tiles(const Convolution& c, const Tiles<A>& tiles, const Segment& segment, int64_t channel,
+                  const Plane& plane, const float* from) {
   const int64_t valid = c.out_channels - channel, pixels = tiles.height * tiles.width;
-  const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid) : Vector<float>{};
+  const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid)
+                                    : Vector<float>{};
   const Vector<float> gain = splat(c.gain), negative_gain = splat(c.negative_gain), limit = splat(c.limit);
   const auto finish = [=](Vector<float> z) GANART_INLINE_LAMBDA {
     z += bias;
@@ -266,8 +271,8 @@ constexpr int FEWEST_ROWS = ROWS / 3;
 
 // out[R, PANEL] = tiles[R, channels] * kernel[channels, PANEL], of which `valid` columns count.
 template <int R>
-GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float* kernel, int64_t channels, int64_t valid,
-                           float* out, int64_t out_stride) {
+GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float* kernel, int64_t channels,
+                           int64_t valid, float* out, int64_t out_stride) {
   for_parts(valid, [=](int part, auto vectors) {
     constexpr int VECTORS = decltype(vectors)::value;
     Vector<float> sums[R][VECTORS] = {};
@@ -287,8 +292,8 @@ GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float*
 }
 
 // The same for a multiple of FEWEST_ROWS.
-inline void product_of_rows(const float* tiles, int64_t tile_stride, int64_t rows, const float* kernel, int64_t channels,
-                            int64_t valid, float* out, int64_t out_stride) {
+inline void product_of_rows(const float* tiles, int64_t tile_stride, int64_t rows, const float* kernel,
+                            int64_t channels, int64_t valid, float* out, int64_t out_stride) {
   for (; rows >= ROWS; rows -= ROWS, tiles += ROWS * tile_stride, out += ROWS * out_stride)
     product<ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
   if (rows > FEWEST_ROWS)
@@ -331,8 +336,9 @@ struct WeightPlace {
   bool turned;
 
   WeightPlace(int64_t out_channels, int64_t in_channels, bool is_turned)
-      : out_step(is_turned ? ALL_TAPS : in_channels * ALL_TAPS), in_step(is_turned ? out_channels * ALL_TAPS : ALL_TAPS),
-        count(out_channels * in_channels * ALL_TAPS), turned(is_turned) {}
+      : out_step(is_turned ? ALL_TAPS : in_channels * ALL_TAPS),
+        in_step(is_turned ? out_channels * ALL_TAPS : ALL_TAPS), count(out_channels * in_channels * ALL_TAPS),
+        turned(is_turned) {}
 
   GANART_INLINE int64_t operator()(int64_t out, int64_t in) const { return out * out_step + in * in_step; }
 };
@@ -357,8 +363,8 @@ GANART_INLINE void load_taps(const Element* weight, const WeightPlace& place, in
 }
 
 // Writes such taps, or adds them.
-GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t out, int64_t in, int64_t valid, bool more,
-                              const Vector<float> (&taps)[TAPS][TAPS]) {
+GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t out, int64_t in, int64_t valid,
+                              bool more, const Vector<float> (&taps)[TAPS][TAPS]) {
   for (int q = 0; q < SQUARES; ++q) {
     Vector<float> square[L];
 #pragma GCC unroll 16
@@ -401,8 +407,8 @@ struct Weights {
 
 // Writes G w G^T of `count` panels of a weight from `first` on.
 template <class A, class Element>
-void transform_weights(const Element* weight, const WeightPlace& place, int64_t first, int64_t count, int64_t out_channels,
-                       const Weights<A>& to, RunTasks run) {
+void transform_weights(const Element* weight, const WeightPlace& place, int64_t first, int64_t count,
+                       int64_t out_channels, const Weights<A>& to, RunTasks run) {
   constexpr int D = A::IN;
   for_each_of_groups(run, count * to.channels, 8, [&](int64_t task) {
     const int64_t panel = task / to.channels, in = task % to.channels, out = (first + panel) * PANEL;
@@ -474,8 +480,8 @@ class Winograd {
   void run(RunTasks run) {
     const int64_t of_tiles = POINTS<A> * (in_plane_.size + out_plane_.size);
     const int64_t of_weights = weight_ ? Weights<A>::floats(at_once_, c_.x.channels) : 0;
-    auto* shared = static_cast<float*>(
-        scratch(ScratchSlot::shared, (of_weights + (plan_.apart ? 0 : of_tiles)) * sizeof(float)));
+    auto* shared =
+        static_cast<float*>(scratch(ScratchSlot::shared, (of_weights + (plan_.apart ? 0 : of_tiles)) * sizeof(float)));
     transformed_ = shared;
     if (weight_ && at_once_ == panels_) transform(0, panels_, run);
     const int64_t blocks = (tiles_.count + plan_.block - 1) / plan_.block;
@@ -492,7 +498,8 @@ class Winograd {
 
  private:
   void transform(int64_t first, int64_t count, RunTasks run) const {
-    transform_weights(weight_, place_, first, count, c_.out_channels, Weights<A>(transformed_, count, c_.x.channels), run);
+    transform_weights(weight_, place_, first, count, c_.out_channels, Weights<A>(transformed_, count, c_.x.channels),
+                      run);
   }
 
   // The three stages for a block of tiles: transform inputs, multiply, transform outputs.
@@ -507,7 +514,8 @@ class Winograd {
       const int64_t count = smaller(at_once_, panels_ - first);
       if (at_once_ < panels_) transform(first, count, run);
       Weights<A> weights(transformed_, count, channels);
-      if (!weight_) weights.data = static_cast<float*>(const_cast<void*>(c_.kernel)), weights.size = count * channels * PANEL;
+      if (!weight_)
+        weights.data = static_cast<float*>(const_cast<void*>(c_.kernel)), weights.size = count * channels * PANEL;
       for_each(run, POINTS<A> * count, [&](int64_t task) {
         const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
         product_of_rows(in + point * in_plane_.size, in_plane_.stride, rows, weights.at(point, panel, 0), channels,
@@ -551,9 +559,10 @@ void weight_gradient(const Features& x, const Features& grad, int64_t width, Ele
     write_tiles(tiles, block, block.count, x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
       input_tiles<A, Element>(x, width, segment, channel, in_plane, in);
     });
-    write_tiles(tiles, block, block.count, grad.channels, out_plane, out, run, [&](const Segment& segment, int64_t channel) {
-      gradient_tiles<A, Element>(grad, width, segment, channel, out_plane, out);
-    });
+    write_tiles(tiles, block, block.count, grad.channels, out_plane, out, run,
+                [&](const Segment& segment, int64_t channel) {
+                  gradient_tiles<A, Element>(grad, width, segment, channel, out_plane, out);
+                });
     for (int64_t first = 0; first < panels; first += at_once) {
       const int64_t count = smaller(at_once, panels - first);
       const Weights<A> sums(summed, count, in_stride);

@@ -20,72 +20,106 @@ GANART_DEVICE S logistic(S z) {
 struct Linear {
   static constexpr bool from_output = true;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return z; }
+  GANART_DEVICE static S value(S z, S) {
+    return z;
+  }
   template <class S>
-  GANART_DEVICE static S slope(S, S) { return S(1); }
+  GANART_DEVICE static S slope(S, S) {
+    return S(1);
+  }
 };
 
 struct Relu {
   static constexpr bool from_output = true;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return z <= S(0) ? S(0) : z; }
+  GANART_DEVICE static S value(S z, S) {
+    return z <= S(0) ? S(0) : z;
+  }
   template <class S>
-  GANART_DEVICE static S slope(S y, S) { return y > S(0) ? S(1) : S(0); }
+  GANART_DEVICE static S slope(S y, S) {
+    return y > S(0) ? S(1) : S(0);
+  }
 };
 
 struct LeakyRelu {
   static constexpr bool from_output = true;
   template <class S>
-  GANART_DEVICE static S value(S z, S negative) { return z > S(0) ? z : z * negative; }
+  GANART_DEVICE static S value(S z, S negative) {
+    return z > S(0) ? z : z * negative;
+  }
   template <class S>
-  GANART_DEVICE static S slope(S y, S negative) { return y > S(0) ? S(1) : negative; }
+  GANART_DEVICE static S slope(S y, S negative) {
+    return y > S(0) ? S(1) : negative;
+  }
 };
 
 struct Tanh {
   static constexpr bool from_output = true;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return tanh(z); }
+  GANART_DEVICE static S value(S z, S) {
+    return tanh(z);
+  }
   template <class S>
-  GANART_DEVICE static S slope(S y, S) { return S(1) - y * y; }
+  GANART_DEVICE static S slope(S y, S) {
+    return S(1) - y * y;
+  }
 };
 
 struct Sigmoid {
   static constexpr bool from_output = true;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return logistic(z); }
+  GANART_DEVICE static S value(S z, S) {
+    return logistic(z);
+  }
   template <class S>
-  GANART_DEVICE static S slope(S y, S) { return y * (S(1) - y); }
+  GANART_DEVICE static S slope(S y, S) {
+    return y * (S(1) - y);
+  }
 };
 
 struct Elu {
   static constexpr bool from_output = false;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return z > S(0) ? z : expm1(z); }
+  GANART_DEVICE static S value(S z, S) {
+    return z > S(0) ? z : expm1(z);
+  }
   template <class S>
-  GANART_DEVICE static S slope(S z, S) { return z > S(0) ? S(1) : exp(z); }
+  GANART_DEVICE static S slope(S z, S) {
+    return z > S(0) ? S(1) : exp(z);
+  }
 };
 
 struct Selu {
   static constexpr bool from_output = false;
   static constexpr double scale = 1.0507009873554804934, alpha = 1.6732632423543772848;  // Klambauer et al. 2017
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return S(scale) * (z > S(0) ? z : S(alpha) * expm1(z)); }
+  GANART_DEVICE static S value(S z, S) {
+    return S(scale) * (z > S(0) ? z : S(alpha) * expm1(z));
+  }
   template <class S>
-  GANART_DEVICE static S slope(S z, S) { return z > S(0) ? S(scale) : S(scale * alpha) * exp(z); }
+  GANART_DEVICE static S slope(S z, S) {
+    return z > S(0) ? S(scale) : S(scale * alpha) * exp(z);
+  }
 };
 
 struct Softplus {
   static constexpr bool from_output = false;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return (z <= S(0) ? S(0) : z) + log1p(exp(z <= S(0) ? z : -z)); }
+  GANART_DEVICE static S value(S z, S) {
+    return (z <= S(0) ? S(0) : z) + log1p(exp(z <= S(0) ? z : -z));
+  }
   template <class S>
-  GANART_DEVICE static S slope(S z, S) { return logistic(z); }
+  GANART_DEVICE static S slope(S z, S) {
+    return logistic(z);
+  }
 };
 
 struct Swish {
   static constexpr bool from_output = false;
   template <class S>
-  GANART_DEVICE static S value(S z, S) { return z * logistic(z); }
+  GANART_DEVICE static S value(S z, S) {
+    return z * logistic(z);
+  }
   template <class S>
   GANART_DEVICE static S slope(S z, S) {
     const S s = logistic(z);

@@ -15,9 +15,13 @@ namespace ganart::cuda {
 GANART_HOST_DEVICE constexpr int64_t ceil_divide(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 template <class Number>
-GANART_HOST_DEVICE constexpr Number smaller(Number a, Number b) { return a < b ? a : b; }
+GANART_HOST_DEVICE constexpr Number smaller(Number a, Number b) {
+  return a < b ? a : b;
+}
 template <class Number>
-GANART_HOST_DEVICE constexpr Number larger(Number a, Number b) { return a < b ? b : a; }
+GANART_HOST_DEVICE constexpr Number larger(Number a, Number b) {
+  return a < b ? b : a;
+}
 
 // Divides indices (uint32_t or uint64_t) below half their range by a number known to the host, without a division.
 // Source: T. Granlund, P. Montgomery, "Division by invariant integers using multiplication", PLDI 1994.

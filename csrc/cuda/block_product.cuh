@@ -38,8 +38,10 @@ struct TileLayout {
     // 4-byte elements cannot be transposed by ldmatrix: a warp reads 8 rows at 4 depths, two chunks on each of 4 lines.
     if constexpr (major == Major::row && sizeof(Element) == 4) return (line & 3) << 1;
     // Otherwise it reads one chunk on each of 8 lines; two lines of 4 chunks fill the 32 banks together.
-    else if constexpr (chunks == 4) return (line >> 1) & 3;
-    else return line & 7;
+    else if constexpr (chunks == 4)
+      return (line >> 1) & 3;
+    else
+      return line & 7;
   }
   GANART_DEVICE static int offset(int line, int chunk) { return (line * chunks + (chunk ^ swizzle(line))) * 16; }
 };
@@ -180,8 +182,10 @@ struct FusedProduct {
 
   template <Major major>
   GANART_DEVICE static int position(int thread, int i) {
-    if constexpr (major == Major::depth) return thread + across * i;
-    else return i / 4 * (4 * across) + 4 * thread + i % 4;
+    if constexpr (major == Major::depth)
+      return thread + across * i;
+    else
+      return i / 4 * (4 * across) + 4 * thread + i % 4;
   }
 
   GANART_DEVICE void multiply(const unsigned char* tile_a, const unsigned char* tile_b) {

@@ -56,10 +56,9 @@ cudaError_t forward(const LineShape& shape, const LineView<Element>& x, const Ch
   S* const results = static_cast<S*>(workspace);
   const auto queue_parts = [&](auto count) {
     const PartPlan plan = plan_parts(shape, count);
-    const cudaError_t error =
-        launch(shape.by_channel ? instance_norm_part_by_channel<Element, count>
-                                : instance_norm_part_by_pixel<Element, count>,
-               plan.blocks(), part_threads, 0, stream, plan, x, results);
+    const cudaError_t error = launch(
+        shape.by_channel ? instance_norm_part_by_channel<Element, count> : instance_norm_part_by_pixel<Element, count>,
+        plan.blocks(), part_threads, 0, stream, plan, x, results);
     if (error != cudaSuccess) return error;
     return launch(instance_norm_join<S, true>, plan.samples * ceil_divide(plan.channels, joined_channels), join_threads,
                   0, stream, plan, static_cast<const S*>(results), eps, means, scales);
@@ -86,18 +85,18 @@ cudaError_t backward(const LineShape& shape, const LineView<Element>& grad, cons
   if (!parts) {
     const auto queue = [&](auto count) {
       const auto kernel = [](auto team) { return instance_norm_gradient_lines<Element, decltype(count)::value, team>; };
-      return queue_lines<Element>(shape, count, 2, kept_pair_bytes, kernel, stream, grad, x, means, scales, weight, bias,
-                                  layer, grad_x, grad_weight, grad_bias);
+      return queue_lines<Element>(shape, count, 2, kept_pair_bytes, kernel, stream, grad, x, means, scales, weight,
+                                  bias, layer, grad_x, grad_weight, grad_bias);
     };
     return runs && is_aligned(grad_x) ? queue(Constant<width>{}) : queue(Constant<1>{});
   }
   S* const results = static_cast<S*>(workspace);
   const auto queue_parts = [&](auto count) {
     const PartPlan plan = plan_parts(shape, count);
-    const cudaError_t error =
-        launch(shape.by_channel ? instance_norm_gradient_part_by_channel<Element, count>
-                                : instance_norm_gradient_part_by_pixel<Element, count>,
-               plan.blocks(), part_threads, 0, stream, plan, grad, x, means, scales, weight, bias, layer, results);
+    const cudaError_t error = launch(shape.by_channel ? instance_norm_gradient_part_by_channel<Element, count>
+                                                      : instance_norm_gradient_part_by_pixel<Element, count>,
+                                     plan.blocks(), part_threads, 0, stream, plan, grad, x, means, scales, weight, bias,
+                                     layer, results);
     if (error != cudaSuccess) return error;
     return launch(instance_norm_join<S, false>, plan.samples * ceil_divide(plan.channels, joined_channels),
                   join_threads, 0, stream, plan, static_cast<const S*>(results), 0.0, grad_bias, grad_weight);
@@ -129,11 +128,10 @@ cudaError_t instance_norm_act(const Features& x, ChannelParameters weight, Chann
     using Element = decltype(element);
     using S = Sum<Element>;
     const LineShape shape(x);
-    return forward<Element>(shape, LineView<Element>(shape, x),
-                            ChannelValues<S>(weight.values, weight.sample_stride, S(1)),
-                            ChannelValues<S>(bias.values, bias.sample_stride, S(0)), Layer<S>(act), eps,
-                            static_cast<Element*>(y), static_cast<S*>(mean), static_cast<S*>(scale), workspace,
-                            forward_in_parts(shape, x.type), stream);
+    return forward<Element>(
+        shape, LineView<Element>(shape, x), ChannelValues<S>(weight.values, weight.sample_stride, S(1)),
+        ChannelValues<S>(bias.values, bias.sample_stride, S(0)), Layer<S>(act), eps, static_cast<Element*>(y),
+        static_cast<S*>(mean), static_cast<S*>(scale), workspace, forward_in_parts(shape, x.type), stream);
   });
 }
 
@@ -150,12 +148,11 @@ cudaError_t instance_norm_act_backward(const Features& grad, const Features& x, 
     using Element = decltype(element);
     using S = Sum<Element>;
     const LineShape shape(x);
-    return backward<Element>(shape, LineView<Element>(shape, grad), LineView<Element>(shape, x),
-                             static_cast<const S*>(mean), static_cast<const S*>(scale),
-                             ChannelValues<S>(weight.values, weight.sample_stride, S(1)),
-                             ChannelValues<S>(bias.values, bias.sample_stride, S(0)), Layer<S>(act),
-                             static_cast<Element*>(grad_x), static_cast<S*>(grad_weight), static_cast<S*>(grad_bias),
-                             workspace, backward_in_parts(shape, x.type), stream);
+    return backward<Element>(
+        shape, LineView<Element>(shape, grad), LineView<Element>(shape, x), static_cast<const S*>(mean),
+        static_cast<const S*>(scale), ChannelValues<S>(weight.values, weight.sample_stride, S(1)),
+        ChannelValues<S>(bias.values, bias.sample_stride, S(0)), Layer<S>(act), static_cast<Element*>(grad_x),
+        static_cast<S*>(grad_weight), static_cast<S*>(grad_bias), workspace, backward_in_parts(shape, x.type), stream);
   });
 }
 

@@ -82,8 +82,10 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
 // The activation's derivative where its argument is z.
 template <class Act, class S>
 GANART_DEVICE S slope_at(Act, S z, S negative_slope) {
-  if constexpr (Act::from_output) return Act::slope(Act::value(z, negative_slope), negative_slope);
-  else return Act::slope(z, negative_slope);
+  if constexpr (Act::from_output)
+    return Act::slope(Act::value(z, negative_slope), negative_slope);
+  else
+    return Act::slope(z, negative_slope);
 }
 
 template <class Element, int count, Team team>
@@ -309,7 +311,8 @@ __global__ void __launch_bounds__(part_threads, 2)
       }
     });
   }
-  const S sum = sum_down(shared, sums, plan.across, part_threads), product = sum_down(shared, products, plan.across, part_threads);
+  const S sum = sum_down(shared, sums, plan.across, part_threads),
+          product = sum_down(shared, products, plan.across, part_threads);
   if (!task.has_result(plan)) return;
   const int64_t result = task.result(plan, task.first + threadIdx.x);
   results[result] = sum, results[plan.results() + result] = product;

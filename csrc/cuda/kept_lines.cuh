@@ -26,8 +26,10 @@ struct KeptLine {
   GANART_DEVICE void bring(int thread, int threads) const {
     const Element* const from = line + (length - kept);
     for (int i = thread * count; i < kept; i += threads * count) {
-      if constexpr (count * sizeof(Element) == 16) copy_async(shared + i, from + i, 16);
-      else store_run(shared + i, load_run<count>(from + i));
+      if constexpr (count * sizeof(Element) == 16)
+        copy_async(shared + i, from + i, 16);
+      else
+        store_run(shared + i, load_run<count>(from + i));
     }
   }
   GANART_DEVICE Run<Element, count> at(int64_t index) const {
@@ -64,8 +66,8 @@ cudaError_t queue_lines(const LineShape& shape, int count, int tensors, int byte
     return queue(std::integral_constant<Team, Team::warp>{}, shape.length, ceil_divide(shape.lines(), warps_per_block),
                  32 * warps_per_block, warps_per_block);
   }
-  const int64_t threads = smaller<int64_t>(ceil_divide(shape.length, 32 * count * runs_of_a_thread) * 32,
-                                           most_threads<Team::block>);
+  const int64_t threads =
+      smaller<int64_t>(ceil_divide(shape.length, 32 * count * runs_of_a_thread) * 32, most_threads<Team::block>);
   // What is not kept are whole steps of the block: a thread then comes to the kept runs that it brought.
   const int64_t step = threads * count, room = bytes / (tensors * size);
   const int64_t not_kept = shape.length <= room ? 0 : ceil_divide(shape.length - room, step) * step;

@@ -57,12 +57,23 @@ cudaError_t with_runs(const SampleGroups& groups, const RunRows& cut, bool runs,
 // Dense features in the layout of others.
 Features dense_like(const Features& x, void* data, int64_t channels) {
   const bool by_pixel = x.pixel_stride != 1;
-  return {data, x.type, x.samples, channels, x.pixels, channels * x.pixels, by_pixel ? 1 : x.pixels,
+  return {data,
+          x.type,
+          x.samples,
+          channels,
+          x.pixels,
+          channels * x.pixels,
+          by_pixel ? 1 : x.pixels,
           by_pixel ? channels : 1};
 }
 
 AppendedPlan plan_appended(const Features& wide, const SampleGroups& groups) {
-  return {groups, wide.channels - groups.runs, wide.pixels, wide.sample_stride, wide.channel_stride, wide.pixel_stride,
+  return {groups,
+          wide.channels - groups.runs,
+          wide.pixels,
+          wide.sample_stride,
+          wide.channel_stride,
+          wide.pixel_stride,
           ceil_divide(wide.pixels, AppendedPlan::part)};
 }
 
@@ -122,8 +133,8 @@ cudaError_t minibatch_stddev_backward(const Features& grad, const Features& x, c
     const bool runs = cut.has_runs(values) && cut.has_runs(grads) && cut.has_runs(results);
     return with_runs<Element>(groups, cut, runs, [&](auto count, auto shape) {
       using Index = decltype(shape.size);
-      const double divisor =
-          static_cast<double>(groups.size) * static_cast<double>(cut.channels) * static_cast<double>(x.pixels);
+      const double divisor = static_cast<double>(groups.size) * static_cast<double>(cut.channels) *
+                             static_cast<double>(x.pixels);
       return launch(minibatch_stddev_gradient<Element, Index, count>, shape.blocks(), stddev_threads, 0, stream, shape,
                     grads, values, static_cast<const S*>(partials), plan.parts, divisor, results);
     });

@@ -108,10 +108,9 @@ __global__ void __launch_bounds__(stddev_threads, 2)
   for (Index i = task.begin + threadIdx.x * count; i < task.end; i += stddev_threads * count) {
     const Index row = shape.length.divide(i), place = i - row * shape.length.value;
     Element* const copy = to + row * y.row_stride + place;
-    const GroupSpread<S, count> spread(from + row * x.row_stride + place, x_step, shape.groups.size,
-                                       [&](int64_t member, const Run<Element, count>& run) {
-                                         store_run(copy + member * y_step, run);
-                                       });
+    const GroupSpread<S, count> spread(
+        from + row * x.row_stride + place, x_step, shape.groups.size,
+        [&](int64_t member, const Run<Element, count>& run) { store_run(copy + member * y_step, run); });
 #pragma unroll
     for (int j = 0; j < count; ++j) sum += spread.deviation[j];
   }

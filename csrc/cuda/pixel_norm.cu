@@ -14,8 +14,13 @@ PixelPlan plan_pixels(const LineShape& shape, int run_bytes, int count, int tens
   const auto needs = [&] { return shape.channels() * across * run_bytes * tensors; };
   while (across > 1 && across * run_bytes > line_bytes && needs() > bytes) across /= 2;
   const int64_t kept = smaller<int64_t>(shape.channels(), bytes / (across * run_bytes * tensors));
-  return {shape.samples, shape.channels(), shape.pixels(), across, column_threads_of_pixels / across,
-          static_cast<int>(kept), ceil_divide(shape.pixels(), across * count)};
+  return {shape.samples,
+          shape.channels(),
+          shape.pixels(),
+          across,
+          column_threads_of_pixels / across,
+          static_cast<int>(kept),
+          ceil_divide(shape.pixels(), across * count)};
 }
 
 template <bool gradient>
@@ -32,13 +37,14 @@ cudaError_t normalize_pixels(const Features& grad, const Features& x, double eps
       constexpr int count = count_constant;
       if (!shape.by_channel) {
         const auto kernel = [](auto team) { return pixel_norm_lines<gradient, Element, count, team>; };
-        return queue_lines<Element>(shape, count, tensors, bytes, kernel, stream, grads, values, static_cast<S>(eps), to);
+        return queue_lines<Element>(shape, count, tensors, bytes, kernel, stream, grads, values, static_cast<S>(eps),
+                                    to);
       }
       constexpr int run_bytes = count * sizeof(Element);
       const PixelPlan plan = plan_pixels(shape, run_bytes, count, tensors, bytes);
       return launch(pixel_norm_columns<gradient, Element, count>, plan.samples * plan.blocks_per_sample,
-                    column_threads_of_pixels, plan.kept * plan.across * run_bytes * tensors, stream, plan, grads, values,
-                    static_cast<S>(eps), to);
+                    column_threads_of_pixels, plan.kept * plan.across * run_bytes * tensors, stream, plan, grads,
+                    values, static_cast<S>(eps), to);
     };
     const bool runs = shape.length % width == 0 && values.aligned() && grads.aligned() && is_aligned(to);
     return runs ? queue(Constant<width>{}) : queue(Constant<1>{});

@@ -37,8 +37,9 @@ GANART_DEVICE void normalize(Run<Element, count>& values, const Run<Element, cou
 #pragma unroll
   for (int j = 0; j < count; ++j) {
     const Sum<Element> value = widen(values.elements[j]);
-    values.elements[j] = round_to(Element{}, gradient ? widen(grads.elements[j]) * factors[j].scale - value * factors[j].share
-                                                      : value * factors[j].scale);
+    values.elements[j] = round_to(
+        Element{},
+        gradient ? widen(grads.elements[j]) * factors[j].scale - value * factors[j].share : value * factors[j].scale);
   }
 }
 
@@ -115,8 +116,10 @@ __global__ void __launch_bounds__(column_threads_of_pixels, 2)
   const auto bring = [&](const LineView<Element>& view, Element* to) {
     for (int channel = row; channel < plan.kept; channel += plan.rows) {
       const Element* const from = view.line(sample, channel) + pixel;
-      if constexpr (count * sizeof(Element) == 16) copy_async(to + channel * width, from, 16);
-      else store_run(to + channel * width, load_run<count>(from));
+      if constexpr (count * sizeof(Element) == 16)
+        copy_async(to + channel * width, from, 16);
+      else
+        store_run(to + channel * width, load_run<count>(from));
     }
   };
   const auto at = [&](const LineView<Element>& view, const Element* kept, int64_t channel) {

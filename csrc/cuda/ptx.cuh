@@ -27,8 +27,7 @@ GANART_DEVICE uint32_t shared_address(const void* pointer) {
 
 // Copies `bytes` (0 to 16) of the 16 at `global` to `shared` behind the thread's back and fills the rest with zeros.
 GANART_DEVICE void copy_async(void* shared, const void* global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)), "l"(global),
-               "r"(bytes)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)), "l"(global), "r"(bytes)
                : "memory");
 }
 
@@ -59,14 +58,14 @@ GANART_DEVICE void load_matrices_transposed(uint32_t (&fragment)[4], const void*
 template <class Element>
 GANART_DEVICE void multiply_accumulate(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 
-#define GANART_MMA(Element, shape_and_types)                                                                      \
-  template <>                                                                                                     \
-  GANART_DEVICE void multiply_accumulate<Element>(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0,          \
-                                                  uint32_t b1) {                                                  \
-    asm volatile("mma.sync.aligned." shape_and_types                                                              \
-                 " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"                             \
-                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                     \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                 \
+#define GANART_MMA(Element, shape_and_types)                                                             \
+  template <>                                                                                            \
+  GANART_DEVICE void multiply_accumulate<Element>(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, \
+                                                  uint32_t b1) {                                         \
+    asm volatile("mma.sync.aligned." shape_and_types                                                     \
+                 " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"                    \
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                        \
   }
 GANART_MMA(bfloat16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 GANART_MMA(float16, "m16n8k16.row.col.f32.f16.f16.f32")

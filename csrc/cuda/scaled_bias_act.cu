@@ -19,7 +19,7 @@ bool has_runs(const LineShape& shape, const LineView<Element>& view, const void*
 struct AffinePlan {
   int64_t pieces, pixels_per_piece;
   int parts, channels_per_part;
-  int across;                // threads that take runs of one pixel's channels
+  int across;  // threads that take runs of one pixel's channels
   int64_t channel_partials, noise_partials;
 
   AffinePlan(const LineShape& shape, int count) {
@@ -101,8 +101,8 @@ cudaError_t scaled_bias_act_backward(const Features& grad, const Features& x, co
     if (gradients.scale) to.scale = partials;
     if (gradients.bias) to.bias = partials + plan.channel_partials;
     if (gradients.noise) to.noise = partials + 2 * plan.channel_partials;
-    cudaError_t error = queue_gradients(shape, plan, grads, view, Terms<S>(terms, shape.channels()), Layer<S>(act), to,
-                                        runs, stream);
+    cudaError_t error =
+        queue_gradients(shape, plan, grads, view, Terms<S>(terms, shape.channels()), Layer<S>(act), to, runs, stream);
     const auto add = [&](const S* from, int64_t groups, int64_t lines, int64_t columns, void* sums) {
       if (from && error == cudaSuccess) {
         error = queue_column_sums(from, groups, lines, columns, static_cast<S*>(sums), stream);

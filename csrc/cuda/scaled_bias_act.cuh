@@ -142,7 +142,7 @@ GANART_DEVICE void differentiate(Act act, const Layer<Sum<Element>>& layer, cons
 }
 
 constexpr int gradient_threads = 256, gradient_blocks = 2;  // on a multiprocessor: more would spill registers
-constexpr int gradient_rows = 16;  // of pixels that a thread takes one after another, at most
+constexpr int gradient_rows = 16;                           // of pixels that a thread takes one after another, at most
 
 // Lines of one channel each: a warp takes a piece of a sample's pixels in a part of its channels. Lanes keep the sums of
 // their pixels' noise; those of a channel are the warp's.

@@ -125,8 +125,8 @@ cudaError_t queue_gradient(const Features& features, const Element* weights, con
     constexpr int pixel_tile = std::is_same_v<Element, float> ? channel_tile : 128;
     constexpr int rows = by_pixels ? channel_tile : pixel_tile;
     constexpr int columns = by_pixels ? pixel_tile : channel_tile;
-    using Product = typename Recipe<Element>::template Product<Major::depth, by_pixels ? Major::row : Major::depth,
-                                                               rows, columns>;
+    using Product =
+        typename Recipe<Element>::template Product<Major::depth, by_pixels ? Major::row : Major::depth, rows, columns>;
     using Pipe = Pipeline<Product, stages>;
     const int64_t blocks = features.samples * ceil_divide(channels, channel_tile) *
                            ceil_divide(features.pixels, pixel_tile);
@@ -182,10 +182,9 @@ cudaError_t gram_matrix_backward(const float* matrix, const float* scale, float 
     using Element = decltype(element);
     auto* const weights = static_cast<Element*>(workspace);
     auto* const row_scales = reinterpret_cast<float*>(static_cast<char*>(workspace) + weights_bytes<Element>(features));
-    const cudaError_t error =
-        launch(symmetrize<Element>, features.samples * features.channels, symmetrize_threads, 0, stream, matrix,
-               static_cast<int>(features.channels), scale, factor, weights, weights_stride<Element>(features),
-               row_scales);
+    const cudaError_t error = launch(symmetrize<Element>, features.samples * features.channels, symmetrize_threads, 0,
+                                     stream, matrix, static_cast<int>(features.channels), scale, factor, weights,
+                                     weights_stride<Element>(features), row_scales);
     if (error != cudaSuccess) return error;
     return queue_gradient<Element>(features, weights, row_scales, grad_features, stream);
   });

@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(symmetrize_threads, 4)
 template <class Pipe, class Product>
 constexpr int gradient_shared_bytes =
     std::max(Pipe::shared_bytes,
-             Product::rows * (Product::columns * static_cast<int>(sizeof(typename Product::LayoutA::Element)) + 16));
+             Product::rows*(Product::columns* static_cast<int>(sizeof(typename Product::LayoutA::Element)) + 16));
 
 // gradient = row_scales * (weights F), dense. With pixels contiguous a block's rows are output channels and its columns
 // pixels; with channels contiguous its rows are pixels and its columns output channels, so that writes follow memory.
@@ -253,8 +253,8 @@ __global__ void __launch_bounds__(Product::threads, blocks_per_multiprocessor)
 
   const float* const scales = row_scales + sample * channels + first_channel;
   const int64_t line = pixels_contiguous ? pixels : channels;
-  const int64_t origin = sample * channels * pixels + (pixels_contiguous ? first_channel * line + first_pixel
-                                                                         : first_pixel * line + first_channel);
+  const int64_t origin = sample * channels * pixels +
+                         (pixels_contiguous ? first_channel * line + first_pixel : first_pixel * line + first_channel);
   const int64_t rows_left = pixels_contiguous ? channels_left : pixels_left;
   const int64_t columns_left = pixels_contiguous ? pixels_left : channels_left;
   const auto scaled = [&](int row, int column, float value) {

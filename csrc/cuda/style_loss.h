@@ -31,8 +31,7 @@ cudaError_t style_loss(const Features& features, const float* target, int64_t ta
 // device (null means 1). The gradient has F's type and is dense: layout contiguous if features.pixel_stride == 1 and
 // channels_last otherwise, whatever F's own strides. Serves gram_matrix (S = grad_gram, factor = 1/(C*P)) and
 // style_loss (S = difference, scale = grad_loss, factor = 2/(N*C*C) / (C*P)).
-cudaError_t gram_matrix_backward(const float* matrix, const float* scale, float factor,
-                                 const Features& features, void* grad_features, void* workspace, bool allow_tf32,
-                                 cudaStream_t stream);
+cudaError_t gram_matrix_backward(const float* matrix, const float* scale, float factor, const Features& features,
+                                 void* grad_features, void* workspace, bool allow_tf32, cudaStream_t stream);
 
 }  // namespace ganart::cuda

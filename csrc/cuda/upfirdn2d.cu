@@ -39,10 +39,14 @@ bool cut(ResamplingPlan& plan, int sum_size) {
     return int64_t{plan.tile_height} * plan.line() * sum_size <= most_shared_bytes;
   };
   while (!fits()) {
-    if (plan.tile_height > tile_step) plan.tile_height = round_up(plan.tile_height / 2);
-    else if (plan.tile_width > tile_step) plan.tile_width = round_up(plan.tile_width / 2);
-    else if (plan.channels > tile_step) plan.channels = round_up(plan.channels / 2);
-    else return false;
+    if (plan.tile_height > tile_step)
+      plan.tile_height = round_up(plan.tile_height / 2);
+    else if (plan.tile_width > tile_step)
+      plan.tile_width = round_up(plan.tile_width / 2);
+    else if (plan.channels > tile_step)
+      plan.channels = round_up(plan.channels / 2);
+    else
+      return false;
   }
   plan.tiles_down = static_cast<int>(ceil_divide(plan.vertical.out, plan.tile_height));
   plan.tiles_across = static_cast<int>(ceil_divide(plan.horizontal.out, plan.tile_width));
@@ -103,8 +107,8 @@ cudaError_t upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling&
     if (number >= limit) return cudaErrorInvalidValue;
   }
   const auto axis = [](int64_t taps_along, int64_t up, int64_t down, int64_t padding, int64_t in, int64_t out) {
-    return Axis{static_cast<int>(taps_along), static_cast<int>(up), static_cast<int>(down), static_cast<int>(padding),
-                static_cast<int>(in), static_cast<int>(out)};
+    return Axis{static_cast<int>(taps_along), static_cast<int>(up), static_cast<int>(down),
+                static_cast<int>(padding),    static_cast<int>(in), static_cast<int>(out)};
   };
   ResamplingPlan plan = {};
   plan.vertical = axis(r.rows, r.up_y, r.down_y, r.y0, r.height, r.out_height);

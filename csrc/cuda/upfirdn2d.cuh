@@ -31,12 +31,12 @@ struct Axis {
 // Sizes and strides in elements.
 struct ResamplingPlan {
   Axis vertical, horizontal;
-  bool by_channel;    // planes of one channel; otherwise pixels of all channels
-  int channels;       // that a block takes of a pixel, and where its results are apart in shared memory: 1 for planes
+  bool by_channel;  // planes of one channel; otherwise pixels of all channels
+  int channels;     // that a block takes of a pixel, and where its results are apart in shared memory: 1 for planes
   int64_t samples, all_channels;
-  int tile_height, tile_width;          // of results; multiples of 4
-  int tiles_down, tiles_across, groups; // groups of channels
-  int columns;                          // of input that a tile needs, and then some
+  int tile_height, tile_width;           // of results; multiples of 4
+  int tiles_down, tiles_across, groups;  // groups of channels
+  int columns;                           // of input that a tile needs, and then some
   int64_t sample_stride, channel_stride, row_stride, pixel_stride;
   bool input_runs, output_runs;  // whether 4 elements can be moved at once
 
@@ -70,8 +70,10 @@ GANART_DEVICE void with_constant(int value, const Use& use) {
   if constexpr (end == 1) {
     use(std::integral_constant<int, 0>{});
   } else {
-    if (value == end - 1) use(std::integral_constant<int, end - 1>{});
-    else with_constant<end - 1>(value, use);
+    if (value == end - 1)
+      use(std::integral_constant<int, end - 1>{});
+    else
+      with_constant<end - 1>(value, use);
   }
 }
 
@@ -201,9 +203,8 @@ GANART_DEVICE void filter_rows_of_channel(const ResamplingPlan& plan, const Resa
         Run<S, grain> window[grains];
 #pragma unroll
         for (int i = 0; i < grains; ++i) window[i] = load_run<grain>(line - offset + i * grain);
-        filter<F, phase>(sums, weights, [&](int i) {
-          return Run<S, 1>{window[(offset + i) / grain].elements[(offset + i) % grain]};
-        });
+        filter<F, phase>(sums, weights,
+                         [&](int i) { return Run<S, 1>{window[(offset + i) / grain].elements[(offset + i) % grain]}; });
       } else {
         filter(sums, axis, x, taps, [&](int i) { return load_run<1>(line + i); });
       }
@@ -275,8 +276,10 @@ __global__ void __launch_bounds__(resampling_threads, 5)
   S* const lines = reinterpret_cast<S*>(shared);
   const ResamplingTask task(plan);
   const Element* const from = x + task.sample * plan.sample_stride + task.first_channel * plan.channel_stride;
-  if (plan.input_runs) filter_columns<F, width>(plan, task, from, taps, lines);
-  else filter_columns<F, 1>(plan, task, from, taps, lines);
+  if (plan.input_runs)
+    filter_columns<F, width>(plan, task, from, taps, lines);
+  else
+    filter_columns<F, 1>(plan, task, from, taps, lines);
   __syncthreads();
   const int64_t pixels = static_cast<int64_t>(plan.vertical.out) * plan.horizontal.out;
   if constexpr (by_channel) {
@@ -284,8 +287,10 @@ __global__ void __launch_bounds__(resampling_threads, 5)
     filter_rows_of_channel<F>(plan, task, lines, taps, gain, to);
   } else {
     Element* const to = y + task.sample * plan.all_channels * pixels + task.first_channel;
-    if (plan.output_runs) filter_rows_of_pixels<F, width>(plan, task, lines, taps, gain, to);
-    else filter_rows_of_pixels<F, 1>(plan, task, lines, taps, gain, to);
+    if (plan.output_runs)
+      filter_rows_of_pixels<F, width>(plan, task, lines, taps, gain, to);
+    else
+      filter_rows_of_pixels<F, 1>(plan, task, lines, taps, gain, to);
   }
 }
 

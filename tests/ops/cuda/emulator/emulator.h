@@ -50,7 +50,8 @@ constexpr int shared_capacity = 227 * 1024;  // what a block may ask for on Hopp
 alignas(128) inline unsigned char shared_memory[shared_capacity + 1024];
 inline bool last_thread_first = false;
 inline bool copies_land_at_once = false;
-inline int64_t narrow_sizes = int64_t{1} << 31;  // less: kernels count in 64 bits, as for tensors that memory has no room for
+inline int64_t narrow_sizes =
+    int64_t{1} << 31;           // less: kernels count in 64 bits, as for tensors that memory has no room for
 inline int64_t block_step = 1;  // more than 1: only some blocks run, where all would take too long
 
 [[noreturn]] inline void fail(const char* why) {
@@ -310,7 +311,9 @@ void load_matrices_as(uint32_t (&fragment)[4], const void* row) {
   std::copy_n(own.fragment, 4, fragment);
 }
 inline void load_matrices(uint32_t (&fragment)[4], const void* row) { load_matrices_as<false>(fragment, row); }
-inline void load_matrices_transposed(uint32_t (&fragment)[4], const void* row) { load_matrices_as<true>(fragment, row); }
+inline void load_matrices_transposed(uint32_t (&fragment)[4], const void* row) {
+  load_matrices_as<true>(fragment, row);
+}
 
 template <class Element>
 void multiply_accumulate(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {

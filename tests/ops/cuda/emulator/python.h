@@ -18,8 +18,8 @@ void count_in_64_bits(bool all) { emulator::narrow_sizes = all ? 0 : int64_t{1} 
 void* guarded(size_t bytes) {
   const size_t page = sysconf(_SC_PAGESIZE);
   const size_t whole = (bytes + page - 1) / page * page;
-  auto* const start = static_cast<char*>(mmap(nullptr, whole + page, PROT_READ | PROT_WRITE,
-                                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* const start =
+      static_cast<char*>(mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(start + whole, page, PROT_NONE);
   return start + whole - bytes;
 }
