@@ -18,7 +18,7 @@ from ganart_zoo.registry.runs import read_part
 if TYPE_CHECKING:
     import torch
 
-    from ganart_zoo.tasks.generating import LoadedGenerator
+    from ganart_zoo.running.generators import LoadedGenerator
 
 __all__ = ["Chosen", "class_list", "generator_options", "model_of", "named", "prompt_option", "seed_list"]
 
@@ -48,7 +48,7 @@ class Chosen:
     def load(self, zoo: Zoo, settings: Mapping[str, Any]) -> LoadedGenerator:
         """Load it."""
         from ganart_zoo import native
-        from ganart_zoo.tasks.generating import load_generator
+        from ganart_zoo.running.generators import load_generator
 
         native.tune_allocator()
         return load_generator(

@@ -25,9 +25,10 @@ from ganart_zoo.metrics import (
     path_length,
     precision_recall,
 )
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.environment import reproducible
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
+from ganart_zoo.running.calls import Steps
+from ganart_zoo.running.environment import reproducible
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds
+from ganart_zoo.running.latents import lerp, slerp
 from ganart_zoo.tasks.judging import (
     DEFAULT_BACKBONE,
     FEWEST,
@@ -45,7 +46,6 @@ from ganart_zoo.tasks.judging import (
     row_labels,
     tell,
 )
-from ganart_zoo.tasks.latents import lerp, slerp
 
 __all__ = ["DEFAULT_BACKBONE", "INCEPTION", "Evaluation", "evaluate"]
 

@@ -22,8 +22,8 @@ from ganart_zoo.contract.errors import ModelError, SettingsError
 from ganart_zoo.contract.models import Generator
 from ganart_zoo.contract.spec import ModelSpec, Weights, WeightsFile
 from ganart_zoo.registry import Entry, Zoo
-from ganart_zoo.tasks.generating import LoadedGenerator, load_generator
-from ganart_zoo.tasks.outputs import make_folder
+from ganart_zoo.running.generators import LoadedGenerator, load_generator
+from ganart_zoo.running.outputs import make_folder
 from ganart_zoo.training.card import RUN_CONTENTS
 
 __all__ = ["Exported", "export"]

@@ -21,11 +21,11 @@ from ganart_zoo.imaging.animation import check_animation, save_animation
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
-from ganart_zoo.tasks.latent_files import Paint, painter, read_latents
-from ganart_zoo.tasks.latents import lerp, slerp
-from ganart_zoo.tasks.outputs import check_folder, check_replaceable, is_folder, make_folder
+from ganart_zoo.running.calls import Steps
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.latent_files import Paint, painter, read_latents
+from ganart_zoo.running.latents import lerp, slerp
+from ganart_zoo.running.outputs import check_folder, check_replaceable, is_folder, make_folder
 
 __all__ = ["Frame", "Interpolated", "Route", "Space", "frames", "interpolate", "rerun"]
 

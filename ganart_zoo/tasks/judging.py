@@ -21,8 +21,8 @@ from ganart_zoo.data import Data
 from ganart_zoo.data.indexed import IndexedData
 from ganart_zoo.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.generating import LoadedGenerator
+from ganart_zoo.running.calls import Steps
+from ganart_zoo.running.generators import LoadedGenerator
 
 __all__ = [
     "DEFAULT_BACKBONE",

@@ -13,8 +13,8 @@ from ganart_zoo.data import Data
 from ganart_zoo.data.indexed import IndexedData
 from ganart_zoo.metrics import PooledFeatures
 from ganart_zoo.registry import Entry, Zoo
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds
+from ganart_zoo.running.calls import Steps
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.tasks.judging import (
     FEWEST,
     RealFeatures,

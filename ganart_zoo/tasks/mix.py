@@ -17,9 +17,9 @@ from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import check_suffix, save
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
-from ganart_zoo.tasks.outputs import check_folder, check_replaceable
+from ganart_zoo.running.calls import Steps
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.outputs import check_folder, check_replaceable
 
 __all__ = ["Mixed", "mix", "mixed_styles", "rerun"]
 

@@ -22,12 +22,12 @@ from ganart_zoo.imaging.images import check_suffix, save
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.metrics import PerceptualDistance
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks.calls import Steps, stopping_at
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.calls import Steps, stopping_at
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.latent_files import Latents, Paint, painter, write_latents
+from ganart_zoo.running.outputs import check_folder, check_replaceable
+from ganart_zoo.running.pictures import Picture, describe, read
 from ganart_zoo.tasks.judging import DEFAULT_BACKBONE, BackboneChoice, default_side, load_backbone
-from ganart_zoo.tasks.latent_files import Latents, Paint, painter, write_latents
-from ganart_zoo.tasks.outputs import check_folder, check_replaceable
-from ganart_zoo.tasks.pictures import Picture, describe, read
 
 __all__ = ["Projected", "ProjectionSpace", "project", "rerun"]
 

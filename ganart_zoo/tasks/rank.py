@@ -23,10 +23,10 @@ from ganart_zoo.data.pictures import fit_square
 from ganart_zoo.imaging.images import load
 from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.runs import read_part
-from ganart_zoo.tasks.calls import Steps, broken_call
-from ganart_zoo.tasks.classes import class_label
-from ganart_zoo.tasks.environment import reproducible
-from ganart_zoo.tasks.outputs import check_folder, make_folder
+from ganart_zoo.running.calls import Steps, broken_call
+from ganart_zoo.running.classes import class_label
+from ganart_zoo.running.environment import reproducible
+from ganart_zoo.running.outputs import check_folder, make_folder
 
 __all__ = ["Ranked", "Scored", "rank"]
 

@@ -15,8 +15,8 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.imaging.record import PixelDifference, Record, compare_pixels, find_inputs, read_record
 from ganart_zoo.registry import Zoo
+from ganart_zoo.running.environment import thread_count
 from ganart_zoo.tasks import interpolate, mix, project, sample, stylize
-from ganart_zoo.tasks.environment import thread_count
 
 __all__ = ["Reproduction", "reproduce"]
 

@@ -18,10 +18,10 @@ from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import check_suffix, save
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Zoo
-from ganart_zoo.tasks.calls import Steps
-from ganart_zoo.tasks.generating import LoadedGenerator, check_seeds, load_recorded
-from ganart_zoo.tasks.latent_files import Latents, painter, read_latents
-from ganart_zoo.tasks.outputs import check_folder, check_replaceable, is_folder, make_folder
+from ganart_zoo.running.calls import Steps
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.latent_files import Latents, painter, read_latents
+from ganart_zoo.running.outputs import check_folder, check_replaceable, is_folder, make_folder
 
 __all__ = ["Sampled", "rerun", "sample"]
 

@@ -24,7 +24,7 @@ from ganart_zoo.contract.digest import file_sha256
 from ganart_zoo.data import open_data
 from ganart_zoo.metrics import Moments, PooledFeatures, frechet_distance, moments
 from ganart_zoo.registry.weights import WeightsStore
-from ganart_zoo.tasks.calls import Steps
+from ganart_zoo.running.calls import Steps
 from ganart_zoo.tasks.evaluate import INCEPTION, Evaluation, evaluate
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.judging import real_features, row_labels

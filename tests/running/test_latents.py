@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganart_zoo.contract import generator
-from ganart_zoo.tasks.latents import lerp, slerp
+from ganart_zoo.running.latents import lerp, slerp
 
 A, B = torch.randn(2, 40, 4, 4, generator=generator(0))
 

@@ -7,7 +7,7 @@ import torch
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import ModelError, PluginFaultError
-from ganart_zoo.tasks.calls import broken_call
+from ganart_zoo.running.calls import broken_call
 
 
 @pytest.mark.parametrize(

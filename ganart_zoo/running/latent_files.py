@@ -17,7 +17,7 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.contract.tensors import load_tensors
-from ganart_zoo.tasks.generating import LoadedGenerator
+from ganart_zoo.running.generators import LoadedGenerator
 
 __all__ = ["Latents", "Paint", "painter", "read_latents", "write_latents"]
 
