@@ -1,0 +1,36 @@
+"""Feed-forward style transfer for ganart-zoo. Torch-free: a model loads when it is created."""
+
+from __future__ import annotations
+
+from ganart_zoo import ModelSpec, hookimpl
+
+__all__ = ["ganart_models"]
+
+
+@hookimpl
+def ganart_models() -> list[ModelSpec]:
+    """Return the models `multistyle` and `johnson`."""
+    return [
+        ModelSpec(
+            name="multistyle",
+            kind="style_transfer",
+            summary="Restyles a photo in one pass, in any of the styles a file holds or in a blend of them.",
+            license="Apache-2.0",
+            factory="ganart_faststyle.multistyle:MultiStyle",
+            config="ganart_faststyle.config:MultiStyleConfig",
+            options="ganart_faststyle.config:Options",
+            capabilities=frozenset({"named_styles", "differentiable", "trainable"}),
+            paper="https://arxiv.org/abs/1610.07629",
+        ),
+        ModelSpec(
+            name="johnson",
+            kind="style_transfer",
+            summary="Restyles a photo in one pass, in the one style of its weights file.",
+            license="Apache-2.0",
+            factory="ganart_faststyle.johnson:Johnson",
+            config="ganart_faststyle.config:JohnsonConfig",
+            options="ganart_faststyle.config:Options",
+            capabilities=frozenset({"no_style", "differentiable", "trainable"}),
+            paper="https://arxiv.org/abs/1603.08155",
+        ),
+    ]

@@ -1,0 +1,198 @@
+"""Many styles in one network: all share its convolutions, and each has a scale and a shift of its own per channel.
+
+V. Dumoulin, J. Shlens, M. Kudlur, "A learned representation for artistic style", ICLR 2017. Tensors are named as in
+the published 26-style network, so its file loads as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ganart_faststyle.config import MultiStyleConfig
+from ganart_faststyle.feed_forward import FeedForward
+from ganart_faststyle.layers import compute_layout, crop, enlarge, pad_to_least, reflected_conv2d
+from ganart_zoo import ops
+from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
+
+__all__ = ["MultiStyle", "numbered_names"]
+
+_NAMES = "style_names"
+"""Key of a safetensors file's metadata: a JSON list of the styles' names."""
+
+
+class ConditionalInstanceNorm(nn.Module):
+    """The scale `gamma` and the shift `beta` of each style and channel."""
+
+    def __init__(self, styles: int, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(styles, channels))
+        self.beta = nn.Parameter(torch.zeros(styles, channels))
+
+    def forward(self, x: Tensor, shares: Tensor, act: ops.Activation) -> Tensor:
+        """Return `x` normalised, in the blend of styles that `shares` `[1 or n, styles]` asks for, and activated."""
+        weight, bias = (shares @ rows.to(shares) for rows in (self.gamma, self.beta))
+        if len(weight) == 1:
+            weight, bias = weight[0], bias[0]
+        return ops.instance_norm_act(x, weight, bias, act=act)
+
+
+class StyledConv(nn.Module):
+    """A convolution, conditional instance normalisation and an activation."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        styles: int,
+        *,
+        stride: int = 1,
+        doubles: bool = False,
+        act: ops.Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
+        self.norm = ConditionalInstanceNorm(styles, outputs)
+        self.stride, self.doubles, self.act = stride, doubles, act
+        nn.init.kaiming_normal_(self.w, nonlinearity="relu")
+
+    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+        """Return `[n, outputs, ...]`: twice the side where the layer doubles it, a part of it where it has a stride."""
+        x = enlarge(x) if self.doubles else x
+        return self.norm(reflected_conv2d(x, self.w, stride=self.stride), shares, self.act)
+
+
+class MultiStyle(FeedForward):
+    """Restyles photos in any of its learned styles, or in a blend of them.
+
+    Args:
+        config: The network's shape and the names of its styles.
+    """
+
+    def __init__(self, config: MultiStyleConfig) -> None:
+        super().__init__(config)
+        self.style_names = config.style_names or numbered_names(1)
+        styles, (first, second, third), (fourth, fifth) = len(self.style_names), config.channels, config.expand
+        self.contract = nn.ModuleList(
+            [
+                StyledConv(3, first, 9, styles),
+                StyledConv(first, second, 3, styles, stride=2),
+                StyledConv(second, third, 3, styles, stride=2),
+            ]
+        )
+        self.res = nn.ModuleList(
+            nn.ModuleList([StyledConv(third, third, 3, styles), StyledConv(third, third, 3, styles, act="linear")])
+            for _ in range(config.blocks)
+        )
+        self.expand = nn.ModuleList(
+            [
+                StyledConv(third, fourth, 3, styles, doubles=True),
+                StyledConv(fourth, fifth, 3, styles, doubles=True),
+                StyledConv(fifth, 3, 9, styles, act="sigmoid"),
+            ]
+        )
+
+    def forward(self, images: Tensor, shares: Tensor | None) -> Tensor:
+        """Return styled pictures `[n, 3, H, W]` in 0..1.
+
+        Args:
+            images: `[n, 3, H, W]` in 0..1.
+            shares: `[styles]`, or `[n, styles]` for a style of each picture's own.
+
+        Raises:
+            SettingsError: There are no shares.
+        """
+        if shares is None:
+            raise SettingsError("multistyle needs the share of each style")
+        shares = shares.to(self.device, self.picture_dtype)
+        shares = shares[None] if shares.ndim == 1 else shares
+        x = compute_layout(pad_to_least(images), self.compute_dtype)
+        for layer in self.contract:
+            x = layer(x, shares)
+        for first, second in self.res:
+            x = x + second(first(x, shares), shares)
+        for layer in self.expand:
+            x = layer(x, shares)
+        return crop(x, images).to(self.picture_dtype, memory_format=torch.contiguous_format)
+
+    def style_shares(self, styles: Sequence[Style]) -> Tensor:
+        """Return the share of each learned style, `[styles]`.
+
+        Raises:
+            SettingsError: No style is named, a name is not known, or a style has a region.
+        """
+        if not styles:
+            raise SettingsError(f"no style was given; multistyle has {', '.join(self.style_names)}")
+        if any(style.image is not None for style in styles):
+            raise SettingsError(
+                "multistyle knows its styles by name and takes no picture as a style; "
+                f"it has {', '.join(self.style_names)}"
+            )
+        if any(style.region is not None or style.source_region is not None for style in styles):
+            raise SettingsError("multistyle cannot confine styles to regions; leave the regions out")
+        shares = torch.zeros(len(self.style_names), dtype=self.picture_dtype)
+        for style, share in zip(styles, self.shares(styles), strict=True):
+            shares[self.style_names.index(style.name or "")] += share
+        return shares
+
+    def load_weights(self, files: Mapping[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:
+        """Load one file. Its styles are named by its metadata, by the config, or `style00` and so on.
+
+        Raises:
+            ModelError: There is not exactly one file, its tensors do not fit, or the config names another number of
+                styles than it holds.
+            WeightsError: The file is damaged.
+        """
+        if len(files) != 1:
+            raise ModelError(f"multistyle takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
+        (path,) = files.values()
+        tensors = load_tensors(path)
+        first = tensors.get("contract.0.norm.gamma")
+        if first is None or first.ndim != 2 or len(first) == 0:
+            raise ModelError(
+                f"{path.name} is not a multi-style network: it has no tensor 'contract.0.norm.gamma' [styles, channels]"
+            )
+        names = self._names(path, len(first))
+        self._set_styles(names)
+        self.load_own_state(tensors)
+        if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise ModelError(f"{path.name} has values that are NaN or infinite in {broken[0]!r}; get it again")
+
+    def _names(self, path: Path, styles: int) -> tuple[str, ...]:
+        assert isinstance(self.config, MultiStyleConfig)
+        named = _names_in(path)
+        for names, source in ((self.config.style_names, "the config"), (named, "its metadata")):
+            if names and len(names) != styles:
+                raise ModelError(f"{path.name} holds {styles} styles, and {source} names {len(names)}")
+        return self.config.style_names or named or numbered_names(styles)
+
+    def _set_styles(self, names: tuple[str, ...]) -> None:
+        """Give each norm as many rows as there are styles."""
+        self.style_names = names
+        for module in self.modules():
+            if isinstance(module, ConditionalInstanceNorm):
+                channels = module.gamma.shape[1]
+                module.gamma = nn.Parameter(torch.ones(len(names), channels))
+                module.beta = nn.Parameter(torch.zeros(len(names), channels))
+
+
+def numbered_names(styles: int) -> tuple[str, ...]:
+    """Return `style00`, `style01` and so on."""
+    return tuple(f"style{number:02}" for number in range(styles))
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """Return the names in a safetensors file's metadata; none where it has none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            names = json.loads((file.metadata() or {}).get(_NAMES, "[]"))
+    except (SafetensorError, ValueError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
