@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ganart_zoo.ops.activation import Activation, sum_type
 from ganart_zoo.ops.bias_act import bias_act_reference, gradients_from_output
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import constant_when_compiled, own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
@@ -109,7 +109,7 @@ _conv3x3_bias_act = own_op("conv3x3_bias_act", conv3x3_bias_act_reference, _TYPE
 _conv3x3_weight = own_op("conv3x3_weight", conv3x3_weight_reference, _TYPES)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_when_compiled
 def _allowed(device: str, dtype: torch.dtype) -> bool:
     """Return whether the user's precision and the processor leave the choice to us."""
     if device != "cpu" or not _conv3x3.loaded:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +17,16 @@ from torch import Tensor
 from ganart_zoo import native
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
 
-__all__ = ["FallbackWarning", "Mode", "NativeOp", "NativeUnavailableError", "OpStatus", "status", "use"]
+__all__ = [
+    "FallbackWarning",
+    "Mode",
+    "NativeOp",
+    "NativeUnavailableError",
+    "OpStatus",
+    "constant_when_compiled",
+    "status",
+    "use",
+]
 
 Mode = Literal["auto", "native", "reference"]
 
@@ -184,16 +193,25 @@ class _Restore(AbstractContextManager[None]):
         _switch.mode = self._previous
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def constant_when_compiled(function: _Function) -> _Function:
+    """Do what `torch.compiler.assume_constant_result` does, which would import all of torch._dynamo: over a second."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 # torch.compile takes the results of these two as they are: it cannot trace what they ask or say, and by what they
 # remember it would find itself outdated at the second call.
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_when_compiled
 def _why_not(name: str, device: str, dtype: torch.dtype) -> str | None:
     return _registered[name].why_not(device, dtype)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_when_compiled
 def _warn_once(name: str, reason: str) -> None:
     if (name, reason) not in _said:
         _said.add((name, reason))

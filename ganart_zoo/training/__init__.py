@@ -1,7 +1,8 @@
 """Training of generators against critics: the loop, and everything it is made of.
 
     from pathlib import Path
-    from ganart_zoo.training import Penalty, TrainConfig, Trainer, open_data
+    from ganart_zoo.data import open_data
+    from ganart_zoo.training import Penalty, TrainConfig, Trainer
 
     data = open_data(Path("pictures.npz"), size=32)
     config = TrainConfig(steps=5000, batch=64, loss="rpgan", r1=Penalty(weight=1, interval=4, final=0.1))
@@ -22,8 +23,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ganart_zoo.contract.moved import moved
+
 if TYPE_CHECKING:
-    from ganart_zoo.data import ArrayData, Data, open_data
     from ganart_zoo.training.augment import AdaptiveProbability, Augment
     from ganart_zoo.training.batch_norm import BatchNorm, recalibrate
     from ganart_zoo.training.config import Augmentation, Measurement, Penalty, TrainConfig
@@ -36,22 +38,21 @@ _LAZY = {
     **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
     **dict.fromkeys(("BatchNorm", "recalibrate"), "batch_norm"),
     **dict.fromkeys(("Augmentation", "Measurement", "Penalty", "TrainConfig"), "config"),
-    **dict.fromkeys(("ArrayData", "Data", "open_data"), "data"),
     "MovingAverage": "ema",
     **dict.fromkeys(("Trained", "Trainer"), "loop"),
     **dict.fromkeys(("LOSSES", "AdversarialLoss"), "losses"),
     **dict.fromkeys(("mean_over_processes", "sum_over_processes"), "processes"),
 }
 
+_MOVED = dict.fromkeys(("ArrayData", "Data", "open_data"), "ganart_zoo.data")
+
 __all__ = [
     "LOSSES",
     "AdaptiveProbability",
     "AdversarialLoss",
-    "ArrayData",
     "Augment",
     "Augmentation",
     "BatchNorm",
-    "Data",
     "Measurement",
     "MovingAverage",
     "Penalty",
@@ -59,7 +60,6 @@ __all__ = [
     "Trained",
     "Trainer",
     "mean_over_processes",
-    "open_data",
     "recalibrate",
     "sum_over_processes",
 ]
@@ -68,6 +68,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    if name in _MOVED:
+        return moved(name, __name__, _MOVED[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -184,3 +184,10 @@ def test_environment_chooses_the_mode_and_a_wrong_one_is_refused() -> None:
     }
     assert "{'reference was asked for'}" in done["reference"].stdout
     assert "GANART_OPS got 'fast'; expected one of auto, native, reference" in done["fast"].stderr
+
+
+def test_constants_are_marked_for_the_compiler_as_torch_marks_them() -> None:
+    ours, torchs = (lambda: None), (lambda: None)
+    dispatch.constant_when_compiled(ours)
+    torch.compiler.assume_constant_result(torchs)
+    assert vars(ours) == vars(torchs) != {}

@@ -11,11 +11,12 @@ import pytest
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import Generator
+from ganart_zoo.data import open_data
 from ganart_zoo.registry.weights import WeightsStore
 from ganart_zoo.tasks.evaluate import evaluate
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.measure import TrainingMetric
-from ganart_zoo.training import Measurement, open_data
+from ganart_zoo.training import Measurement
 
 
 @pytest.mark.parametrize(("model", "told"), [("lettered", ["prompt"]), ("bands", [])])

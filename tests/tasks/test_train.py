@@ -19,11 +19,12 @@ from PIL import Image
 from ganart_zoo import Zoo
 from ganart_zoo.cli import main
 from ganart_zoo.contract import SettingsError, load_tensors
+from ganart_zoo.data import open_data
 from ganart_zoo.registry.weights import WeightsStore
 from ganart_zoo.tasks.evaluate import evaluate
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.train import train
-from ganart_zoo.training import Measurement, TrainConfig, Trainer, open_data
+from ganart_zoo.training import Measurement, TrainConfig, Trainer
 
 NAMES = ("learner", "judge")
 SHORT = TrainConfig(steps=4, batch=8, workers=0, samples=4, checkpoint_every=2)

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 import torch._dynamo  # optimizers want it
 
-from ganart_zoo.training import Augmentation, TrainConfig, Trainer, open_data
+from ganart_zoo.data import open_data
+from ganart_zoo.training import Augmentation, TrainConfig, Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from networks import networks, write_npz

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, open_data
+from ganart_zoo.data import open_data
+from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from networks import networks

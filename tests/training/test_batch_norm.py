@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ganart_zoo.contract import Condition, Generator, randn
-from ganart_zoo.training import BatchNorm, TrainConfig, Trainer, open_data, recalibrate
+from ganart_zoo.data import open_data
+from ganart_zoo.training import BatchNorm, TrainConfig, Trainer, recalibrate
 from ganart_zoo.training.checkpoint import Checkpoints, under
 
 from .networks import TinyCritic, TinyGenerator, write_npz

@@ -18,7 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import RecordWriter
 
 from ganart_zoo.contract import Condition, ModelError, SettingsError, StepEvent, load_tensors
-from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, checkpoint, launch, open_data
+from ganart_zoo.data import open_data
+from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, checkpoint, launch
 from ganart_zoo.training.checkpoint import Checkpoints, under
 
 from .networks import TinyCritic, TinyGenerator, TinyStyleGenerator, networks, write_npz
