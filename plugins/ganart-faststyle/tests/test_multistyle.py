@@ -152,3 +152,17 @@ def test_the_published_file_has_the_defaults_shapes(zoo, published):
     model = zoo.create("multistyle", weights=published)
     expected = {name: tuple(tensor.shape) for name, tensor in load_file(published).items()}
     assert {name: tuple(tensor.shape) for name, tensor in model.own_state().items()} == expected
+
+
+def test_a_call_in_inference_mode_leaves_gradients_possible(zoo):
+    from ganart_faststyle import layers
+
+    layers._blocked_taps.cache_clear()
+    layers._enlarging_taps.cache_clear()
+    model = zoo.create("multistyle", weights=None, **_SMALL)
+    images = torch.rand(1, 3, 16, 16, generator=generator(9))
+    with torch.inference_mode():
+        model.stylize(images, [Style(name="a")])
+    model.requires_grad_(True)
+    model(images, torch.ones(3)).sum().backward()
+    assert model.expand[2].w.grad is not None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganart_faststyle.config import JohnsonConfig
 from ganart_faststyle.feed_forward import FeedForward
-from ganart_faststyle.layers import compute_layout, crop, enlarge, pad_to_least, reflected_conv2d
+from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
 from ganart_zoo import ops
 from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
 
@@ -34,7 +34,8 @@ class ConvLayer(nn.Module):
 
     def forward(self, x: Tensor, norm: nn.InstanceNorm2d | None, act: ops.Activation = "relu") -> Tensor:
         """Return the convolution's result, normalised and activated where there is a norm."""
-        x = reflected_conv2d(enlarge(x) if self.doubles else x, self.conv2d.weight, stride=self.stride)
+        weight = self.conv2d.weight
+        x = enlarged_conv2d(x, weight) if self.doubles else reflected_conv2d(x, weight, stride=self.stride)
         if norm is None:
             return ops.bias_act(x, self.conv2d.bias)
         # Normalisation removes the convolution's bias, so it is not added first.

@@ -1,10 +1,17 @@
-"""The convolution layer that the feed-forward networks are built from.
+"""The convolutions that the feed-forward networks are built from.
 
 Borders are reflected, so that no dark or bright frame appears, and enlarging repeats pixels before a convolution, so
 that no checkerboard appears (A. Odena et al., "Deconvolution and checkerboard artifacts", Distill 2016).
+
+Two of the convolutions are computed in another arrangement than they are defined in, which changes the result by
+rounding alone. A convolution of repeated pixels only ever sees sums of its taps, so it is one at the smaller size with
+four results per pixel. And one of few channels and many taps, which processors are slow at, becomes one of many
+channels and 3 x 3 taps when 4 x 4 pixels are taken for the channels of one.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
@@ -12,13 +19,12 @@ from torch import Tensor
 
 from ganart_zoo import ops
 
-__all__ = ["MULTIPLE", "crop", "enlarge", "pad_to_least", "reflected_conv2d"]
-
-MULTIPLE = 4
-"""The networks work at a quarter of the photo's side."""
+__all__ = ["compute_layout", "crop", "enlarged_conv2d", "pad_to_least", "reflected_conv2d"]
 
 _LEAST_SIDE = 16
 """Reflection needs more pixels than it adds: at a quarter of the side, 4 are enough for the residual blocks."""
+_BLOCK = 4
+_FEW_CHANNELS = 8
 _WINOGRAD_CHANNELS = 16
 
 
@@ -35,15 +41,29 @@ def reflected_conv2d(x: Tensor, weight: Tensor, *, stride: int = 1) -> Tensor:
     """
     half = weight.shape[-1] // 2
     padded = F.pad(x, (half, half, half, half), mode="reflect")
-    if stride == 1 and half == 1 and min(weight.shape[:2]) >= _WINOGRAD_CHANNELS:
-        # Winograd's convolution pads with zeros: computing one more ring, which is cut off, costs less than it saves.
-        return ops.conv2d_bias_act(padded, weight, padding=1)[:, :, 1:-1, 1:-1]
+    if half == _BLOCK and stride == 1 and max(weight.shape[:2]) <= _FEW_CHANNELS and _divides(x):
+        return _blocked_conv2d(padded, weight)
+    if half == stride == 1:
+        return _conv3x3(padded, weight)
     return F.conv2d(padded, weight, stride=stride)
 
 
-def enlarge(x: Tensor) -> Tensor:
-    """Return `x` with each pixel repeated to 2 x 2."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+def enlarged_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """Return the correlation of `x`, each pixel repeated to 2 x 2, with `weight`, its borders reflected.
+
+    Args:
+        x: `[n, C, H, W]`.
+        weight: `[K, C, 3, 3]`.
+
+    Returns:
+        `[n, K, 2 H, 2 W]`.
+    """
+    taps = _enlarging_taps().to(weight)
+    small = torch.einsum("kct,tpq->kpcq", weight.flatten(2), taps)
+    small = small.reshape(4 * weight.shape[0], weight.shape[1], 3, 3)
+    # the pixel that reflection finds beside the first one is its own copy
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    return F.pixel_shuffle(_conv3x3(padded, small), 2)
 
 
 def pad_to_least(images: Tensor) -> Tensor:
@@ -61,3 +81,56 @@ def crop(pictures: Tensor, like: Tensor) -> Tensor:
 def compute_layout(images: Tensor, dtype: torch.dtype) -> Tensor:
     """Return pictures in the layout and type that the convolutions are quickest in."""
     return images.to(dtype, memory_format=torch.channels_last)
+
+
+def _conv3x3(padded: Tensor, weight: Tensor) -> Tensor:
+    """Return the correlation of `padded` with 3 x 3 taps, a pixel smaller on each side."""
+    if min(weight.shape[:2]) < _WINOGRAD_CHANNELS:
+        return F.conv2d(padded, weight)
+    # Winograd's convolution pads with zeros: computing one more ring, which is cut off, costs less than it saves.
+    return ops.conv2d_bias_act(padded, weight, padding=1)[:, :, 1:-1, 1:-1]
+
+
+def _divides(x: Tensor) -> bool:
+    return x.shape[-2] % _BLOCK == 0 and x.shape[-1] % _BLOCK == 0
+
+
+def _blocked_conv2d(padded: Tensor, weight: Tensor) -> Tensor:
+    """Return the correlation of `padded` with 9 x 9 taps, computed on blocks of 4 x 4 pixels."""
+    outputs, inputs = weight.shape[:2]
+    taps = _blocked_taps().to(weight)
+    wide = torch.einsum("kct,tpbq->kpcbq", weight.flatten(2), taps)
+    wide = wide.reshape(outputs * _BLOCK**2, inputs * _BLOCK**2, 3, 3)
+    return F.pixel_shuffle(_conv3x3(F.pixel_unshuffle(padded, _BLOCK), wide), _BLOCK)
+
+
+# Made outside of inference mode, or a cached tensor could never be part of a gradient afterwards.
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def _enlarging_taps() -> Tensor:
+    """Return `[9, 4, 9]`: which tap of an enlarged picture, for each of its 4 phases, falls on which of the smaller."""
+    taps = torch.zeros(3, 3, 2, 2, 3, 3)
+    for phase in range(2):
+        for tap in range(3):
+            lands = (phase + tap - 1) // 2 + 1
+            for other in range(2):
+                for side in range(3):
+                    taps[tap, side, phase, other, lands, (other + side - 1) // 2 + 1] = 1
+    return taps.reshape(9, 4, 9)
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def _blocked_taps() -> Tensor:
+    """Return `[81, 16, 16, 9]`: which of 9 x 9 taps, for each place in a block, meets which place in which of 3 x 3
+    blocks."""
+    size = 2 * _BLOCK + 1
+    line = torch.zeros(size, _BLOCK, _BLOCK, 3)
+    for place in range(_BLOCK):
+        for tap in range(size):
+            block, inside = divmod(place + tap - _BLOCK, _BLOCK)
+            line[tap, place, inside, block + 1] = 1
+    taps = torch.einsum("tpiy,sqjx->tspqijyx", line, line)
+    return taps.reshape(size**2, _BLOCK**2, _BLOCK**2, 9)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganart_faststyle.config import MultiStyleConfig
 from ganart_faststyle.feed_forward import FeedForward
-from ganart_faststyle.layers import compute_layout, crop, enlarge, pad_to_least, reflected_conv2d
+from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
 from ganart_zoo import ops
 from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
 
@@ -63,8 +63,8 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
         """Return `[n, outputs, ...]`: twice the side where the layer doubles it, a part of it where it has a stride."""
-        x = enlarge(x) if self.doubles else x
-        return self.norm(reflected_conv2d(x, self.w, stride=self.stride), shares, self.act)
+        x = enlarged_conv2d(x, self.w) if self.doubles else reflected_conv2d(x, self.w, stride=self.stride)
+        return self.norm(x, shares, self.act)
 
 
 class MultiStyle(FeedForward):
