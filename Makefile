@@ -48,7 +48,7 @@ pytest sanitize: export OMP_WAIT_POLICY ?= passive
 pytest: install  ## The tests alone, on all cores; ARGS="-k name" to choose
 	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
 
-lint: install  ## ruff, clang-format, and mypy (strict on contract/ and registry/)
+lint: install  ## ruff, clang-format, and mypy over the core, plugins, tools, benchmarks and examples
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)

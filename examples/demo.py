@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import skimage.data
 import torch
@@ -23,7 +25,7 @@ from ganart_zoo.contract import StepEvent
 from ganart_zoo.imaging import load, save, to_grid
 from ganart_zoo.tasks.stylize import Stylizer
 
-PHOTOS = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}
+PHOTOS: dict[str, Callable[[], Any]] = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}
 
 
 def main() -> None:

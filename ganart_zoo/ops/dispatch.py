@@ -114,7 +114,7 @@ class NativeOp:
 
     def _load(self, library: Path, namespace: str, op: str) -> None:
         try:
-            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+            torch.ops.load_library(library)
             self._native = getattr(getattr(torch.ops, namespace), op).default
         except OSError as error:
             self._reason = f"{library} does not load: {str(error).splitlines()[0]}"

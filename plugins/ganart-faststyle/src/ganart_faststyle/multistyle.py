@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +115,8 @@ class MultiStyle(FeedForward):
         x = compute_layout(pad_to_least(images), self.compute_dtype)
         for layer in self.contract:
             x = layer(x, shares)
-        for first, second in self.res:
+        for pair in self.res:
+            first, second = cast(nn.ModuleList, pair)
             x = x + second(first(x, shares), shares)
         for layer in self.expand:
             x = layer(x, shares)

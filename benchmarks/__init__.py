@@ -1,0 +1,1 @@
+"""Benchmarks in pytest-benchmark's form: one file for each op, and one for each task."""
