@@ -46,6 +46,7 @@ THIRD_PARTY = {
     "pluggy": "contract",
     "pydantic": "contract",
     "pydantic_core": "contract",
+    "typing_extensions": "contract",  # a dependency of pydantic and torch
     "safetensors": "contract",
     "numpy": "imaging",
     "PIL": "imaging",

@@ -28,6 +28,35 @@ class StepEvent:
     preview: Callable[[], Tensor]
     """Gives the picture so far, `[n, 3, H, W]` in 0..1, detached. Valid only during the call."""
 
+    @classmethod
+    def of(
+        cls,
+        step: int,
+        total: int | None,
+        phase: str = "",
+        losses: Mapping[str, float] | None = None,
+        *,
+        picture: Tensor | None = None,
+    ) -> StepEvent:
+        """Return the event of a step that shows `picture`, clamped when it is asked for.
+
+        Args:
+            step: Steps done, from 1.
+            total: Steps in all; None where nobody can know.
+            phase: What is going on.
+            losses: Named terms of the loss.
+            picture: `[n, 3, H, W]`, or None where there is nothing to show: the preview is then `[0, 3, 0, 0]`.
+        """
+
+        def preview() -> Tensor:
+            if picture is not None:
+                return picture.detach().clamp(0, 1)
+            import torch
+
+            return torch.empty(0, 3, 0, 0)
+
+        return cls(step, total, phase, losses or {}, preview)
+
 
 OnStep = Callable[[StepEvent], "bool | None"]
 """Called after each step. Only a returned `False` stops the work, which then returns its best result so far; an

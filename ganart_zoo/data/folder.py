@@ -21,7 +21,8 @@ from ganart_zoo.imaging.images import load
 __all__ = ["PICTURE_SUFFIXES", "FolderData"]
 
 PICTURE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".jp2", ".j2k", ".avif"}
+    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".jp2", ".j2k", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
 _METADATA = "metadata.jsonl"
 

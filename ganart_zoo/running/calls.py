@@ -1,4 +1,4 @@
-"""Calls a model on behalf of a caller: where the caller said stop, whose an exception is, what a model's own means."""
+"""Calls of a model on behalf of a user: stopping, and telling the plugin's exceptions from the user's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Steps", "broken_call", "stopping_at"]
 
 
 class Steps:
-    """Passes steps on to the caller, and remembers where the caller said stop, and what the caller raised."""
+    """Forwards steps to the user's `on_step`, and remembers at which step it asked to stop and what it raised."""
 
     def __init__(self, on_step: OnStep | None) -> None:
         self._on_step = on_step
@@ -27,14 +27,14 @@ class Steps:
         except Exception as error:
             self.raised = error
             raise
-        # At the last step there is nothing left to stop.
+        # After the last step there is nothing left to stop.
         if answer is False and event.step != event.total:
             self.stopped_at = event.step
         return answer
 
 
 def stopping_at(step: int | None, on_step: OnStep | None) -> OnStep:
-    """Return what passes steps on and says stop at `step`, where a recorded call was stopped; None: nowhere."""
+    """Return an `on_step` that also stops at `step`, where a recorded call was stopped; None stops nowhere."""
 
     def until_stopped(event: StepEvent) -> bool | None:
         answer = None if on_step is None else on_step(event)
@@ -43,13 +43,27 @@ def stopping_at(step: int | None, on_step: OnStep | None) -> OnStep:
     return until_stopped
 
 
-def broken_call(zoo: Zoo, entry: Entry, task: str, error: Exception, width: int, height: int) -> GanartError:
-    """Return what to raise when a model's call failed: its fault, reported to the zoo, or a want of memory."""
+def broken_call(
+    zoo: Zoo, entry: Entry, task: str, error: Exception, size: tuple[int, int] | None = None
+) -> GanartError:
+    """Return the error to raise when a call of a model failed.
+
+    Args:
+        zoo: The fault is reported here.
+        entry: The model's declaration.
+        task: The verb that called it.
+        error: What the call raised.
+        size: Width and height of the picture, in pixels, where they are known.
+
+    Returns:
+        A `ModelError` where memory ran out, else a `PluginFaultError`.
+    """
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
     if out_of_memory:
-        return ModelError(f"{entry.canonical} ran out of memory at {width}×{height}; try a smaller size")
+        where = "" if size is None else f" at {size[0]}×{size[1]}"
+        return ModelError(f"{entry.canonical} ran out of memory{where}; try a smaller size")
     broken = PluginFaultError(entry.plugin.candidate.fault(task, error, entry.spec.name))
     zoo.report(broken.fault, broken)
     return broken

@@ -1,4 +1,4 @@
-"""Generators as tasks take them: loaded from a name or a run, told classes or a text, a seed a picture.
+"""Generators as tasks use them: loaded from a name or a run, conditioned on classes or a text, one seed per picture.
 
 from pathlib import Path
 from ganart_zoo import Zoo
@@ -11,39 +11,33 @@ sample(generator, 16, "grid.png")
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ganart_zoo.contract.condition import Condition
-from ganart_zoo.contract.errors import GanartError, SettingsError
-from ganart_zoo.contract.events import OnStep, RunEvent
+from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import Generator, StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
-from ganart_zoo.imaging.record import InputFile, Record
+from ganart_zoo.imaging.record import Record
 from ganart_zoo.registry import Entry, Zoo
-from ganart_zoo.registry.runs import read_part
-from ganart_zoo.running.calls import Steps, broken_call
 from ganart_zoo.running.classes import class_label
-from ganart_zoo.running.environment import op_implementations, reproducible, versions
+from ganart_zoo.running.loaded import Loaded, LoadOptions, find_entry
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["LoadedGenerator", "check_seeds", "generator_entry", "load_generator", "load_recorded"]
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedGenerator:
+class LoadedGenerator(Loaded[Generator]):
     """A generator with the options of its calls."""
 
-    zoo: Zoo
-    """Who hears of its faults and of the events."""
-    entry: Entry
-    model: Generator
-    options: Any
+    kind = "generator"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -51,13 +45,13 @@ class LoadedGenerator:
         return tuple(getattr(self.model.config, "class_names", ()))
 
     def labels(self, classes: Sequence[int | str] | None) -> tuple[int, ...] | None:
-        """Return the labels of `classes`, given by number or name; None means every class there is.
+        """Return the labels of `classes`, each a number or a name; None means all classes.
 
         Returns:
-            None where it has no classes, and none were asked for.
+            None where the generator has no classes and none were asked for.
 
         Raises:
-            SettingsError: It has no classes, or not one of these.
+            SettingsError: The generator has no classes, or lacks one of these.
         """
         names = self.class_names
         if classes is None:
@@ -70,7 +64,7 @@ class LoadedGenerator:
         return tuple(class_label(self.entry.canonical, names, one) for one in classes)
 
     def check_prompt(self, prompt: str | None) -> None:
-        """Raise SettingsError where a text is given in vain, or is missing."""
+        """Raise SettingsError where a prompt is given and not used, or is needed and missing."""
         can, name = self.entry.spec.capabilities, self.entry.canonical
         if prompt is not None and "prompt" not in can:
             raise SettingsError(f"{name} takes no text; leave the prompt out")
@@ -78,13 +72,27 @@ class LoadedGenerator:
             raise SettingsError(f"{name} paints from a text; give a prompt")
 
     def condition(self, labels: Sequence[int] | None, prompt: str | None = None) -> Condition | None:
-        """Return what the network is told: one label a row, and the same text in all."""
+        """Return the condition with one row per label, and the same prompt in all rows."""
         return self.rows_condition(range(len(labels or ())), labels, None if prompt is None else (prompt,))
+
+    def one_condition(self, label: int | str | None, prompt: str | None) -> Condition | None:
+        """Return the condition that all pictures of a task share.
+
+        Args:
+            label: A class by number or name; None: the first, where the generator has classes.
+            prompt: What to paint.
+
+        Raises:
+            SettingsError: The class or the prompt does not fit the generator.
+        """
+        labels = self.labels(None if label is None else [label])
+        self.check_prompt(prompt)
+        return self.condition(None if labels is None else labels[:1], prompt)
 
     def rows_condition(
         self, rows: Sequence[int], labels: Sequence[int] | None, prompts: Sequence[str] | None
     ) -> Condition | None:
-        """Return what the network is told of some rows: each its own label, and of the texts one in turn."""
+        """Return the condition of some rows: `labels` has one label per row; the prompts are used in turn."""
         if labels is None and prompts is None:
             return None
         numbers = None if labels is None else torch.tensor([labels[row] for row in rows], device=self.model.device)
@@ -92,12 +100,15 @@ class LoadedGenerator:
         return Condition(labels=numbers, prompts=None if texts is None else tuple(texts))
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        """Return `[n, *latent_shape]`: row i is that of seed i, whatever the other rows are."""
+        """Return `[n, *latent_shape]`; row i depends on seed i alone, whatever the other rows are."""
         return self.model.sample_latents(len(seeds), rng=[seeded(seed) for seed in seeds], options=self.options)
 
     def paint(self, seeds: Sequence[int], condition: Condition | None, on_step: OnStep | None = None) -> Tensor:
-        """Return pictures `[n, 3, H, W]` of seeds. A style generator uses its stored noise, so that a seed's picture
-        is the one it starts from when it is mixed or interpolated; others go on drawing from the seed."""
+        """Return the pictures `[n, 3, H, W]` of seeds.
+
+        A style generator uses its stored noise, so that a seed's picture is the one that mixing and interpolating start
+        from. Other generators draw their noise from the seed, after the latent.
+        """
         rows = [seeded(seed) for seed in seeds]
         latents = self.model.sample_latents(len(seeds), rng=rows, options=self.options)
         noise = None if isinstance(self.model, StyleGenerator) else rows
@@ -106,7 +117,7 @@ class LoadedGenerator:
         return pictures
 
     def truncated(self, ws: Tensor) -> Tensor:
-        """Return styles as `paint` would have them: pulled to the mean as far as the options say, if they do."""
+        """Return styles as `paint` uses them: pulled to the mean as far as the option `truncation` says."""
         truncation = getattr(self.options, "truncation", None)
         if truncation is None:
             return ws
@@ -117,128 +128,43 @@ class LoadedGenerator:
         """Return the model as a style generator.
 
         Raises:
-            SettingsError: It is none, and `what` needs one.
+            SettingsError: It has no styles, and `what` needs them.
         """
         if not isinstance(self.model, StyleGenerator):
             raise SettingsError(f"{self.entry.canonical} has no styles, and {what} needs a style generator")
         return self.model
 
-    @contextmanager
-    def calls(self, task: str, steps: Steps | None = None) -> Iterator[None]:
-        """Run calls of the model so that the same machine gives the same bits, and its failures are told as its own.
 
-        Raises:
-            PluginFaultError: It broke.
-            ModelError: Memory ran out.
-        """
-        try:
-            with reproducible():
-                yield
-        except GanartError:
-            raise
-        except Exception as error:
-            if steps is not None and error is steps.raised:  # the caller's own
-                raise
-            side = getattr(self.model.config, "resolution", 0)
-            raise broken_call(self.zoo, self.entry, task, error, side, side) from error
-
-    @contextmanager
-    def announced(self, task: str, path: Path | None, about: Mapping[str, Any]) -> Iterator[None]:
-        """Tell listeners that a task has begun, and where it fails, of that."""
-        self.emit(task, "started", path, about)
-        try:
-            yield
-        except BaseException as error:
-            self.emit(task, "failed", path, {**about, "error": f"{type(error).__name__}: {error}"})
-            raise
-
-    def emit(self, task: str, stage: str, path: Path | None, details: Mapping[str, Any]) -> None:
-        """Tell listeners of an event."""
-        self.zoo.emit(RunEvent(task, stage, self.entry.canonical, path, details))
-
-    def record(self, task: str, seed: int, request: Mapping[str, Any], inputs: Sequence[InputFile] = ()) -> Record:
-        """Return the record of a picture made with this generator."""
-        device = self.model.device
-        assert self.model.provenance is not None  # Zoo.create made it
-        return Record(
-            task=task,
-            model=self.model.provenance,
-            options=self.options.model_dump(mode="json"),
-            seed=seed,
-            device=str(device),
-            threads=torch.get_num_threads(),
-            versions=versions(device),
-            ops=op_implementations(device),
-            inputs=tuple(inputs),
-            request=request,
-        )
-
-
-def load_generator(
-    zoo: Zoo,
-    model: str | Path,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    weights: str | Path | None = "default",
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    fetch: bool = False,
-) -> LoadedGenerator:
+def load_generator(zoo: Zoo, model: str | Path, **how: Unpack[LoadOptions]) -> LoadedGenerator:
     """Load a generator for the tasks.
 
     Args:
         zoo: Where models come from.
         model: A name, or the `Path` of a run.
-        settings: By name, the model's config (not of a run), the models it uses, and its options.
-        weights: As `Zoo.create` takes them.
-        device: Where it computes.
-        dtype: Its compute type; None for float32.
-        fetch: Download missing weights.
+        **how: See `LoadOptions`: `settings`, `weights`, `device`, `dtype`, `fetch`.
 
     Raises:
-        GanartError: The model or a setting is not fit; see `Zoo.create`.
+        GanartError: The model or a setting is not valid; see `Zoo.create`.
     """
-    entry = generator_entry(zoo, model)
-    for_create, for_call = zoo.settings(entry.canonical).sort(settings or {})
-    options = zoo.options(entry.canonical, **for_call)
-    target = model if isinstance(model, Path) else entry.canonical
-    made = zoo.create(target, weights=weights, device=device, dtype=dtype, fetch=fetch, **for_create)
-    assert isinstance(made, Generator)  # its kind says so, and the zoo holds it to that
-    return LoadedGenerator(zoo, entry, made, options)
+    return LoadedGenerator.load(zoo, model, **how)
 
 
 def load_recorded(zoo: Zoo, record: Record, *, device: str, fetch: bool) -> LoadedGenerator:
     """Load the generator of a record, with the options it was called with; errors as those of `load_generator`."""
-    settings = {**record.model.to_settings(), **record.options}
-    settings.pop("part", None)  # a run's generator is what load_generator takes
-    return load_generator(
-        zoo,
-        settings.pop("model"),
-        weights=settings.pop("weights", "default"),
-        settings=settings,
-        device=device,
-        dtype=getattr(torch, record.model.dtype),
-        fetch=fetch,
-    )
+    return LoadedGenerator.load_recorded(zoo, record, device=device, fetch=fetch)
 
 
 def generator_entry(zoo: Zoo, model: str | Path) -> Entry:
     """Return the declaration behind a name or a run.
 
     Raises:
-        GanartError: There is no such model or run, or it is no generator.
+        GanartError: There is no such model or run, or it is not a generator.
     """
-    name = read_part(model, "generator").provenance.model if isinstance(model, Path) else model
-    entry = zoo.entry(name)
-    if entry.spec.kind != "generator":
-        raise SettingsError(
-            f"{entry.canonical} is a {entry.spec.kind}, expected a generator; see ganart list --kind generator"
-        )
-    return entry
+    return find_entry(zoo, model, "generator")
 
 
 def check_seeds(first: int, n: int) -> None:
-    """Raise SettingsError unless `n` is positive and seeds `first` to `first + n - 1` are ones."""
+    """Raise SettingsError unless `n` is positive and `first` to `first + n - 1` are valid seeds."""
     if n < 1:
         raise SettingsError(f"n is {n}, expected at least 1 picture")
     if not 0 <= first <= 2**63 - n:

@@ -1,15 +1,18 @@
-"""Where a task's files may go: refused before the work, and never over what ganart did not make."""
+"""Where the files of a task go: checked before the work, and never replacing a file that ganart did not make."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.data.folder import PICTURE_SUFFIXES
+from ganart_zoo.imaging.images import check_suffix
 from ganart_zoo.imaging.record import read_record
 
-__all__ = ["check_folder", "check_replaceable", "is_folder", "make_folder"]
+__all__ = ["check_folder", "check_pictures", "check_replaceable", "is_folder", "make_folder", "pictures_in"]
 
 
 def is_folder(output: str | os.PathLike[str]) -> bool:
@@ -18,7 +21,7 @@ def is_folder(output: str | os.PathLike[str]) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder whose parent exists, or take it as it is.
+    """Create a folder in a folder that exists, unless it is there already.
 
     Raises:
         ImageError: It cannot be created.
@@ -31,6 +34,40 @@ def make_folder(folder: Path) -> None:
         raise ImageError(f"{folder}: there is no folder {folder.parent}; create it first") from None
     except OSError as error:
         raise ImageError(f"{folder}: cannot be created ({error.strerror or error})") from None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the files with a picture's suffix in a folder, sorted, without hidden files and subfolders.
+
+    Raises:
+        ImageError: There are none.
+    """
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not files:
+        raise ImageError(f"{folder}: there are no pictures in this folder")
+    return files
+
+
+def check_pictures(files: Sequence[Path], folder: Path | None = None, *, force: bool) -> None:
+    """Raise ImageError before the work where saving pictures would fail or replace what ganart did not make.
+
+    Args:
+        files: The pictures to be written.
+        folder: Where all of them go; created where it is missing. None: each goes to its own folder, which exists.
+        force: Replace files that ganart did not make.
+    """
+    if folder is not None:
+        make_folder(folder)
+    for file in files:
+        check_suffix(file)
+        if file.exists() and not force:
+            check_replaceable(file)
+    for parent in {file.parent for file in files}:
+        check_folder(parent)
 
 
 def check_replaceable(output: Path) -> None:
@@ -47,7 +84,7 @@ def check_folder(folder: Path) -> None:
         raise ImageError(f"{folder}: there is no such folder; create it first")
     probe = folder / f".ganart-{secrets.token_hex(4)}.probe"
     try:
-        # Asking for permission bits is not enough: they say yes to root even where the file system says no.
+        # Permission bits are not enough: for root they allow what a read-only file system refuses.
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,9 +125,8 @@ def evaluate(
     side = default_side(generator.zoo, judge) if side is None else side
     features, perceptual = PooledFeatures(judge, layer, side), PerceptualDistance(judge, side=side)
     about = {"samples": samples, "seed": seed, "prompt": prompt, "data": str(data)}
-    start = time.perf_counter()
-    with generator.announced("evaluate", None, about):
-        progress = Steps(on_step)
+    with generator.work("evaluate", about, on_step=on_step) as work:
+        progress = work.steps
         real, real_labels, skipped = real_features(generator.zoo, pictures, samples, features, progress)
         labels = row_labels(generator, pictures, real_labels, samples)
         fake, diversity = _fake(generator, labels, prompts, seed, samples, features, perceptual, progress)
@@ -136,9 +134,8 @@ def evaluate(
         tell(progress, 0, 1, "figures")
         metrics = _metrics(real, fake, distances(generator.zoo, judge))
         metrics |= {"diversity": diversity, "path_length": lengths}
+        work.results["metrics"] = metrics
         tell(progress, 1, 1, "figures")
-    seconds = time.perf_counter() - start
-    generator.emit("evaluate", "finished", None, {**about, "seconds": seconds, "metrics": metrics})
     notes = []
     if min(samples, len(real)) <= features.dimensions:
         notes.append(
@@ -150,7 +147,7 @@ def evaluate(
     if generator.class_names and class_map(generator, pictures) is None:
         notes.append("the generator lacks classes of the data, so it was asked for all of its own in turn")
     return Evaluation(
-        metrics, _about(generator, pictures, features, perceptual, len(real), about), tuple(notes), seconds
+        metrics, _about(generator, pictures, features, perceptual, len(real), about), tuple(notes), work.seconds
     )
 
 

@@ -1,10 +1,10 @@
-"""The verb `interpolate`: from one seed's picture to the next, as a moving picture or as frames."""
+"""The verb `interpolate`: an animation, or frames, from one seed's picture to the next."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -20,12 +20,11 @@ from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.imaging.animation import check_animation, save_animation
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record
-from ganart_zoo.registry import Zoo
-from ganart_zoo.running.calls import Steps
-from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latent_files import Paint, painter, read_latents
 from ganart_zoo.running.latents import lerp, slerp
-from ganart_zoo.running.outputs import check_folder, check_replaceable, is_folder, make_folder
+from ganart_zoo.running.outputs import check_folder, check_pictures, is_folder
+from ganart_zoo.running.reruns import Rerun
 
 __all__ = ["Frame", "Interpolated", "Route", "Space", "frames", "interpolate", "rerun"]
 
@@ -36,7 +35,7 @@ Files: TypeAlias = "Sequence[str | os.PathLike[str]]"
 
 @dataclass(frozen=True)
 class Interpolated:
-    """What a call made."""
+    """The result of a call."""
 
     path: Path
     """The file, or the folder of frames."""
@@ -48,7 +47,7 @@ class Interpolated:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame made again."""
+    """One frame painted again."""
 
     path: Path
     seconds: float
@@ -71,22 +70,22 @@ def interpolate(
     force: bool = False,
     on_step: OnStep | None = None,
 ) -> Interpolated:
-    """Make the pictures on the way through the seeds and then the latents of files, and save them.
+    """Paint the frames on a path through the seeds and then the latents of files, and save them.
 
     Args:
         generator: From `load_generator`.
-        seeds: With the rows of the files, at least two.
-        output: A `.gif`, an `.mp4`, or a folder for `frame0000.png`, created if only its last part is missing.
-        latents: Files as `project` saves them, each row a place on the way like a seed's.
-        steps: From one seed to the next.
+        seeds: Together with the rows of the files, at least two.
+        output: A `.gif`, an `.mp4`, or a folder for `frame0000.png`, created if its parent exists.
+        latents: Files as `project` saves them. Each row is a point of the path, as a seed is.
+        steps: Frames from one point to the next.
         space: `"w"` between styles, `"z"` between latents; None: that of the files, else w for a style generator.
         route: `"linear"`, or `"spherical"` along the arc; None: linear in w, spherical in z.
-        label: The class of all pictures; None: the first, where it has classes.
+        label: The class of all pictures; None: the first, where the generator has classes.
         prompt: What to paint, for a model that takes a text.
-        loop: Return to the first seed, so that the last frame goes before the first.
-        fps: Frames a second.
-        force: Replace frames that ganart did not make, and an existing moving picture.
-        on_step: Called after each frame; returning False ends the work, and the frames until then are kept.
+        loop: Return to the first point, so that the animation repeats without a jump.
+        fps: Frames per second.
+        force: Replace frames that ganart did not make, and an existing animation.
+        on_step: Called after each frame; returning False ends the work, and the frames so far are kept.
 
     Raises:
         SettingsError: A number is out of range, a file does not fit, or the generator has no styles or no such class.
@@ -96,31 +95,25 @@ def interpolate(
     if fps < 1:
         raise SettingsError(f"fps is {fps}, expected at least 1")
     target = Path(output)
-    way = _Way(generator, seeds, latents, steps, space, route, label, prompt, loop)
-    files = [target / f"frame{number:04d}.png" for number in range(way.total)] if is_folder(output) else []
+    path = LatentPath(generator, seeds, latents, steps, space, route, label, prompt, loop)
+    files = [target / f"frame{number:04d}.png" for number in range(path.total)] if is_folder(output) else []
     _check_output(target, files, force)
-    progress = Steps(on_step)
-    start = time.perf_counter()
+    with generator.work("interpolate", path.request, path=target, on_step=on_step) as work:
 
-    def shown() -> Iterator[Tensor]:
-        for number, frame in enumerate(way, start=1):
-            yield frame
-            event = StepEvent(number, way.total, "frames", {}, lambda frame=frame: frame.clamp(0, 1))  # type: ignore[misc]
-            if progress(event) is False:
-                return
+        def shown() -> Iterator[Tensor]:
+            for number, frame in enumerate(path, start=1):
+                yield frame
+                if work.steps(StepEvent.of(number, path.total, "frames", picture=frame)) is False:
+                    return
 
-    with generator.announced("interpolate", target, way.request):
         if files:
-            # fewer frames than files where it is stopped
+            # there are fewer frames than files where the work is stopped
             for count, (file, frame) in enumerate(zip(files, shown(), strict=False), start=1):
-                save(frame, file, record=way.record(count - 1))
+                save(frame, file, record=path.record(count - 1))
         else:
             count = save_animation(shown(), target, fps=fps, loop=loop)
-    seconds = time.perf_counter() - start
-    generator.emit("interpolate", "saved", target, way.request)
-    stopped = progress.stopped_at is not None
-    generator.emit("interpolate", "stopped" if stopped else "finished", target, {**way.request, "seconds": seconds})
-    return Interpolated(target, count, seconds, stopped)
+        work.saved()
+    return Interpolated(target, count, work.seconds, work.stopped)
 
 
 def frames(
@@ -135,50 +128,41 @@ def frames(
     prompt: str | None = None,
     loop: bool = False,
 ) -> tuple[int, Iterator[Tensor]]:
-    """Return how many frames there are, and the frames `[1, 3, H, W]` as they are asked for.
+    """Return the number of frames, and an iterator that paints each frame `[1, 3, H, W]` when it is asked for.
 
-    The frame at each seed is its picture as `sample` makes it, bit for bit: exactly for style generators and those
-    without noise; where a generator draws noise, all frames have that of the first seed. Arguments and errors as those
+    The frame at each seed is its picture as `sample` paints it, bit for bit, for style generators and for generators
+    without noise; where a generator draws noise, all frames have that of the first seed. Arguments and errors are those
     of `interpolate`.
     """
-    way = _Way(generator, seeds, latents, steps, space, route, label, prompt, loop)
-    return way.total, iter(way)
+    path = LatentPath(generator, seeds, latents, steps, space, route, label, prompt, loop)
+    return path.total, iter(path)
 
 
-def rerun(
-    zoo: Zoo,
-    record: Record,
-    files: Mapping[str, Path],
-    output: Path,
-    *,
-    device: str,
-    fetch: bool = False,
-    on_step: OnStep | None = None,
-) -> Frame:
-    """Make the frame of a record again; arguments and errors as those of `stylize.rerun`."""
-    asked = record.request
-    way = _Way(
-        load_recorded(zoo, record, device=device, fetch=fetch),
-        asked["seeds"],
-        [files[one.role] for one in record.inputs],
-        asked["steps"],
-        asked["space"],
-        asked["route"],
-        asked["class"],
-        asked.get("prompt"),
-        asked["loop"],
+def rerun(again: Rerun) -> Frame:
+    """Paint a recorded frame again; errors as those of `interpolate`."""
+    request = again.record.request
+    path = LatentPath(
+        again.load(LoadedGenerator),
+        request["seeds"],
+        [again.files[one.role] for one in again.record.inputs],
+        request["steps"],
+        request["space"],
+        request["route"],
+        request["class"],
+        request.get("prompt"),
+        request["loop"],
     )
     start = time.perf_counter()
-    frame = way.frame(asked["frame"])
-    if on_step is not None:
-        on_step(StepEvent(1, 1, "frames", {}, lambda: frame.clamp(0, 1)))
-    again = way.record(asked["frame"])
-    save(frame, output, record=again)
-    return Frame(output, time.perf_counter() - start, again)
+    frame = path.frame(request["frame"])
+    if again.on_step is not None:
+        again.on_step(StepEvent.of(1, 1, "frames", picture=frame))
+    record = path.record(request["frame"])
+    save(frame, again.output, record=record)
+    return Frame(again.output, time.perf_counter() - start, record)
 
 
-class _Way:
-    """The frames between points of a space, each made when it is asked for; arguments as those of `interpolate`."""
+class LatentPath:
+    """The frames between points of a space, each painted when it is asked for; arguments are those of `interpolate`."""
 
     def __init__(
         self,
@@ -196,8 +180,7 @@ class _Way:
             check_seeds(seed, 1)
         if steps < 1:
             raise SettingsError(f"steps is {steps}, expected at least 1")
-        generator.check_prompt(prompt)
-        # as it was asked, for the record
+        # as the user gave it, for the record
         self.request: dict[str, Any] = {
             "seeds": list(seeds),
             "steps": steps,
@@ -207,24 +190,24 @@ class _Way:
             "prompt": prompt,
             "loop": loop,
         }
-        self._inputs = [InputFile.of(path, f"latents {number}") for number, path in enumerate(latents, start=1)]
-        found = [read_latents(generator, path) for path in latents]
-        space = space or _own_space(generator, found[0].kind if found else None)
+        self._inputs = [InputFile.of(file, f"latents {number}") for number, file in enumerate(latents, start=1)]
+        from_files = [read_latents(generator, file) for file in latents]
+        space = space or _own_space(generator, from_files[0].kind if from_files else None)
         route = route or ("linear" if space == "w" else "spherical")
         for name, value, known in (("space", space, get_args(Space)), ("route", route, get_args(Route))):
             if value not in known:
                 raise SettingsError(f"{name} is {value!r}, expected one of {', '.join(known)}")
-        for path, one in zip(latents, found, strict=True):
-            if one.kind != ("ws" if space == "w" else "z"):
-                raise SettingsError(f"{path} holds {one.kind}, and the way is in {space}; give files of one space")
-        labels = generator.labels(None if label is None else [label])
-        told = generator.condition(None if labels is None else labels[:1], prompt)
-        of_seeds = _points(generator, space, seeds, told) if seeds else []
-        self._points = torch.cat([*of_seeds, *(one.rows for one in found)]) if seeds or found else torch.empty(0)
+        for file, points in zip(latents, from_files, strict=True):
+            if points.kind != ("ws" if space == "w" else "z"):
+                raise SettingsError(f"{file} holds {points.kind}, and the path is in {space}; give files of one space")
+        condition = generator.one_condition(label, prompt)
+        of_seeds = _points(generator, space, seeds, condition) if seeds else []
+        every = [*of_seeds, *(points.rows for points in from_files)]
+        self._points = torch.cat(every) if every else torch.empty(0)
         if len(self._points) < 2:
             raise SettingsError(f"{len(self._points)} seeds were given, expected at least 2 to go between")
         self._generator, self._steps = generator, steps
-        self._paint = _painter(generator, space, seeds, told)
+        self._paint = _painter(generator, space, seeds, condition)
         self._between = slerp if route == "spherical" else lerp
         legs = len(self._points) if loop else len(self._points) - 1
         self.total = legs * steps + (0 if loop else 1)
@@ -251,27 +234,29 @@ def _own_space(generator: LoadedGenerator, kind: Literal["z", "ws"] | None) -> S
     return "w" if kind == "ws" else "z"
 
 
-def _points(generator: LoadedGenerator, space: Space, seeds: Sequence[int], told: Condition | None) -> list[Tensor]:
-    """Return the points of the seeds in a space."""
+def _points(
+    generator: LoadedGenerator, space: Space, seeds: Sequence[int], condition: Condition | None
+) -> list[Tensor]:
+    """Return the points of the seeds, in the space."""
     with generator.calls("interpolate"), torch.no_grad():
         latents = generator.latents(seeds)
         if space == "z":
             return [latents]
         model = generator.styled("interpolating in w")
-        # row by row, as for samples: another batch size may round otherwise
-        return [generator.truncated(model.map(row[None], told)) for row in latents]
+        # row by row, as `sample` does: another batch size may round otherwise
+        return [generator.truncated(model.map(row[None], condition)) for row in latents]
 
 
-def _painter(generator: LoadedGenerator, space: Space, seeds: Sequence[int], told: Condition | None) -> Paint:
+def _painter(generator: LoadedGenerator, space: Space, seeds: Sequence[int], condition: Condition | None) -> Paint:
     if space == "w":
         return generator.styled("interpolating in w").synthesize
     if isinstance(generator.model, StyleGenerator) or not seeds:
-        return painter(generator, "z", told, 0)
+        return painter(generator, "z", condition, 0)
 
     def paint(points: Tensor) -> Tensor:
         rng = [seeded(seeds[0])]
         generator.model.sample_latents(1, rng=rng, options=generator.options)  # the noise comes after the latent
-        images: Tensor = generator.model(points, told, rng=rng, options=generator.options)
+        images: Tensor = generator.model(points, condition, rng=rng, options=generator.options)
         return images
 
     return paint
@@ -279,13 +264,9 @@ def _painter(generator: LoadedGenerator, space: Space, seeds: Sequence[int], tol
 
 def _check_output(target: Path, files: Sequence[Path], force: bool) -> None:
     if files:
-        make_folder(target)
-        for file in files:
-            if file.exists() and not force:
-                check_replaceable(file)
-        check_folder(target)
+        check_pictures(files, target, force=force)
         return
     check_animation(target)
-    if target.exists() and not force:  # a moving picture carries no record, so whose it is cannot be known
+    if target.exists() and not force:  # an animation carries no record that would say whether ganart made it
         raise SettingsError(f"{target}: exists; choose another output, or use force")
     check_folder(target.parent)

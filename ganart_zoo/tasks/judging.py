@@ -229,4 +229,4 @@ def batches(count: int) -> Iterator[tuple[int, int]]:
 
 def tell(progress: Steps, done: int, total: int, phase: str) -> None:
     """Report a step that has no picture to show."""
-    progress(StepEvent(done, total, phase, {}, lambda: torch.empty(0, 3, 0, 0)))
+    progress(StepEvent.of(done, total, phase))

@@ -1,10 +1,9 @@
-"""The verb `mix`: a grid in which some layers take the style of one seed, and the rest that of another."""
+"""The verb `mix`: a grid of pictures in which some layers have the style of one seed, and the rest that of another."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,19 +13,18 @@ from torch import Tensor
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.grid import to_grid
-from ganart_zoo.imaging.images import check_suffix, save
+from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import Record
-from ganart_zoo.registry import Zoo
-from ganart_zoo.running.calls import Steps
-from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
-from ganart_zoo.running.outputs import check_folder, check_replaceable
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds
+from ganart_zoo.running.outputs import check_pictures
+from ganart_zoo.running.reruns import Rerun
 
 __all__ = ["Mixed", "mix", "mixed_styles", "rerun"]
 
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """What a call made."""
+    """The result of a call."""
 
     images: Tensor
     """`[rows, columns, 3, H, W]` on the CPU, not clamped."""
@@ -55,18 +53,18 @@ def mix(
     force: bool = False,
     on_step: OnStep | None = None,
 ) -> Mixed:
-    """Make the pictures of all pairs of seeds, and save them as a grid with the seeds' own pictures at its edges.
+    """Paint the pictures of all pairs of seeds, and save them as a grid with the seeds' own pictures at its edges.
 
     Args:
         generator: From `load_generator`; a style generator.
-        rows: Seeds whose styles all other layers have.
-        columns: Seeds whose styles `layers` have.
-        layers: First and last, counted from 0: early layers are pose and shape, late ones colour and texture.
+        rows: Seeds whose styles are used in all layers but `layers`.
+        columns: Seeds whose styles are used in `layers`.
+        layers: First and last, counted from 0: early layers decide pose and shape, late ones colour and texture.
         output: `.png`, `.jpg`, `.jpeg` or `.webp`. None saves nothing.
-        label: The class of all pictures; None: the first, where it has classes.
+        label: The class of all pictures; None: the first, where the generator has classes.
         prompt: What all pictures show, for a model that takes a text.
         force: Replace a file that ganart did not make.
-        on_step: Called after each picture; what it returns does not matter, for half a grid is none. Raise to end.
+        on_step: Called after each picture. What it returns is ignored, since half a grid is of no use; raise to end.
 
     Raises:
         SettingsError: The generator has no styles, no such layer or class, or there are no seeds.
@@ -83,23 +81,16 @@ def mix(
         raise SettingsError(f"{len(rows)} row and {len(columns)} column seeds were given, expected at least one each")
     for seed in (*rows, *columns):
         check_seeds(seed, 1)
-    labels = generator.labels(None if label is None else [label])
-    generator.check_prompt(prompt)
+    condition = generator.one_condition(label, prompt)
     target = None if output is None else Path(output)
     if target is not None:
-        check_suffix(target)
-        if target.exists() and not force:
-            check_replaceable(target)
-        check_folder(target.parent)
-    asked = {"rows": list(rows), "columns": list(columns), "layers": [first, last], "class": label, "prompt": prompt}
-    progress = Steps(on_step)
-    start = time.perf_counter()
-    with generator.announced("mix", target, asked):
-        with generator.calls("mix", progress), torch.no_grad():
-            told = generator.condition(None if labels is None else labels[:1], prompt)
-            # one at a time, as for samples: another batch size may round otherwise
+        check_pictures([target], force=force)
+    request = {"rows": list(rows), "columns": list(columns), "layers": [first, last], "class": label, "prompt": prompt}
+    with generator.work("mix", request, path=target, on_step=on_step) as work:
+        with work.calls(), torch.no_grad():
+            # one at a time, as `sample` does: another batch size may round otherwise
             of_rows, of_columns = (
-                torch.cat([generator.truncated(model.map(generator.latents([seed]), told)) for seed in seeds])
+                torch.cat([generator.truncated(model.map(generator.latents([seed]), condition)) for seed in seeds])
                 for seeds in (rows, columns)
             )
             mixed = mixed_styles(of_rows, of_columns, range(first, last + 1)).flatten(0, 1)
@@ -107,43 +98,29 @@ def mix(
             pictures: list[Tensor] = []
             for number, ws in enumerate(styles, start=1):
                 pictures.append(model.synthesize(ws[None]).to("cpu"))
-                newest = pictures[-1]
-                progress(StepEvent(number, len(styles), "", {}, lambda newest=newest: newest.clamp(0, 1)))  # type: ignore[misc]
-        record = generator.record("mix", rows[0], asked)
+                work.steps(StepEvent.of(number, len(styles), picture=pictures[-1]))
+        record = generator.record("mix", rows[0], request)
         if target is not None:
             save(_sheet(pictures, len(rows), len(columns)), target, record=record)
-    seconds = time.perf_counter() - start
-    if target is not None:
-        generator.emit("mix", "saved", target, asked)
-    generator.emit("mix", "finished", target, {**asked, "seconds": seconds})
+            work.saved()
     images = torch.stack(pictures[len(rows) + len(columns) :])
-    return Mixed(images.view(len(rows), len(columns), *images.shape[2:]), target, seconds, record)
+    return Mixed(images.view(len(rows), len(columns), *images.shape[2:]), target, work.seconds, record)
 
 
-def rerun(
-    zoo: Zoo,
-    record: Record,
-    files: Mapping[str, Path],
-    output: Path,
-    *,
-    device: str,
-    fetch: bool = False,
-    on_step: OnStep | None = None,
-) -> Mixed:
-    """Make the grid of a record again; arguments and errors as those of `stylize.rerun`."""
-    asked = record.request
-    first, last = asked["layers"]
-    generator = load_recorded(zoo, record, device=device, fetch=fetch)
+def rerun(again: Rerun) -> Mixed:
+    """Make a recorded grid again; errors as those of `mix`."""
+    request = again.record.request
+    first, last = request["layers"]
     return mix(
-        generator,
-        asked["rows"],
-        asked["columns"],
+        again.load(LoadedGenerator),
+        request["rows"],
+        request["columns"],
         (first, last),
-        output,
-        label=asked["class"],
-        prompt=asked.get("prompt"),
+        again.output,
+        label=request["class"],
+        prompt=request.get("prompt"),
         force=True,
-        on_step=on_step,
+        on_step=again.on_step,
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,15 +17,15 @@ from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.data.pictures import fit_square
-from ganart_zoo.imaging.images import check_suffix, save
+from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.metrics import PerceptualDistance
-from ganart_zoo.registry import Zoo
 from ganart_zoo.running.calls import Steps, stopping_at
-from ganart_zoo.running.generators import LoadedGenerator, check_seeds, load_recorded
+from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latent_files import Latents, Paint, painter, write_latents
-from ganart_zoo.running.outputs import check_folder, check_replaceable
+from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import Picture, describe, read
+from ganart_zoo.running.reruns import Rerun
 from ganart_zoo.tasks.judging import DEFAULT_BACKBONE, BackboneChoice, default_side, load_backbone
 
 __all__ = ["Projected", "ProjectionSpace", "project", "rerun"]
@@ -37,15 +36,15 @@ _STARTS = 64
 """Seeds whose pictures are compared with the target before the search."""
 
 _BATCH = 16
-"""Of the starts."""
+"""Starts painted at once."""
 
 _PIXEL_WEIGHT = 1.0
-"""Of the mean squared difference of pixels, for colours that features are blind to."""
+"""Weight of the mean squared difference of pixels, for colours that features do not see."""
 
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """What a call found."""
+    """The result of a call."""
 
     image: Tensor
     """`[1, 3, H, W]` on the CPU, not clamped: the best picture."""
@@ -53,7 +52,7 @@ class Projected:
     """`[1, *latent_shape]` in z, `[1, num_ws, w_dim]` in w and w+."""
     loss: float
     steps: int
-    """Done until the end or the stop."""
+    """Steps done when the search ended or was stopped."""
     path: Path | None
     """The picture; its latent is beside it, `.safetensors`."""
     seconds: float
@@ -78,22 +77,22 @@ def project(
     force: bool = False,
     on_step: OnStep | None = None,
 ) -> Projected:
-    """Find the latent of a picture, by descent on the distance of features and pixels.
+    """Find the latent of a picture by gradient descent on the distance of features and pixels.
 
-    The search starts from the nearest of the pictures of 64 seeds, and Adam goes on from there, its rate decaying to 0
+    The search starts from the seed, of 64, whose picture is nearest. Adam continues from there; its rate decays to 0
     along a cosine.
 
     Args:
         generator: From `load_generator`; differentiable.
-        picture: Cut to a square in its centre, and scaled to the generator's pictures.
-        output: `.png`, `.jpg`, `.jpeg` or `.webp` for the picture found; the latent goes beside it, under the name
-            `z` or `ws` in a `.safetensors` of the same stem, for `sample(latents=...)`. None saves nothing.
-        space: `"w"`: one style for all layers; `"w+"`: one a layer, nearer and less like the generator's own; `"z"`.
-            None: w for a style generator, else z.
-        steps: Of the descent.
-        rate: Adam's, in the units of the latent.
-        seed: Of the first of the starts, and of noise inside a generator that is no style generator.
-        label: The class; None: the first, where it has classes.
+        picture: Cut to the square in its centre, and scaled to the size of the generator's pictures.
+        output: `.png`, `.jpg`, `.jpeg` or `.webp` for the nearest picture. Its latent is saved beside it, under the
+            name `z` or `ws` in a `.safetensors` file of the same stem, for `sample(latents=...)`. None saves nothing.
+        space: `"w"`: one style for all layers; `"w+"`: one style per layer, which comes nearer and leaves what the
+            generator usually paints; `"z"`. None: w for a style generator, else z.
+        steps: Steps of the descent.
+        rate: Learning rate of Adam, in the units of the latent.
+        seed: Seed of the first start, and of the noise inside a generator without styles.
+        label: The class; None: the first, where the generator has classes.
         prompt: What the picture shows, for a model that takes a text.
         backbone: Whose features are compared: a name, or a mapping with `model`, `weights` and settings.
         side: Pictures are scaled to this for the backbone, in pixels; None: 299 for Inception, else 128.
@@ -120,10 +119,8 @@ def project(
     target = None if output is None else Path(output)
     _check_output(target, force)
     source = read(picture)
-    labels = generator.labels(None if label is None else [label])
-    generator.check_prompt(prompt)
-    told = generator.condition(None if labels is None else labels[:1], prompt)
-    paint, starts = _space(generator, space, told, seed)
+    condition = generator.one_condition(label, prompt)
+    paint, starts = _space(generator, space, condition, seed)
     request: dict[str, Any] = {
         "space": space,
         "steps": steps,
@@ -132,33 +129,29 @@ def project(
         "prompt": prompt,
         "starts": _STARTS,
     }
-    progress = Steps(on_step)
-    begun = time.perf_counter()
-    with generator.announced("project", target, request):
-        judge = load_backbone(generator.zoo, backbone, device=generator.model.device, fetch=fetch)
-        side = default_side(generator.zoo, judge) if side is None else side
-        assert judge.provenance is not None  # Zoo.create made it
-        request |= {"backbone": judge.provenance.to_json(), "side": side}
-        with generator.calls("project", progress):
+    with generator.work("project", request, path=target, on_step=on_step) as work:
+        network = load_backbone(generator.zoo, backbone, device=generator.model.device, fetch=fetch)
+        side = default_side(generator.zoo, network) if side is None else side
+        assert network.provenance is not None  # Zoo.create set it
+        request |= {"backbone": network.provenance.to_json(), "side": side}
+        work.details |= request
+        with work.calls():
             with torch.no_grad():
                 resolution = paint(starts[:1]).shape[-1]
-            loss = _loss(PerceptualDistance(judge, side=side), source, resolution)
-            best = _search(paint, _nearest(paint, starts, loss), loss, steps, rate, progress)
+            loss = _loss(PerceptualDistance(network, side=side), source, resolution)
+            best = _search(paint, _nearest(paint, starts, loss), loss, steps, rate, work.steps)
         if space == "w":
             best.latent = best.latent.expand(-1, generator.styled("projecting into w").num_ws, -1).contiguous()
+        stopped_at = work.steps.stopped_at
         record = generator.record(
-            "project", seed, {**request, "stopped_at": progress.stopped_at}, [describe(picture, "picture")]
+            "project", seed, {**request, "stopped_at": stopped_at}, [describe(picture, "picture")]
         )
         if target is not None:
             save(best.image, target, record=record)
             write_latents(target.with_suffix(".safetensors"), Latents("z" if space == "z" else "ws", best.latent))
-    seconds = time.perf_counter() - begun
-    if target is not None:
-        generator.emit("project", "saved", target, request)
-    stopped = progress.stopped_at is not None
-    generator.emit("project", "stopped" if stopped else "finished", target, {**request, "seconds": seconds})
-    done = progress.stopped_at or steps
-    return Projected(best.image, best.latent, best.loss, done, target, seconds, stopped, record)
+            work.saved()
+    done = stopped_at or steps
+    return Projected(best.image, best.latent, best.loss, done, target, work.seconds, work.stopped, record)
 
 
 @dataclass
@@ -171,15 +164,15 @@ class _Best:
 
 
 def _space(
-    generator: LoadedGenerator, space: ProjectionSpace, told: Condition | None, seed: int
+    generator: LoadedGenerator, space: ProjectionSpace, condition: Condition | None, seed: int
 ) -> tuple[Paint, Tensor]:
     """Return what paints a point of the space, and the points of the first seeds."""
     latents = generator.latents(range(seed, seed + _STARTS))
     if space == "z":
-        return painter(generator, "z", told, seed), latents
+        return painter(generator, "z", condition, seed), latents
     model = generator.styled(f"projecting into {space}")
     with torch.no_grad():
-        ws = generator.truncated(model.map(latents, told))
+        ws = generator.truncated(model.map(latents, condition))
     if space == "w+":
         return model.synthesize, ws
     return lambda points: model.synthesize(points.expand(-1, model.num_ws, -1)), ws[:, :1]
@@ -218,15 +211,7 @@ def _search(
         here = value.item()
         if here < best.loss:
             best = _Best(here, point.detach().clone(), image.detach())
-        shown = best.image
-        event = StepEvent(
-            step,
-            steps,
-            "search",
-            {"loss": here},
-            lambda shown=shown: shown.clamp(0, 1),  # type: ignore[misc]
-        )
-        if progress(event) is False:
+        if progress(StepEvent.of(step, steps, "search", {"loss": here}, picture=best.image)) is False:
             break
         optimizer.zero_grad()
         torch.autograd.backward(value)
@@ -236,45 +221,33 @@ def _search(
     return best
 
 
-def rerun(
-    zoo: Zoo,
-    record: Record,
-    files: Mapping[str, Path],
-    output: Path,
-    *,
-    device: str,
-    fetch: bool = False,
-    on_step: OnStep | None = None,
-) -> Projected:
-    """Find the picture of a record again; arguments and errors as those of `stylize.rerun`."""
-    asked = record.request
-    looked = asked["backbone"]
+def rerun(again: Rerun) -> Projected:
+    """Search for a recorded picture again; errors as those of `project`."""
+    request = again.record.request
+    backbone = request["backbone"]
     return project(
-        load_recorded(zoo, record, device=device, fetch=fetch),
-        files["picture"],
-        output,
-        space=asked["space"],
-        steps=asked["steps"],
-        rate=asked["rate"],
-        seed=record.seed,
-        label=asked["class"],
-        prompt=asked.get("prompt"),
-        # records of the first days have the name alone
-        backbone=looked if isinstance(looked, str) else Provenance.from_json(looked).to_settings(),
-        side=asked["side"],
-        fetch=fetch,
+        again.load(LoadedGenerator),
+        again.files["picture"],
+        again.output,
+        space=request["space"],
+        steps=request["steps"],
+        rate=request["rate"],
+        seed=again.record.seed,
+        label=request["class"],
+        prompt=request.get("prompt"),
+        # early records have the name alone
+        backbone=backbone if isinstance(backbone, str) else Provenance.from_json(backbone).to_settings(),
+        side=request["side"],
+        fetch=again.fetch,
         force=True,
-        on_step=stopping_at(asked["stopped_at"], on_step),
+        on_step=stopping_at(request["stopped_at"], again.on_step),
     )
 
 
 def _check_output(target: Path | None, force: bool) -> None:
     if target is None:
         return
-    check_suffix(target)
+    check_pictures([target], force=force)
     latent = target.with_suffix(".safetensors")
-    if target.exists() and not force:
-        check_replaceable(target)
-    elif latent.exists() and not force:  # without its picture beside it, whose it is cannot be known
+    if latent.exists() and not target.exists() and not force:  # only the picture's record says whether ganart made it
         raise ImageError(f"{latent}: exists without {target.name}; choose another output, or use force")
-    check_folder(target.parent)

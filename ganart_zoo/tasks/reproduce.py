@@ -1,8 +1,10 @@
-"""The verb `reproduce`: read a picture's record, make the picture again, and say whether the pixels agree."""
+"""The verb `reproduce`: read a picture's record, run its task again, and say whether the pixels agree."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -10,38 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganart_zoo import tasks
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.imaging.record import PixelDifference, Record, compare_pixels, find_inputs, read_record
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.environment import thread_count
-from ganart_zoo.tasks import interpolate, mix, project, sample, stylize
+from ganart_zoo.running.reruns import Rerun
 
 __all__ = ["Reproduction", "reproduce"]
-
-_RERUN: Mapping[str, Callable[..., Any]] = {
-    "stylize": stylize.rerun,
-    "sample": sample.rerun,
-    "interpolate": interpolate.rerun,
-    "mix": mix.rerun,
-    "project": project.rerun,
-}
-"""Task of a record -> what makes its picture again."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How a rerun went."""
+    """The result of a rerun."""
 
     record: Record
-    """Of the picture as it was."""
+    """The record of the original picture."""
     pixels: PixelDifference
     changes: tuple[str, ...]
-    """What is not as it was then, one line each: versions, weights, hardware, implementations of the ops."""
+    """What differs from the original run, one line each: versions, weights, hardware, implementations of the ops."""
     seconds: float
     path: Path | None
-    """The new picture, where it was kept."""
+    """The new picture, if it was kept."""
 
 
 def reproduce(
@@ -54,17 +48,17 @@ def reproduce(
     fetch: bool = False,
     on_step: OnStep | None = None,
 ) -> Reproduction:
-    """Make a picture again from its record, with the CPU threads it was made with, and compare the pixels.
+    """Make a picture again from its record, with as many CPU threads as the first time, and compare the pixels.
 
     Args:
         zoo: Where models come from.
         picture: A picture that ganart made.
-        inputs: Folders to look for the input files in, subfolders included, after the picture's own folder. Files are
-            known by their contents, whatever they are called now.
-        output: Where to keep the new picture, in the format of the old one; None keeps none.
+        inputs: Folders, searched with their subfolders after the picture's own folder, that hold the input files. Files
+            are recognised by their contents, whatever their names are now.
+        output: Where to keep the new picture, in the format of the old one; None does not keep it.
         device: Where the model computes; None for the recorded device.
         fetch: Download missing weights.
-        on_step: Called after each step. Returning False stops, and then the pixels hardly agree.
+        on_step: Called after each step. Returning False stops the work, and the pixels will probably differ.
 
     Raises:
         ImageError: The picture carries no record, an input is not found, or the output cannot be written.
@@ -72,8 +66,7 @@ def reproduce(
     """
     source = Path(picture)
     record = read_record(source)
-    if record.task not in _RERUN:
-        raise ImageError(f"{source}: was made by {record.task!r}, and reproduce knows {', '.join(_RERUN)}")
+    rerun = _rerun_of(source, record.task)
     if output is not None and Path(output).suffix.lower() != source.suffix.lower():
         raise ImageError(f"{os.fspath(output)}: expected a name that ends with {source.suffix}, as that of {source}")
     files = _input_files(source, record, inputs)
@@ -84,12 +77,28 @@ def reproduce(
             target = Path(folder, source.name)
         else:
             target = Path(output)
-        made = _RERUN[record.task](
-            zoo, record, files, target, device=device or record.device, fetch=fetch, on_step=on_step
-        )
+        result = rerun(Rerun(zoo, record, files, target, device or record.device, fetch, on_step))
         pixels = compare_pixels(source, target)
-    changes = tuple(_changes(record, made.record))
-    return Reproduction(record, pixels, changes, made.seconds, None if output is None else target)
+    changes = tuple(_changes(record, result.record))
+    return Reproduction(record, pixels, changes, result.seconds, None if output is None else target)
+
+
+def _rerun_of(source: Path, task: str) -> Callable[[Rerun], Any]:
+    """Return the function `rerun` of the verb that made a picture.
+
+    Raises:
+        ImageError: There is no such verb, or it has no `rerun`.
+    """
+    verbs = {info.name for info in pkgutil.iter_modules(tasks.__path__)}
+    rerun = _rerun(task) if task in verbs else None
+    if rerun is None:
+        known = ", ".join(verb for verb in sorted(verbs) if _rerun(verb) is not None)
+        raise ImageError(f"{source}: was made by {task!r}, and reproduce knows {known}")
+    return rerun
+
+
+def _rerun(verb: str) -> Callable[[Rerun], Any] | None:
+    return getattr(importlib.import_module(f"{tasks.__name__}.{verb}"), "rerun", None)
 
 
 def _input_files(source: Path, record: Record, folders: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
@@ -124,7 +133,7 @@ def _model_changes(then: Provenance, now: Provenance) -> Iterator[str]:
         names = sorted(
             {key for key in {*then.config, *now.config} if then.config.get(key, ...) != now.config.get(key, ...)}
         )
-        yield f"config of {then.model}: {', '.join(names)} not as then"
+        yield f"config of {then.model}: {', '.join(names)} differ"
     for name in sorted({*then.files, *now.files}):
         if then.files.get(name) != now.files.get(name):
             yield (

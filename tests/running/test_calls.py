@@ -19,7 +19,7 @@ from ganart_zoo.running.calls import broken_call
     ],
 )
 def test_a_want_of_memory_is_no_fault_of_the_plugin(zoo: Zoo, error: Exception) -> None:
-    told = broken_call(zoo, zoo.entry("blend"), "stylize", error, 4000, 3000)
+    told = broken_call(zoo, zoo.entry("blend"), "stylize", error, (4000, 3000))
     assert isinstance(told, ModelError)
     assert not isinstance(told, PluginFaultError)
     assert str(told) == "ganart-tiny/blend ran out of memory at 4000×3000; try a smaller size"

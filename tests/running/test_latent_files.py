@@ -104,7 +104,7 @@ def test_what_styles_cannot_be_told_is_refused(bands: LoadedGenerator, shapes: Z
         sample(pulled, latents=file)
     with pytest.raises(SettingsError, match="flat has no styles"):
         sample(load_generator(shapes, "flat", weights=None), latents=file)
-    with pytest.raises(SettingsError, match="holds ws, and the way is in z"):
+    with pytest.raises(SettingsError, match="holds ws, and the path is in z"):
         frames(bands, [0], latents=[file], space="z")
     with pytest.raises(WeightsError, match="does not exist"):
         sample(bands, latents=tmp_path / "none.safetensors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ganart_tiny
 import pytest
 import torch
 from ganart_shapes.runs import save_run
@@ -81,3 +82,14 @@ def test_what_is_not_fit_is_said(shapes: Zoo, album: Path, tmp_path: Path, monke
     monkeypatch.setattr(Reddest, "forward", lambda self, images, condition=None: torch.full((1, 1), torch.nan))
     with pytest.raises(ModelError, match="its training diverged"):
         rank(shapes, "reddest", [album], weights=None)
+
+
+def test_ranking_announces_its_start_and_its_end(shapes: Zoo, album: Path, tmp_path: Path) -> None:
+    rank(shapes, "reddest", [album], weights=None, output=tmp_path / "best")
+    assert [event.stage for event in ganart_tiny.EVENTS] == ["started", "saved", "finished"]
+    assert {(event.task, event.model) for event in ganart_tiny.EVENTS} == {("rank", "ganart-shapes/reddest")}
+    ganart_tiny.EVENTS.clear()
+    (album / "only.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError):
+        rank(shapes, "reddest", [album / "only.png"], weights=None)
+    assert [event.stage for event in ganart_tiny.EVENTS] == ["started", "failed"]

@@ -117,5 +117,5 @@ def test_pictures_that_cannot_be_made_again(zoo: Zoo, photo: Path, painting: Pat
     with pytest.raises(ImageError, match=r"again\.jpg: expected a name that ends with \.png"):
         reproduce(zoo, output, output=tmp_path / "again.jpg")
     save(load(output), output, record=replace(read_record(output), task="knit"))
-    with pytest.raises(ImageError, match="was made by 'knit', and reproduce knows stylize"):
+    with pytest.raises(ImageError, match=r"was made by 'knit', and reproduce knows .*stylize"):
         reproduce(zoo, output)
