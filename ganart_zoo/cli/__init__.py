@@ -1,4 +1,4 @@
-"""The command line `ganart`: parses, calls a task, shows. One file a command."""
+"""The command line `ganart`: it parses, calls a task, and shows the result. Each command is one file in `commands`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["cli", "main"]
 
 
 def main(arguments: Sequence[str] | None = None, *, zoo: Zoo | None = None) -> int:
-    """Run one command and return its exit code: 0; 1 something is broken, 2 the input is at fault, 130 Ctrl-C.
+    """Run one command and return its exit code: 0; 1 something is broken, 2 the input is wrong, 130 Ctrl-C.
 
     An error is one line on standard error; `GANART_DEBUG=1` adds the traceback.
 
     Args:
-        arguments: What follows `ganart`; None for those of the process.
-        zoo: The registry to use; None for one of the installed plugins, made when a command first needs it.
+        arguments: The words after `ganart`; None for those of the process.
+        zoo: The registry to use; None for one of the installed plugins, created when a command first needs it.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, *, zoo: Zoo | None = None) -> i
             error.show()
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
-            note("aborted; nothing was written by the work under way")
+            note("aborted; the work under way wrote nothing")
             return INTERRUPTED
         except GanartError as error:
             return _fail(str(error), MISUSED)

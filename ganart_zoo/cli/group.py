@@ -1,56 +1,44 @@
-"""The group `ganart`: imports a command's module when that command is asked for, and takes in those of plugins."""
+"""The group `ganart`: imports the module of a command when it is used, and includes the commands of plugins."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import update_wrapper
-from types import MappingProxyType
 from typing import Any
 
 import click
 
 import ganart_zoo
+from ganart_zoo.cli import commands
 from ganart_zoo.cli.show import note
 from ganart_zoo.contract.errors import did_you_mean
 from ganart_zoo.registry import Plugin, Zoo
 
 __all__ = ["CORE_COMMANDS", "cli", "pass_zoo", "plugin_commands", "zoo_of"]
 
-CORE_COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        "stylize": "stylize:stylize",
-        "reproduce": "reproduce:reproduce",
-        "train": "train:train",
-        "sample": "sample:sample",
-        "interpolate": "interpolate:interpolate",
-        "mix": "mix:mix",
-        "project": "project:project",
-        "rank": "rank:rank",
-        "evaluate": "evaluate:evaluate",
-        "export": "export:export",
-        "list": "models:list_models",
-        "info": "info:info",
-        "weights": "weights:weights",
-        "doctor": "doctor:doctor",
-        "bench": "bench:bench",
-    }
+_ORDER = ("imagine", "stylize", "reproduce", "train", "sample", "interpolate", "mix", "project", "rank", "evaluate")
+"""Commands that `--help` shows first; the others follow in alphabetical order."""
+
+CORE_COMMANDS: tuple[str, ...] = tuple(
+    sorted(
+        (info.name for info in pkgutil.iter_modules(commands.__path__)),
+        key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name),
+    )
 )
-"""Name -> module of this package and attribute. A module that is not there is no command."""
+"""The modules of `commands`, each of which defines `command`."""
 
 
 class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        core = [name for name in CORE_COMMANDS if _exists(name)]
-        return [*core, *sorted(_commands_of_plugins(ctx))]
+        return [*CORE_COMMANDS, *sorted(_commands_of_plugins(ctx))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in CORE_COMMANDS and _exists(cmd_name):
-            module, _, attribute = CORE_COMMANDS[cmd_name].partition(":")
-            command: click.Command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        if cmd_name in CORE_COMMANDS:
+            command: click.Command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
             return command
         return _commands_of_plugins(ctx).get(cmd_name)
 
@@ -67,17 +55,17 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(ganart_zoo.__version__, prog_name="ganart")
 def cli() -> None:
-    """A zoo of models for machine-made art: find them, and restyle photos with them.
+    """A zoo of models for machine-made art: find models, and make pictures with them.
 
-    `ganart COMMAND --help` explains a command. Plugins can bring commands of their own.
+    `ganart COMMAND --help` explains a command. Plugins can add commands.
     """
 
 
 def zoo_of(ctx: click.Context) -> Zoo:
-    """Return the registry of this invocation, made when first asked for."""
+    """Return the registry of this invocation, created when it is first needed."""
     root = ctx.find_root()
     if root.obj is None:
-        with redirect_stdout(sys.stderr):  # a plugin that prints must not spoil the data on standard output
+        with redirect_stdout(sys.stderr):  # a plugin that prints must not write into the data on standard output
             root.obj = Zoo()
     found: Zoo = root.obj
     return found
@@ -93,7 +81,7 @@ def pass_zoo(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def plugin_commands(zoo: Zoo) -> dict[str, click.Command]:
-    """Ask every plugin for its commands. What fails or clashes is reported to the zoo as a fault."""
+    """Return the commands of all plugins. A plugin that fails, or a name that clashes, is reported to the zoo."""
     found: dict[str, click.Command] = {}
     for plugin in zoo.plugins:
         for name, command in _commands_of(zoo, plugin).items():
@@ -123,7 +111,7 @@ def _commands_of(zoo: Zoo, plugin: Plugin) -> dict[str, click.Command]:
 
 
 def _commands_of_plugins(ctx: click.Context) -> dict[str, click.Command]:
-    """The same, once an invocation; new faults are told on standard error."""
+    """Return the commands of all plugins, collected once per invocation; new faults go to standard error."""
     root = ctx.find_root()
     key = f"{__name__}.commands"
     if key not in root.meta:
@@ -134,8 +122,3 @@ def _commands_of_plugins(ctx: click.Context) -> dict[str, click.Command]:
             note(str(fault))
     commands: dict[str, click.Command] = root.meta[key]
     return commands
-
-
-def _exists(name: str) -> bool:
-    module = CORE_COMMANDS[name].partition(":")[0]
-    return importlib.util.find_spec(f"{__package__}.{module}") is not None

@@ -1,6 +1,6 @@
-"""Ctrl-C during long work: the first asks for the best picture so far, the second aborts at once.
+"""Ctrl-C during long work: the first asks for the best result so far, the second aborts at once.
 
-So does SIGTERM, by which schedulers and launchers say that time is up.
+SIGTERM, which schedulers and launchers send when time is up, works in the same way.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt(AbstractContextManager["Interrupt"]):
-    """Takes SIGINT and SIGTERM over while its block lasts.
+    """Handles SIGINT and SIGTERM while its block lasts.
 
     Args:
-        saving: What the work saves when it is stopped, for the message.
+        saving: What is saved when the work is stopped, for the message.
     """
 
     def __init__(self, saving: str = "the picture as it is") -> None:
@@ -30,7 +30,7 @@ class Interrupt(AbstractContextManager["Interrupt"]):
         self._saving = saving
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        if threading.current_thread() is threading.main_thread():  # other threads may not set handlers
             self._before = {each: signal.signal(each, self._handle) for each in (signal.SIGINT, signal.SIGTERM)}
         return self
 

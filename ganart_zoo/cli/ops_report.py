@@ -1,4 +1,4 @@
-"""What `ganart doctor --ops` asks a process of its own, since it loads torch: prints JSON."""
+"""Prints JSON for `ganart doctor --ops`, in a separate process since it loads torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _facts() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print whether kernels are built, what of, and what would run for each op on each device."""
+    """Print whether kernels are built, from what, and which implementation would run for each op on each device."""
     status = ops.status()
     built = native.ops_library() is not None
     fallbacks = [one for one in status if one.implementation != "native"]

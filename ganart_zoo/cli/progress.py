@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+"""Progress on standard error: a bar on a terminal, a line every few seconds elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NO_FIELDS: dict[str, Any] = {"count": "", "left": "", "terms": ""}
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """What a command tells of its work. This one shows nothing."""
+    """Progress of a command. This one shows nothing."""
 
     def begin(self, title: str) -> None:
-        """Start on something new; what came before is finished."""
+        """Show the title of new work; what came before is finished."""
 
     def step(self, event: StepEvent) -> None:
         """Show one step of a model."""
@@ -40,14 +40,14 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 def progress(quiet: bool) -> Progress:
-    """Return what fits the standard error there is."""
+    """Return the kind of progress that suits standard error."""
     if quiet:
         return Progress()
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 
 class _Lines(Progress):
-    """For logs: what begins, its first step, then a line every few seconds, and its last step."""
+    """For logs: the title, the first step, then a line every few seconds, and the last step."""
 
     def __init__(self) -> None:
         self._title = ""
@@ -87,12 +87,12 @@ class _Bar(Progress):
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
-            # The only one that gives way on a narrow terminal.
+            # The only column that shrinks on a narrow terminal.
             TextColumn("[dim]{task.fields[terms]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=Console(stderr=True),
             expand=True,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # else results meant for a file would land on standard error
+            redirect_stdout=sys.stdout.isatty(),  # otherwise results meant for a file would go to standard error
             speed_estimate_period=15,
         )
         self._task = self._bar.add_task("", total=None, visible=False, **_NO_FIELDS)

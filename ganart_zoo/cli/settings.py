@@ -1,18 +1,16 @@
-"""Settings from the command line: `--set name=value` and the flags of options that mean the same everywhere.
+"""Settings from the command line: `--set name=value`, and flags for the options that mean the same in all models.
 
-A value is read as JSON where the setting accepts that, else as text, else as a comma-separated list. A model that the
-model is built on takes its own settings after a dot, `--set backbone=vgg19 --set backbone.weights=vgg19.pth`, or as one
-JSON object, `--set 'backbone={"model": "vgg19", "weights": "vgg19.pth"}'`.
+A value is read as JSON where the setting accepts that, else as text, else as a comma-separated list. The settings of a
+model that another uses follow a dot, `--set backbone=vgg19 --set backbone.weights=vgg19.pth`, or form one JSON object,
+`--set 'backbone={"model": "vgg19", "weights": "vgg19.pth"}'`. So do the entries of a setting that is a group or a
+mapping: `--set loss.weight=2`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
@@ -20,39 +18,7 @@ from ganart_zoo.registry import Zoo
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["option_flags", "parse_settings", "parse_used_model", "set_option", "typed_value"]
-
-_FLAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "steps": "Steps of the model's work.",
-        "alpha": "How far to go: 0 the photo, 1 the style.",
-        "preserve_colour": "Whether, or how, the photo's colours stay.",
-        "strength": "How much the start may change: 0 nothing, 1 all.",
-        "truncation": "How far styles stay from their mean: 1 as they are, 0 at it.",
-        "guidance": "How closely to follow the text.",
-        "negative_prompt": "What not to paint.",
-    }
-)
-
-set_option = click.option(
-    "--set",
-    "pairs",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A setting of the model, as ganart info MODEL lists them. Repeatable.",
-)
-
-
-def option_flags(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add a flag for each option of that name; the values stay text for `parse_settings`."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for name in reversed(names):
-            flag = f"--{name.replace('_', '-')}"
-            command = click.option(flag, name, metavar="VALUE", help=f"{_FLAGS[name]} Where the model has it.")(command)
-        return command
-
-    return add
+__all__ = ["parse_settings", "parse_used_model", "typed_value", "weights_of"]
 
 
 def parse_settings(
@@ -69,8 +35,8 @@ def parse_settings(
     Raises:
         SettingsError: A pair is not of that form, or the model has no such setting.
     """
-    given = {name: text for name, text in (flags or {}).items() if text is not None}
-    return _typed(zoo, model, given | _texts("--set", pairs))
+    texts = {name: text for name, text in (flags or {}).items() if text is not None}
+    return _typed(zoo, model, texts | _texts("--set", pairs))
 
 
 def parse_used_model(zoo: Zoo, model: str, pairs: Sequence[str], *, flag: str = "--set") -> dict[str, Any]:
@@ -88,36 +54,79 @@ def parse_used_model(zoo: Zoo, model: str, pairs: Sequence[str], *, flag: str = 
     return _used_model(zoo, model, _texts(flag, pairs))
 
 
+def weights_of(text: str) -> str | None:
+    """Return the weights that a command line names; `none` means an untrained model."""
+    return None if text in ("none", "null") else text
+
+
 def _texts(flag: str, pairs: Sequence[str]) -> dict[str, str]:
-    given = {}
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
             raise SettingsError(f"{flag} {pair!r} is not of the form NAME=VALUE")
-        given[name.strip().replace("-", "_")] = text.strip()
-    return given
+        texts[name.strip().replace("-", "_")] = text.strip()
+    return texts
 
 
-def _typed(zoo: Zoo, model: str, given: Mapping[str, str]) -> dict[str, Any]:
+def _typed(zoo: Zoo, model: str, texts: Mapping[str, str]) -> dict[str, Any]:
     settings = zoo.settings(model)
     fields = {**settings.config_class.model_fields, **settings.options_class.model_fields}
     uses = settings.entry.spec.uses
     typed: dict[str, Any] = {}
     below: dict[str, dict[str, str]] = {}
-    for name, text in given.items():
+    for name, text in texts.items():
         head, dot, rest = name.partition(".")
         if head in uses:
             below.setdefault(head, {}).update({rest: text} if dot else _used_texts(head, text))
         elif name in fields:
             typed[name] = typed_value(fields[name], text)
+        elif dot and head in fields and _has_entries(fields[head]):
+            typed[head] = _with_entry(typed.get(head), fields[head], rest, text)
         else:
             raise settings.unknown(name)
-    for key, texts in below.items():
-        used = texts.pop("model", uses[key].default)
+    for key, used_texts in below.items():
+        used = used_texts.pop("model", uses[key].default)
         if used is None:
             raise SettingsError(f"settings of {key} were given, and no model: give {key}=NAME too")
-        typed[key] = _used_model(zoo, used, texts)
+        typed[key] = _used_model(zoo, used, used_texts)
     return typed
+
+
+def _has_entries(field: FieldInfo) -> bool:
+    """Say whether a value of the field has named entries: those of a settings class or of a mapping."""
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(field.rebuild_annotation()).json_schema()
+    return any("$ref" in branch or branch.get("type") == "object" for branch in (schema, *schema.get("anyOf", ())))
+
+
+def _with_entry(value: Any, field: FieldInfo, path: str, text: str) -> dict[str, Any]:
+    """Return a field's value with the entry at the dotted `path` set; other entries keep their default.
+
+    The entry is the first reading of `text` with which the field is valid, else the first reading, for the error.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+    if value is None:
+        default = field.get_default(call_default_factory=True)
+        value = default.model_dump() if hasattr(default, "model_dump") else default if isinstance(default, dict) else {}
+    candidates = [_replaced(value, path.split("."), reading) for reading in _readings(text)]
+    for candidate in candidates:
+        try:
+            adapter.validate_python(candidate)
+        except ValidationError:
+            continue
+        return candidate
+    return candidates[0]
+
+
+def _replaced(value: Any, path: Sequence[str], new: Any) -> dict[str, Any]:
+    entries = dict(value) if isinstance(value, Mapping) else {}
+    first, *rest = path
+    entries[first] = _replaced(entries.get(first), rest, new) if rest else new
+    return entries
 
 
 def _used_texts(name: str, text: str) -> dict[str, str]:
@@ -133,7 +142,7 @@ def _used_texts(name: str, text: str) -> dict[str, str]:
 
 def _used_model(zoo: Zoo, model: str, texts: Mapping[str, str]) -> dict[str, Any]:
     rest = {name: text for name, text in texts.items() if name != "weights"}
-    chosen = {"weights": texts["weights"]} if "weights" in texts else {}
+    chosen = {"weights": weights_of(texts["weights"])} if "weights" in texts else {}
     return {"model": model, **chosen, **_typed(zoo, model, rest)}
 
 

@@ -6,24 +6,25 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["BROKEN", "INTERRUPTED", "MISUSED", "emit_json", "fit_width", "json_option", "note", "table"]
+if TYPE_CHECKING:
+    from ganart_zoo.imaging.record import Record
+
+__all__ = ["BROKEN", "INTERRUPTED", "MISUSED", "emit_json", "fit_width", "note", "record_data", "table"]
 
 BROKEN, MISUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes: something is broken; the input is at fault; stopped with Ctrl-C."""
+"""Exit codes: something is broken; the input is wrong; stopped with Ctrl-C."""
 
 _PIPE_WIDTH = 160
-"""Columns of a table that goes to a file or a pipe, which have no width of their own."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+"""Columns of a table that is written to a file or a pipe."""
 
 
 def note(message: str) -> None:
-    """Tell the user something, on standard error."""
-    click.echo(f"ganart: {message}", file=sys.stderr)  # not err=True, which goes around a progress bar, through it
+    """Print a message on standard error."""
+    click.echo(f"ganart: {message}", file=sys.stderr)  # err=True would write into a progress bar
 
 
 def emit_json(data: Any) -> None:
@@ -31,8 +32,13 @@ def emit_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
+def record_data(record: Record) -> Any:
+    """Return the record of a picture as plain JSON data."""
+    return json.loads(record.to_text())
+
+
 def fit_width(line: str) -> str:
-    """Cut a line to the terminal's width; where the output is no terminal, return all of it."""
+    """Cut a line to the terminal's width; where the output is not a terminal, return it as it is."""
     if not sys.stdout.isatty():
         return line
     width = shutil.get_terminal_size().columns

@@ -5,10 +5,10 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +18,11 @@ from ganart_zoo.imaging.images import load
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.critics import LoadedCritic
 from ganart_zoo.running.outputs import check_folder, make_folder, pictures_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ganart_zoo.running.loaded import LoadOptions
 
 __all__ = ["Ranked", "Scored", "rank"]
 
@@ -54,12 +59,9 @@ def rank(
     keep: int | None = None,
     output: str | os.PathLike[str] | None = None,
     label: int | str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    weights: str | Path | None = "default",
-    device: str | torch.device = "cpu",
-    fetch: bool = False,
     force: bool = False,
     on_step: OnStep | None = None,
+    **how: Unpack[LoadOptions],
 ) -> Ranked:
     """Score pictures with a critic, and keep the best. Pictures with equal scores stay in their order.
 
@@ -71,12 +73,9 @@ def rank(
         keep: How many to keep; None for all.
         output: A folder for exact copies of the best, named `01-<name>`; created if its parent exists.
         label: The class to judge the pictures as, for a critic with classes.
-        settings: The critic's config (not of a run) and the models it uses.
-        weights: As `Zoo.create` takes them.
-        device: Where the critic computes.
-        fetch: Download missing weights.
         force: Replace files of the folder that have the names of copies and are other pictures.
         on_step: Called after each picture; returning False ends the work, and the pictures so far are ranked.
+        **how: See `LoadOptions`: `settings`, `weights`, `device`, `dtype`, `fetch`.
 
     Raises:
         SettingsError: A number or the class is not valid, or the model is not a critic.
@@ -90,7 +89,7 @@ def rank(
     if folder is not None:
         make_folder(folder)
         check_folder(folder)
-    critic = LoadedCritic.load(zoo, model, settings=settings, weights=weights, device=device, fetch=fetch)
+    critic = LoadedCritic.load(zoo, model, **how)
     condition = critic.condition(label)
     scored: list[Scored] = []
     failed: list[ImageError] = []

@@ -105,7 +105,7 @@ def test_doctor_ops_for_people(zoo: Zoo, capsys: Capture, monkeypatch: pytest.Mo
         {"op": "ganart::blur", "device": "cuda", "implementation": "reference", "reason": "built without a kernel"},
     ]
     report = {"built": True, "native": False, "reason": "", "facts": {"instructions": "avx2"}, "status": status}
-    monkeypatch.setattr("ganart_zoo.cli.doctor._ops_report", lambda: report)
+    monkeypatch.setattr("ganart_zoo.cli.commands.doctor._ops_report", lambda: report)
     main(["doctor", "--ops"], zoo=zoo)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["instructions", "avx2"] in lines

@@ -34,6 +34,11 @@ from ganart_zoo.contract import SettingsError
         ('backbone={"model": "pool", "block": 4}', {"backbone": {"model": "pool", "block": 4}}),
         ('backbone={"weights": "a.pt"}', {"backbone": {"model": "ganart-tiny/pool", "weights": "a.pt"}}),
         ("backbone.weights=a.pt", {"backbone": {"model": "ganart-tiny/pool", "weights": "a.pt"}}),
+        ("backbone.weights=none", {"backbone": {"model": "ganart-tiny/pool", "weights": None}}),
+        ('backbone={"weights": null}', {"backbone": {"model": "ganart-tiny/pool", "weights": None}}),
+        ("grain.size=3", {"grain": {"size": 3, "amount": 0.05}}),
+        ('grain={"size": 3}', {"grain": {"size": 3}}),
+        ("layer-weights.blocks=0.5", {"layer_weights": {"blocks": 0.5}}),
     ],
 )
 def test_values(zoo: Zoo, pair: str, expected: dict[str, object]) -> None:
@@ -45,6 +50,15 @@ def test_pairs_join_flags_and_the_last_word_counts(zoo: Zoo) -> None:
     assert parse_settings(zoo, "blend", pairs, {"alpha": "0.5", "strength": None}) == {
         "alpha": 0.5,
         "steps": 5,
+        "backbone": {"model": "pool", "block": 4},
+    }
+
+
+def test_entries_of_a_group_and_of_json_join(zoo: Zoo) -> None:
+    pairs = ['grain={"size": 2}', "grain.amount=0.5", "layer_weights.a=1", "layer_weights.b=2"]
+    assert parse_settings(zoo, "blend", [*pairs, 'backbone={"model": "pool"}', "backbone.block=4"]) == {
+        "grain": {"size": 2, "amount": 0.5},
+        "layer_weights": {"a": 1, "b": 2},
         "backbone": {"model": "pool", "block": 4},
     }
 

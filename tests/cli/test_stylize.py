@@ -113,7 +113,7 @@ def test_a_folder_with_a_bad_picture_goes_on_reports_it_last_and_exits_with_1(
     assert "b.png: not a picture" in captured.err.splitlines()[-1]
     (album / "b.png").unlink()
     assert run(zoo, *arguments) == 0
-    assert capsys.readouterr().out.count("done already") == 2
+    assert capsys.readouterr().out.count("already done") == 2
 
 
 def bomb(path: Path) -> Path:
@@ -259,7 +259,7 @@ def test_ctrl_c_in_a_folder_saves_the_current_picture_and_begins_no_other(
     options = ("--style", painting, "-m", "blend", "--set", "interrupt_at=2", "-o", f"{tmp_path}/out/")
     assert run(zoo, other, photo, *options) == 130
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["other.png"]
-    assert "1 of 2 not begun" in capsys.readouterr().err
+    assert "1 of 2 not started" in capsys.readouterr().err
 
 
 def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing(

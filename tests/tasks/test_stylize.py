@@ -100,7 +100,12 @@ def test_every_format_carries_the_whole_record(
     assert record.task == "stylize"
     assert record.model.model == "ganart-tiny/blend"
     assert record.model.version == "0.1.0"
-    assert record.model.config == {"layers": None, "title": ""}
+    assert record.model.config == {
+        "layers": None,
+        "title": "",
+        "grain": {"size": 1, "amount": 0.05},
+        "layer_weights": {},
+    }
     assert record.model.uses["backbone"].model == "ganart-tiny/pool"
     assert record.model.uses["backbone"].config == {"block": 4}
     assert record.options["alpha"] == 0.25

@@ -7,6 +7,13 @@ from typing import Literal
 from ganart_zoo.contract import Field, Settings
 
 
+class Grain(Settings):
+    """A group of settings."""
+
+    size: int = Field(1, ge=1, description="Pixels.")
+    amount: float = Field(0.05, ge=0, description="Of noise.")
+
+
 class PoolConfig(Settings):
     """Of the backbone."""
 
@@ -18,6 +25,8 @@ class Config(Settings):
 
     layers: tuple[str, ...] | None = Field(None, description="Layers of the backbone.")
     title: str = Field("", description="Any text.")
+    grain: Grain = Field(Grain(), description="Of the noise.")
+    layer_weights: dict[str, float] = Field({}, description="By layer.")
 
 
 class Options(Settings):

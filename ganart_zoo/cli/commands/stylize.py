@@ -1,8 +1,7 @@
-"""`ganart stylize`: restyles photos, one or a folder of them."""
+"""`ganart stylize`: restyles one photo, or a folder of them."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,25 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganart_zoo.cli.chosen import Loading
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.interrupt import Interrupt
-from ganart_zoo.cli.progress import progress
-from ganart_zoo.cli.settings import option_flags, parse_settings, set_option
-from ganart_zoo.cli.show import BROKEN, INTERRUPTED, emit_json, json_option, note
+from ganart_zoo.cli.long_work import LongWork
+from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
+from ganart_zoo.cli.show import BROKEN, INTERRUPTED, emit_json, note, record_data
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Entry, Zoo
 
 if TYPE_CHECKING:
-    from ganart_zoo.contract.events import StepEvent
-    from ganart_zoo.tasks.batch import Job, Outcome
-    from ganart_zoo.tasks.stylize import StyleInput
+    from ganart_zoo.running.batch import Job, Outcome
+    from ganart_zoo.running.stylists import StyleInput
 
-__all__ = ["stylize"]
-
-_DTYPES = ("float32", "bfloat16", "float16", "float64")
+__all__ = ["command"]
 
 
-@click.command(short_help="Restyle photos.")
+@click.command("stylize", short_help="Restyle photos.")
 @click.argument("contents", metavar="CONTENT...", nargs=-1, required=True)
 @click.option(
     "-s",
@@ -37,10 +33,12 @@ _DTYPES = ("float32", "bfloat16", "float16", "float64")
     "styles",
     metavar="STYLE[:WEIGHT]",
     multiple=True,
-    help="A picture, or the name of a style the model has learned. Repeat to blend; weights are shares.",
+    help="A picture, or the name of a learned style. Repeat to blend; weights are shares.",
 )
-@click.option("-o", "--output", required=True, metavar="OUT", help="A .png, .jpg or .webp file; or a folder.")
-@click.option("-m", "--model", default="ganart-gatys/gatys", show_default=True, help="A style_transfer of ganart list.")
+@output_option("A .png, .jpg or .webp file; or a folder.")
+@click.option(
+    "-m", "--model", default="ganart-gatys/gatys", show_default=True, help="A style_transfer model of ganart list."
+)
 @click.option(
     "--size",
     default="512",
@@ -48,27 +46,21 @@ _DTYPES = ("float32", "bfloat16", "float16", "float64")
     metavar="PIXELS|full",
     help="Long side of the result. A larger photo is scaled down; a smaller one is never scaled up.",
 )
-@option_flags("steps", "alpha", "preserve_colour", "strength")
+@settings_flags("steps", "alpha", "preserve_colour", "strength")
 @click.option("--init", metavar="PICTURE", help="Start from this picture.")
 @click.option(
     "--region",
     "regions",
     metavar="MASK[:STYLE_MASK]",
     multiple=True,
-    help="Where on the photo the style goes (white), and from where in the style picture it is taken. The first "
-    "belongs to the first --style, and so on; '-' for everywhere.",
+    help="White where the photo gets the style, and where in the style picture it is taken from. The first --region "
+    "belongs to the first --style, and so on; '-' means everywhere.",
 )
-@set_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all noise.")
-@click.option("--weights", default="default", show_default=True, help="The model's: a variant, file, folder or hub:….")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--dtype", type=click.Choice(_DTYPES), help="Compute type; default: float32.")
-@click.option("--fetch", is_flag=True, help="Download weights that are missing.")
-@click.option("--force", is_flag=True, help="Make again what is done; replace files that ganart did not make.")
-@click.option("-q", "--quiet", is_flag=True, help="Tell of nothing but errors.")
-@json_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise, the same for all photos.")
+@result_options
+@loading_options
 @pass_zoo
-def stylize(
+def command(
     zoo: Zoo,
     contents: tuple[str, ...],
     styles: tuple[str, ...],
@@ -77,12 +69,8 @@ def stylize(
     size: str,
     init: str | None,
     regions: tuple[str, ...],
-    pairs: tuple[str, ...],
+    loading: Loading,
     seed: int,
-    weights: str,
-    device: str,
-    dtype: str | None,
-    fetch: bool,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -95,59 +83,38 @@ def stylize(
     ganart stylize photo.jpg --style a.jpg:2 --style b.jpg:1 --size 768 -o out.png
     ganart stylize holiday/ --style painting.jpg -o restyled/
 
-    A picture that is there already, made of the same inputs with the same settings, is skipped. One that ganart made
-    otherwise is replaced. A file that ganart did not make is left alone, unless --force.
+    A picture that exists already, made of the same inputs with the same settings, is skipped; --force makes it again.
+    One that ganart made otherwise is replaced. A file that ganart did not make is left alone, unless --force.
 
-    Every picture carries the record of its making; ganart reproduce makes it again. Ctrl-C saves the best picture so
-    far and ends with exit code 130; a second Ctrl-C aborts at once.
+    Every picture carries the record of how it was made; ganart reproduce makes it again. Ctrl-C saves the best picture
+    so far and ends with exit code 130; a second Ctrl-C aborts at once.
     """
-    # All that can be wrong with the command line is told before torch is loaded, which takes a second or two.
     entry = zoo.entry(model)
-    settings = parse_settings(zoo, model, pairs, flags)
-    zoo.options(model, **zoo.settings(model).sort(settings)[1])
+    settings = loading.check(zoo, model, flags)
     long_side = _size(size)
 
-    with progress(quiet) as shown:
-        shown.begin(f"loading {zoo.display_name(entry)}")
-        import torch
+    with LongWork(quiet) as work:
+        work.show(f"loading {zoo.display_name(entry)}")
+        options = loading.options(settings)
+        from ganart_zoo.running.batch import plan, stylize_all
+        from ganart_zoo.running.stylists import Stylizer
 
-        from ganart_zoo import native
-        from ganart_zoo.tasks.batch import plan, stylize_all
-        from ganart_zoo.tasks.stylize import Stylizer
-
-        native.tune_allocator()
         jobs = plan(contents, output)
-        stylizer = Stylizer(
-            zoo,
-            model,
-            _styles(entry, styles, regions),
-            settings=settings,
-            init=init,
-            seed=seed,
-            size=long_side,
-            weights=weights,
-            device=device,
-            dtype=None if dtype is None else getattr(torch, dtype),
-            fetch=fetch,
-        )
+        style_inputs = _styles(entry, styles, regions)
+        stylizer = Stylizer(zoo, model, style_inputs, init=init, seed=seed, size=long_side, **options)
         outcomes: list[Outcome] = []
-        with Interrupt() as interrupt:
 
-            def on_start(job: Job) -> None:
-                number = f"{jobs.index(job) + 1}/{len(jobs)} " if len(jobs) > 1 else ""
-                shown.begin(f"{number}{job.content.name}")
+        def on_start(job: Job) -> None:
+            number = f"{jobs.index(job) + 1}/{len(jobs)} " if len(jobs) > 1 else ""
+            work.start(f"{number}{job.content.name}")
 
-            def on_step(event: StepEvent) -> bool | None:
-                shown.step(event)
-                return False if interrupt.asked else None
-
-            for outcome in stylize_all(
-                stylizer, jobs, force=force, on_start=on_start, on_step=on_step, stop=lambda: interrupt.asked
-            ):
-                outcomes.append(outcome)
-                if not (quiet or as_json):
-                    _tell(outcome)
-    _finish(len(jobs), outcomes, as_json, interrupt.asked)
+        for outcome in stylize_all(
+            stylizer, jobs, force=force, on_start=on_start, on_step=work.step, stop=lambda: work.interrupted
+        ):
+            outcomes.append(outcome)
+            if not (quiet or as_json):
+                _report(outcome)
+    _finish(len(jobs), outcomes, as_json, work.interrupted)
 
 
 def _size(text: str) -> int | None:
@@ -167,7 +134,7 @@ def _styles(entry: Entry, styles: Sequence[str], regions: Sequence[str]) -> list
 
 
 def _style(entry: Entry, text: str, region: str | None, source_region: str | None) -> StyleInput:
-    from ganart_zoo.tasks.stylize import StyleInput
+    from ganart_zoo.running.stylists import StyleInput
 
     name, weight = text, 1.0
     head, colon, tail = text.rpartition(":")
@@ -187,8 +154,8 @@ def _region(text: str) -> tuple[str | None, str | None]:
     return (None if mask == "-" else mask, None if source == "-" else source)
 
 
-def _tell(outcome: Outcome) -> None:
-    # file=, for without it click goes around the progress bar, and through it.
+def _report(outcome: Outcome) -> None:
+    # With file=, or click would write past the progress bar and into it.
     output = outcome.job.output
     if outcome.made is not None:
         height, width = outcome.made.images.shape[-2:]
@@ -196,7 +163,7 @@ def _tell(outcome: Outcome) -> None:
         early = f"  stopped at step {stopped_at}: the best picture so far" if outcome.status == "stopped" else ""
         click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{early}", file=sys.stdout)
     elif outcome.status == "skipped":
-        click.echo(f"{output}  done already", file=sys.stdout)
+        click.echo(f"{output}  already done", file=sys.stdout)
 
 
 def _finish(jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: bool) -> None:
@@ -205,7 +172,7 @@ def _finish(jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: 
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if interrupted:
         if len(outcomes) < jobs:
-            note(f"stopped; {jobs - len(outcomes)} of {jobs} not begun, and the same command goes on with them")
+            note(f"stopped; {jobs - len(outcomes)} of {jobs} not started; the same command continues with them")
         click.get_current_context().exit(INTERRUPTED)
     if failed and jobs == 1:
         raise failed[0]
@@ -224,5 +191,5 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "seconds": None if made is None else made.seconds,
         "error": None if outcome.error is None else str(outcome.error),
-        "record": None if made is None else json.loads(made.record.to_text()),
+        "record": None if made is None else record_data(made.record),
     }

@@ -1,4 +1,4 @@
-"""`ganart evaluate`: how near a generator's pictures are to real ones."""
+"""`ganart evaluate`: measures how near a generator's pictures are to real ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from pathlib import Path
 
 import click
 
-from ganart_zoo.cli.backbones import ChosenBackbone, backbone_options
-from ganart_zoo.cli.generators import Chosen, generator_options, prompt_option
+from ganart_zoo.cli.chosen import Chosen, ChosenBackbone
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.progress import progress
-from ganart_zoo.cli.settings import option_flags
-from ganart_zoo.cli.show import emit_json, json_option, note, table
+from ganart_zoo.cli.long_work import LongWork
+from ganart_zoo.cli.options import (
+    backbone_options,
+    generator_options,
+    json_option,
+    prompt_option,
+    quiet_option,
+    seed_option,
+    settings_flags,
+)
+from ganart_zoo.cli.show import emit_json, note, table
 from ganart_zoo.registry import Zoo
 
-__all__ = ["evaluate"]
+__all__ = ["command"]
 
 _MEANINGS = {
     "fid": "Fréchet distance on Inception; 0 is best",
@@ -31,20 +38,26 @@ _MEANINGS = {
 }
 
 
-@click.command(short_help="Measure a generator against real pictures.")
+@click.command("evaluate", short_help="Measure a generator against real pictures.")
 @click.option("--data", required=True, metavar="PATH", help="Real pictures, as ganart train takes them.")
-@click.option("--samples", type=int, default=5000, show_default=True, help="Pictures to make; as many real are taken.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the first picture.")
+@click.option(
+    "--samples",
+    type=int,
+    default=5000,
+    show_default=True,
+    help="Pictures to paint, and the number of real pictures used.",
+)
+@seed_option()
 @backbone_options
-@click.option("--layer", help="Of the backbone. Default: the deepest but the class head.")
+@click.option("--layer", help="The backbone's layer. Default: the deepest, not counting the class head.")
 @click.option("--crop", metavar="HOW", help="centre, random, stretch or pad. Default: as the run was trained.")
 @prompt_option
-@option_flags("truncation")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@settings_flags("truncation")
+@quiet_option
 @json_option
 @generator_options
 @pass_zoo
-def evaluate(
+def command(
     zoo: Zoo,
     chosen: Chosen,
     data: str,
@@ -67,25 +80,25 @@ def evaluate(
     Fréchet and kernel distance, precision and recall, density and coverage, diversity, perceptual path length. The
     result says on which features, at which size and of how many pictures it was computed; compare like with like.
     """
-    settings, looked = chosen.check(zoo, flags), backbone.check(zoo)
-    with progress(quiet) as shown:
-        shown.begin(f"loading {chosen.model}")
+    settings, judge = chosen.check(zoo, flags), backbone.check(zoo)
+    with LongWork(quiet) as work:
+        work.show(f"loading {chosen.model}")
         generator = chosen.load(zoo, settings)
-        from ganart_zoo.tasks.evaluate import evaluate as run
+        from ganart_zoo.tasks.evaluate import evaluate
 
-        shown.begin(f"evaluating {chosen.model}")
-        found = run(
+        work.show(f"evaluating {chosen.model}")
+        found = evaluate(
             generator,
             Path(data),
             samples=samples,
             seed=seed,
             prompt=prompt,
-            backbone=looked,
+            backbone=judge,
             layer=layer,
             side=side,
             crop=crop,
-            fetch=chosen.fetch,
-            on_step=shown.step,
+            fetch=chosen.loading.fetch,
+            on_step=work.step,
         )
     if as_json:
         emit_json(found.to_json())

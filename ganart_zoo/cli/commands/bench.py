@@ -7,40 +7,43 @@ from pathlib import Path
 
 import click
 
+from ganart_zoo.cli.options import output_option
 from ganart_zoo.cli.show import BROKEN, note
 
-__all__ = ["bench"]
+__all__ = ["command"]
 
 _FOLDER = Path("benchmarks")
 _RESULTS = "results.json"
 _IDLE = 0.7
-"""Load average up to which a machine counts as idle."""
+"""Load average below which a machine counts as idle."""
 
 
-@click.command()
+@click.command("bench")
 @click.argument("op", required=False)
-@click.option(
-    "--out",
+@output_option(
+    "Folder for results.json and bars.png.",
+    metavar="DIR",
+    required=False,
+    aliases=("--out",),
     type=click.Path(file_okay=False, path_type=Path),
     default=_FOLDER / "latest",
     show_default=True,
-    help="Folder for results.json and bars.png.",
 )
 @click.option(
     "--compare",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Run nothing: hold the results in DIR against the last committed ones.",
+    help="Run nothing; compare the results in DIR with the last committed ones.",
 )
-@click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which takes minutes to prepare.")
-def bench(op: str | None, out: Path, compare: Path | None, no_compile: bool) -> None:
+@click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which takes minutes to compile.")
+def command(op: str | None, output: Path, compare: Path | None, no_compile: bool) -> None:
     """Time the benchmarks of a checkout, all or those of OP, on an otherwise idle machine.
 
     Each figure is the best of interleaved rounds in one process, as milliseconds, GFLOP/s, GB/s, percent of the
     machine's roof, and times faster than plain PyTorch and torch.compile.
 
-    With --compare, exit code 1 if a share of the roof or a ratio to PyTorch fell by more than 10 %. Rows that are no
-    longer there are listed, and what the two machines do not share.
+    With --compare, exit code 1 if a share of the roof or a ratio to PyTorch fell by more than 10 %. Rows that no longer
+    exist are listed, and so are the differences between the two machines.
     """
     from rich.console import Console
 
@@ -64,9 +67,9 @@ def bench(op: str | None, out: Path, compare: Path | None, no_compile: bool) -> 
         return
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > _IDLE:
-        note(f"the load average is {load:.1f}: what else this machine does will show in the figures")
+        note(f"the load average is {load:.1f}; other work on this machine will disturb the figures")
     report = run_benchmarks(_FOLDER, op, compiled=not no_compile)
-    report.save(out / _RESULTS)
+    report.save(output / _RESULTS)
     print_report(report, Console(stderr=False))
-    draw_bars(report, out / "bars.png")
-    note(f"wrote {out / _RESULTS} and {out / 'bars.png'}")
+    draw_bars(report, output / "bars.png")
+    note(f"wrote {output / _RESULTS} and {output / 'bars.png'}")

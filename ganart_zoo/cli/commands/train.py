@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.interrupt import Interrupt
-from ganart_zoo.cli.progress import progress
+from ganart_zoo.cli.long_work import LongWork, exit_interrupted
+from ganart_zoo.cli.options import fetch_option, json_option, output_option, quiet_option, steps_option
 from ganart_zoo.cli.settings import parse_used_model, typed_value
-from ganart_zoo.cli.show import INTERRUPTED, emit_json, json_option, note, table
+from ganart_zoo.cli.show import emit_json, note, table
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
-from ganart_zoo.contract.events import StepEvent
 from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.runs import read_settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["train"]
+__all__ = ["command"]
 
 _NETWORKS = ("generator", "critic")
 _PLAIN: dict[str, type] = {"data": str, "size": int, "crop": str, "flip": bool, "conditions": list}
@@ -50,7 +49,7 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
             yield f"{prefix}.{name}", json.dumps(field.default), field.description or ""
 
 
-@click.command(short_help="Train a generator against a critic.")
+@click.command("train", short_help="Train a generator against a critic.")
 @click.option("--generator", metavar="MODEL", help="A trainable generator of ganart list.")
 @click.option("--critic", metavar="MODEL", help="A trainable critic.")
 @click.option("--data", metavar="PATH", help="A folder of pictures, an .npz file, or .tar shards (a{0..9}.tar).")
@@ -60,7 +59,7 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
 @click.option(
     "--conditions", metavar="NAMES", help="labels, prompt, both with a comma, or none; default: all there are."
 )
-@click.option("--steps", type=int, help="Steps of the generator.")
+@steps_option()
 @click.option("--batch", type=int, help="Pictures a step, over all processes together.")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option(
@@ -69,7 +68,7 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
     help="Measure every training.evaluate_every steps, and keep the best weights. Default: none.",
 )
 @click.option("--checkpoint-every", type=int, metavar="STEPS", help="Steps between checkpoints.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="RUN", help="The run folder.")
+@output_option("The run folder.", metavar="RUN", aliases=("--out",), type=click.Path(path_type=Path))
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings; flags go before them.")
 @click.option(
     "--set",
@@ -78,11 +77,11 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
     multiple=True,
     help="A setting of the generator, the critic or the training: --set training.loss=hinge. Repeatable.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --output, exactly where its last checkpoint is.")
 @click.option("--allow-changes", is_flag=True, help="Resume although settings differ from those it was begun with.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--fetch", is_flag=True, help="Download weights that are missing.")
-@click.option("-q", "--quiet", is_flag=True, help="Tell of nothing but errors.")
+@fetch_option
+@quiet_option
 @click.option(
     "--help-training",
     is_flag=True,
@@ -93,7 +92,7 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
 )
 @json_option
 @pass_zoo
-def train(
+def command(
     zoo: Zoo,
     generator: str | None,
     critic: str | None,
@@ -107,7 +106,7 @@ def train(
     seed: int | None,
     metric: str | None,
     checkpoint_every: int | None,
-    out: Path,
+    output: Path,
     config: Path | None,
     pairs: tuple[str, ...],
     resume: bool,
@@ -120,21 +119,21 @@ def train(
     """Train a generator against a critic. The run folder is then itself a model, for ganart sample and others.
 
     \b
-    ganart train --generator M --critic M --data pictures/ --size 32 --steps 5000 --out runs/first
-    ganart train --config first.toml --out runs/first --set training.r1.weight=2
-    ganart train --out runs/first --resume
-    torchrun --nproc-per-node 2 -m ganart_zoo train --config first.toml --out runs/first
+    ganart train --generator M --critic M --data pictures/ --size 32 --steps 5000 -o runs/first
+    ganart train --config first.toml -o runs/first --set training.r1.weight=2
+    ganart train -o runs/first --resume
+    torchrun --nproc-per-node 2 -m ganart_zoo train --config first.toml -o runs/first
 
     A file of settings has data, size, crop, flip and conditions, and tables [generator] and [critic] (model, weights,
     and the model's own settings) and [training], whose settings ganart train --help-training lists.
 
     Ctrl-C (or SIGTERM) saves a checkpoint and ends with exit code 130; --resume goes on from there, with the settings
-    of the run in --out where no others are given.
+    of the run in --output where no others are given.
     """
     plain = {"data": data, "size": size, "crop": crop, "flip": flip, "conditions": _names(conditions)}
     flags = {"steps": steps, "batch": batch, "seed": seed, "checkpoint_every": checkpoint_every}
     tables = _read(config) if config else {}
-    before = read_settings(out) if resume and (out / "config.json").exists() else {}
+    before = read_settings(output) if resume and (output / "config.json").exists() else {}
     chosen = {name: value for name, value in {**before, **tables}.items() if name in _PLAIN} | _given(plain)
     networks = {
         name: _network(zoo, name, tables.get(name, {}), asked, pairs, before.get(name))
@@ -145,40 +144,35 @@ def train(
     if "data" not in chosen:
         raise SettingsError('no data: give --data PATH, or data = "PATH" in the configuration file')
     if chosen["data"] == before.get("data") and "{" not in chosen["data"] and not Path(chosen["data"]).exists():
-        raise SettingsError(f"{out} learns from {chosen['data']}, and nothing is there now; give --data PATH")
+        raise SettingsError(f"{output} learns from {chosen['data']}, and nothing is there now; give --data PATH")
 
     from ganart_zoo.training.config import parse_config
 
     settings = parse_config(training)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one does the talking
-    with progress(quiet or not first) as shown:
-        shown.begin(f"training {out}")
+    with LongWork(quiet or not first, saving="a checkpoint") as work:
+        work.show(f"training {output}")
         from ganart_zoo import native
-        from ganart_zoo.tasks.train import train as run
+        from ganart_zoo.tasks.train import train
 
         native.tune_allocator()
-        with Interrupt("a checkpoint") as interrupt:
-
-            def on_step(event: StepEvent) -> bool | None:
-                shown.step(event)
-                return False if interrupt.asked else None
-
-            trained = run(
-                zoo,
-                networks["generator"].pop("model"),
-                networks["critic"].pop("model"),
-                Path(chosen.pop("data")),
-                out,
-                config=settings,
-                generator_settings=networks["generator"],
-                critic_settings=networks["critic"],
-                device=device,
-                fetch=fetch,
-                resume=resume,
-                allow_changes=allow_changes,
-                on_step=on_step,
-                **chosen,
-            )
+        work.start(f"training {output}")
+        trained = train(
+            zoo,
+            networks["generator"].pop("model"),
+            networks["critic"].pop("model"),
+            Path(chosen.pop("data")),
+            output,
+            config=settings,
+            generator_settings=networks["generator"],
+            critic_settings=networks["critic"],
+            device=device,
+            fetch=fetch,
+            resume=resume,
+            allow_changes=allow_changes,
+            on_step=work.step,
+            **chosen,
+        )
     if as_json and first:
         emit_json(
             {
@@ -190,14 +184,12 @@ def train(
             }
         )
     elif first and not trained.new:
-        note(f"{out} was finished already, at step {trained.step}; nothing was changed")
+        note(f"{output} was finished already, at step {trained.step}; nothing was changed")
     elif first and not quiet:
         skipped = f"  {len(trained.skipped)} pictures skipped, see skipped.txt" if trained.skipped else ""
-        click.echo(f"{out}  step {trained.step}  {trained.seconds:.1f} s{skipped}", file=sys.stdout)
+        click.echo(f"{output}  step {trained.step}  {trained.seconds:.1f} s{skipped}", file=sys.stdout)
     if not trained.finished:
-        if first:
-            note(f"stopped at step {trained.step}; --resume goes on from there")
-        click.get_current_context().exit(INTERRUPTED)
+        exit_interrupted(f"stopped at step {trained.step}; --resume goes on from there" if first else None)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

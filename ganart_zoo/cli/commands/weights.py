@@ -1,4 +1,4 @@
-"""`ganart weights`: what there is, what is here, and fetching it."""
+"""`ganart weights`: lists, downloads and verifies the weights of models."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 import click
 
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.progress import progress
-from ganart_zoo.cli.show import BROKEN, emit_json, json_option, note, table
+from ganart_zoo.cli.long_work import LongWork
+from ganart_zoo.cli.options import json_option, quiet_option
+from ganart_zoo.cli.show import BROKEN, emit_json, note, table
 from ganart_zoo.contract.errors import WeightsMissingError
 from ganart_zoo.contract.spec import Weights, WeightsFile
 from ganart_zoo.registry import Entry, Zoo
 
-__all__ = ["described_weights", "size_text", "state_of", "weights"]
+__all__ = ["command", "described_weights", "size_text", "state_of"]
 
 
-@click.group()
-def weights() -> None:
-    """See, fetch and verify the weights of models.
+@click.group("weights")
+def command() -> None:
+    """List, fetch and verify the weights of models.
 
-    They are kept under their sha256 in GANART_HOME, or the user's cache folder. Nothing is downloaded unless asked.
+    They are kept under their sha256 in GANART_HOME, or in the user's cache folder. Only `fetch` downloads.
     """
 
 
-@weights.command("list")
+@command.command("list")
 @click.argument("model", required=False)
 @json_option
 @pass_zoo
@@ -47,36 +48,36 @@ def list_weights(zoo: Zoo, model: str | None, as_json: bool) -> None:
         note("there are no published weights" + (f" for {model}" if model else ""))
 
 
-@weights.command()
+@command.command()
 @click.argument("model")
 @click.option("--weights", "which", default="default", show_default=True, help="A variant, or hub:org/name@<commit>.")
-@click.option("-q", "--quiet", is_flag=True, help="Tell of nothing but errors.")
+@quiet_option
 @pass_zoo
 def fetch(zoo: Zoo, model: str, which: str, quiet: bool) -> None:
-    """Download the weights of MODEL and of the models it uses by default, unless they are here and whole."""
-    with progress(quiet) as shown:
+    """Download the weights of MODEL and of the models it uses by default, unless they are here and undamaged."""
+    with LongWork(quiet) as work:
         asked = zoo.entry(model)
         paths: list[Path] = []
         for entry in _with_used(zoo, asked, set()):
-            shown.begin(f"fetching {entry.canonical}")
+            work.show(f"fetching {entry.canonical}")
             wanted = which if entry is asked else "default"
-            found = zoo.store.resolve(wanted, entry.spec, owner=entry.canonical, fetch=True, progress=shown.bytes)
+            found = zoo.store.resolve(wanted, entry.spec, owner=entry.canonical, fetch=True, progress=work.bytes)
             for variant in entry.spec.weights:
                 if variant.name == found.variant:
-                    for file in variant.files:  # what was here already is hashed, and replaced where damaged
-                        zoo.store.fetch(file, progress=shown.bytes)
+                    for file in variant.files:  # a file that is here already is hashed, and replaced if damaged
+                        zoo.store.fetch(file, progress=work.bytes)
             paths += found.files.values()
     if not quiet:
         for path in paths:
             click.echo(path)
 
 
-@weights.command()
+@command.command()
 @click.argument("model", required=False)
 @json_option
 @pass_zoo
 def verify(zoo: Zoo, model: str | None, as_json: bool) -> None:
-    """Hash the files that are here again, those of MODEL or all; exit code 1 if one is damaged."""
+    """Hash the files on this machine again, those of MODEL or all. Exit code 1 if one is damaged."""
     found = [
         {"model": entry.canonical, "variant": variant.name, "file": file.name, "verdict": verdict, "path": str(where)}
         for entry, variant, file in _files(_entries(zoo, model))
@@ -94,12 +95,12 @@ def verify(zoo: Zoo, model: str | None, as_json: bool) -> None:
         click.get_current_context().exit(BROKEN)
 
 
-@weights.command("path")
+@command.command("path")
 @click.argument("model")
 @click.option("--weights", "which", default="default", show_default=True, help="A variant.")
 @pass_zoo
 def path_of(zoo: Zoo, model: str, which: str) -> None:
-    """Print where the weights of MODEL are, one file a line."""
+    """Print the paths of the weights of MODEL, one per line."""
     entry = zoo.entry(model)
     resolved = zoo.store.resolve(which, entry.spec, owner=entry.canonical, fetch=False)
     if not resolved.files:
@@ -125,14 +126,14 @@ def described_weights(zoo: Zoo, entry: Entry) -> list[dict[str, Any]]:
 
 
 def state_of(zoo: Zoo, file: WeightsFile) -> str:
-    """Say where a file stands: `"here"`, `"missing"`, or `"your own"`: never downloaded, as its hash is not known."""
+    """Return the state of a file: `"here"`, `"missing"`, or `"your own"`: not downloaded, as its hash is unknown."""
     if zoo.store.locate(file) is not None:
         return "here"
     return "your own" if file.package is None and file.sha256 is None else "missing"
 
 
 def size_text(file: WeightsFile) -> str:
-    """Return a file's size for people."""
+    """Return the size of a file as text."""
     return "" if file.size is None else f"{file.size / 1e6:.1f} MB"
 
 

@@ -14,31 +14,31 @@ import click
 import ganart_zoo
 from ganart_zoo import native
 from ganart_zoo.cli.group import pass_zoo, plugin_commands
-from ganart_zoo.cli.show import BROKEN, emit_json, json_option, table
+from ganart_zoo.cli.options import json_option
+from ganart_zoo.cli.show import BROKEN, emit_json, table
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.registry import Zoo
 
-__all__ = ["doctor"]
+__all__ = ["command"]
 
 _SLOW = 0.1
-"""Seconds. A plugin that takes longer to import makes every command wait."""
+"""Seconds. A plugin that takes longer to import delays every command."""
 
 _DEPENDENCIES = ("torch", "numpy", "pillow", "pydantic", "pluggy", "safetensors", "click", "rich")
 
 
-@click.command()
-@click.option(
-    "--ops", "with_ops", is_flag=True, help="Load torch, in a process of its own, and show which kernels run."
-)
+@click.command("doctor")
+@click.option("--ops", "with_ops", is_flag=True, help="Load torch, in a separate process, and show which kernels run.")
 @json_option
 @pass_zoo
-def doctor(zoo: Zoo, with_ops: bool, as_json: bool) -> None:
+def command(zoo: Zoo, with_ops: bool, as_json: bool) -> None:
     """Show versions, plugins, and what is broken.
 
-    Exit code 1 if anything is. Checks what every declaration points at: factories, settings, the models it uses.
+    All that a plugin declares is checked: factories, settings, and the models that its models use. Exit code 1 if
+    anything is broken.
     """
     zoo.check()
-    plugin_commands(zoo)  # their faults show here
+    plugin_commands(zoo)  # this reports the faults of plugins' commands
     report = _report(zoo)
     report["ops"] = _ops_report() if with_ops else None
     if as_json:

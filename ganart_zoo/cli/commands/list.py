@@ -1,4 +1,4 @@
-"""`ganart list`: the models, by kind. Its help and its tables load neither torch nor pydantic nor rich."""
+"""`ganart list`: the models, by kind. Neither its help nor its tables load torch, pydantic or rich."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 import click
 
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.show import emit_json, fit_width, json_option, note
+from ganart_zoo.cli.options import json_option
+from ganart_zoo.cli.show import emit_json, fit_width, note
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS
 from ganart_zoo.registry import Entry, Zoo
 
-__all__ = ["list_models"]
+__all__ = ["command"]
 
 
 @click.command("list")
-@click.option("--kind", metavar="KIND", help=f"Only this kind: {', '.join(KINDS)}.")
-@click.option("--capability", metavar="NAME", help=f"Only models that have it: {', '.join(CAPABILITIES)}, or x-….")
-@click.option("--plugin", metavar="DIST", help="Only those of this distribution.")
+@click.option("--kind", metavar="KIND", help=f"Only models of this kind: {', '.join(KINDS)}.")
+@click.option("--capability", metavar="NAME", help=f"Only models with it: {', '.join(CAPABILITIES)}, or x-….")
+@click.option("--plugin", metavar="DIST", help="Only models of this distribution.")
 @json_option
 @pass_zoo
-def list_models(zoo: Zoo, kind: str | None, capability: str | None, plugin: str | None, as_json: bool) -> None:
+def command(zoo: Zoo, kind: str | None, capability: str | None, plugin: str | None, as_json: bool) -> None:
     """List the models, by kind."""
     entries = zoo.list(kind=kind, capability=capability, plugin=plugin)
     if as_json:
@@ -31,7 +32,7 @@ def list_models(zoo: Zoo, kind: str | None, capability: str | None, plugin: str 
         note("no such model is installed" if kind or capability or plugin else "no plugin with a model is installed")
     if zoo.faults:
         count = len(zoo.faults)
-        note(f"{count} fault{'s' if count > 1 else ''} in plugins; ganart doctor tells them")
+        note(f"{count} fault{'s' if count > 1 else ''} in plugins; ganart doctor shows them")
 
 
 def _describe(zoo: Zoo, entry: Entry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`ganart info`: one model, its settings, what it is built on, and its weights on this machine."""
+"""`ganart info`: a model's settings, the models it uses, and its weights on this machine."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 
 import click
 
+from ganart_zoo.cli.commands.weights import described_weights, size_text, state_of
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.show import emit_json, json_option, table
-from ganart_zoo.cli.weights import described_weights, size_text, state_of
+from ganart_zoo.cli.options import json_option
+from ganart_zoo.cli.show import emit_json, table
 from ganart_zoo.contract.spec import Weights, WeightsFile
 from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.describe import Setting, describe
 
-__all__ = ["info"]
+__all__ = ["command"]
 
 
-@click.command()
+@click.command("info")
 @click.argument("model")
 @json_option
 @pass_zoo
-def info(zoo: Zoo, model: str, as_json: bool) -> None:
+def command(zoo: Zoo, model: str, as_json: bool) -> None:
     """Show what MODEL does, its settings, weights, licence and paper."""
     entry = zoo.entry(model)
     spec, settings = entry.spec, zoo.settings(model)
@@ -61,12 +62,12 @@ def info(zoo: Zoo, model: str, as_json: bool) -> None:
         if value:
             click.echo(f"{name:8}  {value}")
     if spec.uses:
-        _heading("Built on, --set NAME=MODEL")
+        _heading("Models it uses, --set NAME=MODEL")
         table(
             ("name", "kind", "default", ""),
             [(key, use.kind, use.default or "", use.summary) for key, use in spec.uses.items()],
         )
-    for title, rows in (("Config, what is built", config), ("Options of a call", options)):
+    for title, rows in (("Config of the model", config), ("Options of a call", options)):
         if rows:
             _heading(f"{title}, --set NAME=VALUE")
             _settings(rows)
