@@ -46,6 +46,9 @@ RESERVED_SETTINGS = frozenset({"model", "part", "weights", "device", "dtype", "f
 
 FORMATS = ("safetensors", "torch")
 
+FOLDER_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
+"""Suffixes of the files of a `ModelSpec.folder`: tensors, configurations and vocabularies, never code or pickles."""
+
 _MODEL_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _OBJECT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -218,11 +221,18 @@ class ModelSpec:
     """Variants; the one named "default", else the first, is taken when the caller names none."""
     paper: str | None = None
     """URL."""
+    folder: tuple[str, ...] = ()
+    """Patterns, such as `"unet/*.safetensors"`, of the files in a weights folder of another library's layout.
+
+    `load_weights` then gets all of them by relative path, and reads the folder's configuration itself. Empty: a folder
+    holds `*.safetensors`, and this model's settings in `config.json`.
+    """
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "capabilities", _capabilities(self.capabilities))
         object.__setattr__(self, "uses", _mapping(self.uses))
         object.__setattr__(self, "weights", _items(self.weights))
+        object.__setattr__(self, "folder", _items(self.folder))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the declaration, one line each; an empty list where all is well."""
@@ -246,6 +256,14 @@ class ModelSpec:
                 near = did_you_mean(str(capability), CAPABILITIES)
                 found.append(f"capability {capability!r} is unknown; names of your own start with 'x-'{near}")
         found += self._use_problems()
+        found += [
+            f"folder has the pattern {pattern!r}, expected a relative one that ends in {', '.join(FOLDER_SUFFIXES)}"
+            for pattern in self.folder
+            if not isinstance(pattern, str)
+            or not pattern.endswith(FOLDER_SUFFIXES)
+            or pattern.startswith("/")
+            or ".." in pattern.split("/")
+        ]
         for variant in self.weights:
             found += variant.problems() if isinstance(variant, Weights) else [f"{variant!r} is not a Weights"]
         names = [variant.name for variant in self.weights if isinstance(variant, Weights)]

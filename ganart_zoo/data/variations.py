@@ -136,8 +136,11 @@ def recoloured_caption(caption: str, colour: str) -> str:
     Example:
         >>> recoloured_caption("red apple, 3d", "blue")
         'blue apple, 3d'
+        >>> recoloured_caption("apple", "blue")
+        'blue apple'
     """
-    return f"{colour} {without_colour(caption)}"
+    recoloured, count = _COLOUR_WORD.subn(f"{colour} ", caption, count=1)
+    return recoloured.rstrip() if count else f"{colour} {caption}"
 
 
 def held_out_colour(name: str, colour: str) -> bool:

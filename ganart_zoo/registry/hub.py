@@ -6,10 +6,11 @@ not supported: a user who may read one downloads it and passes the folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 from ganart_zoo.contract.errors import SettingsError, WeightsError
 from ganart_zoo.registry.download import Progress, obtain, read_json
+from ganart_zoo.registry.layouts import layout_names
 from ganart_zoo.registry.weights import HUB_PREFIX
 
 __all__ = ["HubReference", "fetch_snapshot", "recorded_snapshot"]
@@ -54,14 +56,16 @@ class HubReference:
     def __str__(self) -> str:
         return f"{HUB_PREFIX}{self.repository}@{self.commit}"
 
-    def folder(self, root: Path) -> Path:
+    def folder(self, root: Path, patterns: Sequence[str] = ()) -> Path:
         """Where the snapshot is kept under `root`."""
-        return root / self.repository.replace("/", "--") / self.commit
+        # models that take different files of one commit keep them apart, so that each record is complete for its model
+        layout = f"-{hashlib.sha256(repr(tuple(patterns)).encode()).hexdigest()[:8]}" if patterns else ""
+        return root / self.repository.replace("/", "--") / f"{self.commit}{layout}"
 
 
-def recorded_snapshot(reference: HubReference, root: Path) -> Mapping[str, str] | None:
+def recorded_snapshot(reference: HubReference, root: Path, patterns: Sequence[str] = ()) -> Mapping[str, str] | None:
     """Return `{file name: sha256}` of a snapshot fetched earlier, or None where it is not complete on this machine."""
-    folder = reference.folder(root)
+    folder = reference.folder(root, patterns)
     try:
         hashes: dict[str, str] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,7 +74,12 @@ def recorded_snapshot(reference: HubReference, root: Path) -> Mapping[str, str] 
 
 
 def fetch_snapshot(
-    reference: HubReference, root: Path, *, parts: Path, progress: Progress | None = None
+    reference: HubReference,
+    root: Path,
+    *,
+    parts: Path,
+    patterns: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Mapping[str, str]:
     """Fetch a snapshot's `*.safetensors` and `config.json`, and return `{file name: sha256}`, which is also kept.
 
@@ -80,14 +89,14 @@ def fetch_snapshot(
         WeightsError: The repository has no safetensors there, or the transfer failed.
     """
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
-    folder = reference.folder(root)
+    folder = reference.folder(root, patterns)
     hashes: dict[str, str] = {}
-    for name, file in _listing(reference, endpoint).items():
+    for name, file in _listing(reference, endpoint, patterns).items():
         lfs = file.get("lfs") or {}
         hashes[name] = obtain(
             [f"{endpoint}/{reference.repository}/resolve/{reference.commit}/{quote(name)}"],
             folder / name,
-            part=parts / f"{reference.repository.replace('/', '--')}@{reference.commit}@{name}.part",
+            part=parts / f"{reference.repository.replace('/', '--')}@{reference.commit}@{name.replace('/', '--')}.part",
             sha256=lfs.get("sha256"),
             size=lfs.get("size", file.get("size")),
             progress=progress,
@@ -98,7 +107,7 @@ def fetch_snapshot(
     return hashes
 
 
-def _listing(reference: HubReference, endpoint: str) -> dict[str, Mapping[str, Any]]:
+def _listing(reference: HubReference, endpoint: str, patterns: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """What the hub says of the files we take, by name."""
     url = f"{endpoint}/api/models/{reference.repository}/revision/{reference.commit}?blobs=true"
     answer = read_json(url)
@@ -108,10 +117,15 @@ def _listing(reference: HubReference, endpoint: str) -> dict[str, Mapping[str, A
         raise WeightsError(f"{url}: the answer lists no files") from error
     if commit != reference.commit:
         raise WeightsError(f"{url}: the answer is about commit {commit}")
-    wanted = {name: file for name, file in siblings.items() if _WANTED.fullmatch(name)}
+    chosen = layout_names(siblings, patterns) if patterns else [name for name in siblings if _WANTED.fullmatch(name)]
+    wanted = {name: siblings[name] for name in chosen}
     if not any(name.endswith(".safetensors") for name in wanted):
         raise WeightsError(
-            f"{reference} has no *.safetensors at its top level, and nothing else is taken from the hub; "
+            f"{reference} has no {_weights(patterns)}, and nothing else is taken from the hub; "
             "download what you need yourself and pass weights=PATH"
         )
     return wanted
+
+
+def _weights(patterns: Sequence[str]) -> str:
+    return " or ".join(p for p in patterns if p.endswith(".safetensors")) or "*.safetensors at its top level"

@@ -24,6 +24,7 @@ from ganart_zoo.contract.digest import file_sha256
 from ganart_zoo.contract.errors import OfflineError, SettingsError, WeightsError, WeightsMissingError, did_you_mean
 from ganart_zoo.contract.spec import ModelSpec, Weights, WeightsFile
 from ganart_zoo.contract.tensors import weights_format
+from ganart_zoo.registry.layouts import layout_files
 
 if TYPE_CHECKING:
     from ganart_zoo.registry.download import Progress
@@ -176,6 +177,11 @@ class WeightsStore:
         if variant is not None:
             return self._declared(variant, spec, owner, fetch, progress)
         if weights == "default":
+            if spec.folder:
+                raise WeightsMissingError(
+                    f"{owner} has no weights of its own; pass weights=FOLDER, with {' '.join(spec.folder)}, or "
+                    f"weights={HUB_PREFIX}org/name@<commit>"
+                )
             return ResolvedWeights()
         if isinstance(weights, str) and weights.startswith(HUB_PREFIX):
             return self._from_hub(weights, spec, owner, fetch, progress)
@@ -183,6 +189,8 @@ class WeightsStore:
         if path.is_dir():
             return _from_folder(path, spec, source=str(path))
         if path.is_file():
+            if spec.folder:
+                raise SettingsError(f"{owner} takes a folder of weights, and {path} is a file; pass its folder")
             return _user_files([path], spec, source=str(path))
         raise SettingsError(_no_such_weights(weights, spec, owner))
 
@@ -229,7 +237,7 @@ class WeightsStore:
 
         reference = HubReference.parse(weights)
         root = self.home / "hub"
-        hashes = recorded_snapshot(reference, root)
+        hashes = recorded_snapshot(reference, root, spec.folder)
         if hashes is None:
             if not fetch:
                 raise WeightsMissingError(
@@ -237,8 +245,10 @@ class WeightsStore:
                 )
             if self.offline:
                 raise OfflineError(f"GANART_OFFLINE is set and {reference} is not on this machine; unset it to fetch")
-            hashes = fetch_snapshot(reference, root, parts=self.home / "downloads", progress=progress)
-        return _from_folder(reference.folder(root), spec, source=str(reference), hashes=hashes)
+            hashes = fetch_snapshot(
+                reference, root, parts=self.home / "downloads", patterns=spec.folder, progress=progress
+            )
+        return _from_folder(reference.folder(root, spec.folder), spec, source=str(reference), hashes=hashes)
 
 
 def _variant(weights: str | os.PathLike[str], spec: ModelSpec) -> Weights | None:
@@ -251,6 +261,15 @@ def _variant(weights: str | os.PathLike[str], spec: ModelSpec) -> Weights | None
 def _from_folder(
     folder: Path, spec: ModelSpec, *, source: str, hashes: Mapping[str, str] | None = None
 ) -> ResolvedWeights:
+    if spec.folder:
+        files = layout_files(folder, spec.folder)
+        return ResolvedWeights(
+            files=files,
+            formats={name: path.suffix.removeprefix(".") for name, path in files.items()},
+            sha256=hashes or {name: _sha256(path) for name, path in files.items()},
+            verified=False,
+            source=source,
+        )
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise WeightsError(f"{folder} holds no *.safetensors; give the file itself if it is of another format")
