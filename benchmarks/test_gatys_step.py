@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ganart_zoo import ops
 from ganart_zoo.bench import baselines
+from ganart_zoo.perceptual import StyleGroup, fastest, range_penalty, total_variation, with_margin
 
 if TYPE_CHECKING:
     from .conftest import Race
@@ -26,10 +27,7 @@ pytest.importorskip("ganart_backbones", reason="the plugin ganart-backbones is n
 from ganart_backbones.config import VggConfig
 from ganart_backbones.vgg import VGG19
 from ganart_gatys.config import Options
-from ganart_gatys.losses import range_penalty, total_variation
-from ganart_gatys.objective import LayerWeights, Objective, Painting, with_margin
-from ganart_gatys.precision import prepared
-from ganart_gatys.regions import Group
+from ganart_gatys.objective import LayerWeights, Objective, Painting
 
 SIDE = 512
 LAYERS = LayerWeights(
@@ -81,9 +79,9 @@ def test_gatys_step(race: Race, dtype: str, device: str) -> None:
     with ops.use("native"):
         plain = PlainObjective(backbone, photo, painting, options)
         with torch.no_grad():
-            everywhere = Group(region=None, share=1.0, members=((0, 1.0),))
+            everywhere = StyleGroup(region=None, share=1.0, members=((0, 1.0),))
             paintings = [Painting(painting, None)]
-            tuned = Objective(prepared(backbone, dtype), LAYERS, photo, paintings, [everywhere], options)
+            tuned = Objective(fastest(backbone, dtype), LAYERS, photo, paintings, [everywhere], options)
         # The same maths, or the ratio means nothing.
         tolerance = 1e-4 if dtype == "float32" else 5e-2
         torch.testing.assert_close(tuned(picture).total, plain(picture), rtol=tolerance, atol=0)

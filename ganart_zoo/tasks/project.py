@@ -20,6 +20,7 @@ from ganart_zoo.data.pictures import fit_square
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.metrics import PerceptualDistance
+from ganart_zoo.perceptual import Descent, Evaluation, descend
 from ganart_zoo.running.calls import Steps, stopping_at
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latent_files import Latents, Paint, painter, write_latents
@@ -200,25 +201,21 @@ def _nearest(paint: Paint, starts: Tensor, loss: Callable[[Tensor], Tensor]) -> 
 
 
 def _search(
-    paint: Paint, best: _Best, loss: Callable[[Tensor], Tensor], steps: int, rate: float, progress: Steps
+    paint: Paint, start: _Best, loss: Callable[[Tensor], Tensor], steps: int, rate: float, progress: Steps
 ) -> _Best:
-    point = best.latent.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([point], lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(1, steps + 1):
+    point = start.latent.clone().requires_grad_(True)
+
+    def evaluate(_: int) -> Evaluation:
         image = paint(point)
-        value = loss(image).sum()
-        here = value.item()
-        if here < best.loss:
-            best = _Best(here, point.detach().clone(), image.detach())
-        if progress(StepEvent.of(step, steps, "search", {"loss": here}, picture=best.image)) is False:
-            break
-        optimizer.zero_grad()
-        torch.autograd.backward(value)
-        optimizer.step()
-        schedule.step()
-    best.image, best.latent = best.image.detach().cpu(), best.latent.detach().cpu()
-    return best
+        return Evaluation(loss(image).sum(), image)
+
+    def report(evaluation: Evaluation, best: Descent) -> bool:
+        losses = {"loss": float(evaluation.loss)}
+        return progress(StepEvent.of(best.steps, steps, "search", losses, picture=best.picture)) is False
+
+    optimizer = torch.optim.Adam([point], lr=rate)
+    best = descend(optimizer, evaluate, steps=steps, last_rate=0.0, keep_parameters=True, on_step=report)
+    return _Best(float(best.loss), best.parameters[0].cpu(), best.picture.cpu())
 
 
 def rerun(again: Rerun) -> Projected:

@@ -42,7 +42,7 @@ def test_alpha_zero_keeps_the_photo(model, content, style):
     torch.testing.assert_close(result, content, rtol=0, atol=1e-5)
 
 
-def test_events_tell_of_each_step(model, content, style):
+def test_events_report_each_step(model, content, style):
     events: list[tuple[StepEvent, torch.Tensor]] = []
     result = run(model, content, style, lambda event: events.append((event, event.preview())), steps=9, scales=2)
     assert [event.step for event, _ in events] == list(range(1, 10))
@@ -75,7 +75,7 @@ def test_stopping_at_a_small_scale_gives_the_full_size(model, content, style):
     assert result.shape == content.shape
 
 
-def test_stopping_leaves_the_rows_not_begun_as_they_were(model, content, style):
+def test_stopping_leaves_later_rows_unchanged(model, content, style):
     pair = torch.cat([content, content.flip(-1)])
     result = run(model, pair, style, lambda event: event.step < 3)
     assert torch.equal(result[1], pair[1])

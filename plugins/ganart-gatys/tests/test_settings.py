@@ -10,10 +10,11 @@ import pytest
 import torch
 from ganart_gatys.config import Config, Options
 from ganart_gatys.model import Gatys
-from ganart_gatys.schedule import Scale, schedule, style_size
+from ganart_gatys.sizes import style_size
 from pydantic import ValidationError
 
 from ganart_zoo.contract import GanartError, ImageError, SettingsError, Style
+from ganart_zoo.perceptual import Scale
 
 PICTURE = torch.full((1, 3, 32, 40), 0.5)
 REGION = torch.ones(1, 1, 32, 40)
@@ -23,7 +24,7 @@ REGION = torch.ones(1, 1, 32, 40)
     ("content", "styles", "settings", "error", "message"),
     [
         (PICTURE, [], {}, SettingsError, "no style was given"),
-        (PICTURE, [Style(name="udnie")], {}, SettingsError, "the name 'udnie', but gatys knows no names"),
+        (PICTURE, [Style(name="udnie")], {}, SettingsError, "the name 'udnie', but gatys has no named styles"),
         (PICTURE, [Style()], {}, SettingsError, "style 1 has no picture"),
         (PICTURE, [Style(PICTURE), Style(PICTURE, weight=-1)], {}, SettingsError, "style 2 has weight -1"),
         (PICTURE, [Style(PICTURE, weight=float("nan"))], {}, SettingsError, "weight nan"),
@@ -103,26 +104,6 @@ def test_layer_weights_of_zero_drop_the_layer(backbone):
     backbone.register_forward_pre_hook(lambda _, arguments: asked.update(arguments[1]))
     model.stylize(PICTURE, [Style(PICTURE)], options=Options(steps=1))
     assert asked == {"deep"}
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((342, 512), [(86, 128), (171, 256), (342, 512)]),
-        ((100, 200), [(100, 200)]),
-        ((40, 2048), [(40, 2048)]),
-        ((1024, 1024), [(128, 128), (256, 256), (512, 512), (1024, 1024)]),
-    ],
-)
-def test_scales_end_with_the_full_size(size, expected):
-    assert [scale[:2] for scale in schedule(*size, steps=100, scales=None)] == expected
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 100, 101])
-def test_scales_share_all_steps(steps):
-    scales = schedule(512, 512, steps=steps, scales=None)
-    assert sum(scale.steps for scale in scales) == steps
-    assert min(scale.steps for scale in scales) >= 1
 
 
 def test_the_style_shrinks_to_the_photos_area_and_is_not_enlarged():

@@ -1,4 +1,4 @@
-"""Neural style transfer by optimisation for ganart-zoo. Torch-free: the model loads when one is created."""
+"""Neural style transfer by optimisation for ganart-zoo. Torch-free: the model is imported when one is created."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def ganart_models() -> list[ModelSpec]:
         ModelSpec(
             name="gatys",
             kind="style_transfer",
-            summary="Paints a photo in the style of any pictures by optimising its pixels (Gatys et al. 2016).",
+            summary="Repaints a photo in the style of any pictures by optimising its pixels (Gatys et al. 2016).",
             license="Apache-2.0",
             factory="ganart_gatys.model:Gatys",
             config="ganart_gatys.config:Config",

@@ -1,27 +1,43 @@
-"""Style transfer by optimisation: a picture whose features are the photo's, and their Gram matrices the style's.
+"""Style transfer by optimisation: a picture with the photo's features, and the style's Gram matrices of features.
 
-`objective` defines the loss and `descent` lowers it; this goes from small to large with it. Gatys, Ecker, Bethge,
+`objective` defines the loss; this module lowers it from the smallest scale to the largest. Gatys, Ecker, Bethge,
 "Image style transfer using convolutional neural networks", CVPR 2016.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from ganart_gatys.checks import check_content, check_init, check_styles
+from ganart_gatys.checks import check_styles
 from ganart_gatys.config import Config, Options
-from ganart_gatys.descent import descend
-from ganart_gatys.objective import LayerWeights, Losses, Objective, Painting
-from ganart_gatys.precision import prepared
-from ganart_gatys.regions import group_styles
-from ganart_gatys.schedule import Scale, schedule, style_size
-from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, StepEvent, Style, StyleTransfer, randn
+from ganart_gatys.objective import LayerWeights, Objective, Painting
+from ganart_gatys.sizes import style_size
+from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, Style, StyleTransfer, randn
 from ganart_zoo.imaging import match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
+from ganart_zoo.perceptual import (
+    SHIFTS,
+    UNSHIFTED,
+    Descent,
+    Evaluation,
+    Progress,
+    Scale,
+    check_init,
+    check_pictures,
+    descend,
+    fastest,
+    from_pyramid,
+    group_styles,
+    schedule,
+    to_pyramid,
+)
 
 __all__ = ["Gatys"]
+
+_LAST_RATE = 0.1
+"""Adam's learning rate falls to this share of itself at each scale."""
 
 
 class Gatys(StyleTransfer):
@@ -29,10 +45,10 @@ class Gatys(StyleTransfer):
 
     Args:
         config: Layers and precision.
-        backbone: Whose features count. It is borrowed: neither trained nor changed.
+        backbone: Its features define content and style. It is borrowed: neither trained nor changed.
 
     Raises:
-        SettingsError: The backbone lacks a layer, or the weights do not go with the layers.
+        SettingsError: The backbone lacks a layer, or the number of weights differs from that of layers.
     """
 
     def __init__(self, config: Config, *, backbone: Backbone) -> None:
@@ -54,10 +70,10 @@ class Gatys(StyleTransfer):
         options: Options | None = None,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Return the pictures `[n, 3, H, W]`, one after the other, of the content's size, type and device; not clamped.
+        """Paint one picture after the other; return `[n, 3, H, W]` of the content's size, type and device, not clamped.
 
-        On a CPU the result is the same bit for bit for the same inputs and number of threads. `rng` only matters for
-        `start="noise"`.
+        On a CPU the result is the same bit for bit for the same inputs and number of threads. `rng` matters for
+        `start="noise"` only.
 
         Args:
             content: `[n, 3, H, W]` in 0..1, at least 16 pixels a side.
@@ -65,26 +81,28 @@ class Gatys(StyleTransfer):
             init: `[n, 3, H, W]`: the picture to start from. None: as `options.start` says.
             rng: For the noise to start from.
             options: None for the defaults.
-            on_step: Gets the losses `total`, `content`, `style` and `variation` of each step.
+            on_step: Called with the losses `total`, `content`, `style` and `variation` of each step.
 
         Raises:
-            ImageError: A picture is too small, or no picture.
-            SettingsError: Styles, regions, init or options do not fit together or with the content.
+            ImageError: A picture is too small, or not a picture.
+            SettingsError: Styles, regions, init or options do not fit together or do not fit the content.
             ModelError: The loss became NaN or infinite.
         """
         options = options or Options()
-        check_content(content)
+        check_pictures("content", content)
         check_styles(styles, content)
-        check_init(init, content, options.start)
+        check_init(init, content)
+        if init is not None and options.start == "noise":
+            raise SettingsError("an init picture and start='noise' were both given; leave one out")
         plan = schedule(*content.shape[-2:], steps=options.steps, scales=options.scales)
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
-            backbone = prepared(self.backbone, self._compute)
+            backbone = fastest(self.backbone, self._compute)
             photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=True)
             starts = _starts(photos, init, plan[0], rng, options)
             own = [_moved(style, photos) for style in styles]
             result = photos.clone() if init is None else starts.clone()
-            progress = _Progress(result, options.steps * len(photos), on_step)
+            progress = Progress(result, options.steps * len(photos), on_step)
             for row in range(len(photos)):
                 painter = _Painter(backbone, self._layers, photos[row : row + 1], own, plan, options)
                 progress.begin(row)
@@ -92,39 +110,6 @@ class Gatys(StyleTransfer):
                 if progress.stopped:
                     break
             return result.to(content)
-
-
-class _Progress:
-    """Tells the caller of each step, and keeps whether to stop."""
-
-    def __init__(self, result: Tensor, total: int, on_step: OnStep | None) -> None:
-        self._result = result
-        self._total = total
-        self._on_step = on_step
-        self._row = 0
-        self._done = 0
-        self.stopped = False
-
-    def begin(self, row: int) -> None:
-        """The next steps are of this row."""
-        self._row = row
-
-    def step(self, losses: Losses, finish: Callable[[], Tensor], size: int) -> bool:
-        """Report a step; `finish` gives the row's picture as it would be returned. Returns whether to stop."""
-        self._done += 1
-        if self._on_step is None:
-            return False
-
-        def preview() -> Tensor:
-            pictures = self._result.clone()
-            pictures[self._row] = finish()[0]
-            return pictures.clamp_(0, 1)
-
-        phase = f"{size} px" if len(self._result) == 1 else f"picture {self._row + 1}, {size} px"
-        values = {name: float(value) for name, value in losses._asdict().items()}
-        event = StepEvent(self._done, self._total, phase, values, preview)
-        self.stopped = self._on_step(event) is False
-        return self.stopped
 
 
 class _Painter:
@@ -150,20 +135,39 @@ class _Painter:
             (_recoloured(style.image, photo, options.preserve_colour), style.source_region) for style in styles
         ]
 
-    def paint(self, start: Tensor, progress: _Progress) -> Tensor:
+    def paint(self, start: Tensor, progress: Progress) -> Tensor:
         """Return the finished picture `[1, 3, H, W]`, or the best so far where the caller stops it."""
         picture = start
         for scale in self._plan:
-            objective = self._objective(scale)
-            picture = resize(picture, scale[:2])
-
-            def report(losses: Losses, current: Tensor, scale: Scale = scale) -> bool:
-                return progress.step(losses, lambda: self._finished(current), max(scale[:2]))
-
-            picture, stopped = descend(picture, objective, scale.steps, self._options, report)
+            picture, *_, stopped = self._descend(resize(picture, scale[:2]), scale, progress)
             if stopped:
                 break
         return self._finished(picture)
+
+    def _descend(self, start: Tensor, scale: Scale, progress: Progress) -> Descent:
+        """Lower the loss of one scale from a picture of its size."""
+        objective, options = self._objective(scale), self._options
+        levels = [level.requires_grad_() for level in to_pyramid(start)]
+        optimizer = _optimizer(levels, options)
+        shifted = options.optimizer == "adam"  # L-BFGS needs the same loss at every step
+
+        def evaluate(step: int) -> Evaluation:
+            picture = from_pyramid(levels)
+            losses = objective(picture, SHIFTS[step % len(SHIFTS)] if shifted else UNSHIFTED)
+            return Evaluation(losses.total, picture, losses._asdict())
+
+        def report(evaluation: Evaluation, _: Descent) -> bool:
+            phase = f"{max(scale[:2])} px"
+            return progress.step(evaluation.terms, lambda: self._finished(evaluation.picture), phase)
+
+        return descend(
+            optimizer,
+            evaluate,
+            steps=scale.steps,
+            last_rate=_LAST_RATE if shifted else 1.0,
+            plateau=options.plateau,
+            on_step=report,
+        )
 
     def _objective(self, scale: Scale) -> Objective:
         size = scale[:2]
@@ -176,11 +180,19 @@ class _Painter:
         return Objective(self._backbone, self._layers, content, paintings, groups, self._options)
 
     def _finished(self, picture: Tensor) -> Tensor:
-        """The picture at full size and, for luminance, in the photo's colours."""
+        """Return the picture at full size and, for luminance, in the photo's colours."""
         picture = resize(picture, self._photo.shape[-2:])
         if self._options.preserve_colour != "luminance":
             return picture
         return yiq_to_rgb(torch.cat([rgb_to_yiq(picture)[:, :1], rgb_to_yiq(self._photo)[:, 1:]], dim=1))
+
+
+def _optimizer(levels: list[Tensor], options: Options) -> torch.optim.Optimizer:
+    if options.optimizer == "adam":
+        return torch.optim.Adam(levels, lr=options.learning_rate or 0.01, fused=True)
+    # One iteration without a line search is one gradient, and the learned curvature stays for the next step.
+    rate = options.learning_rate or 1.0
+    return torch.optim.LBFGS(levels, lr=rate, max_iter=1, tolerance_grad=0, tolerance_change=0)
 
 
 def _layer_weights(
@@ -204,7 +216,7 @@ def _starts(photos: Tensor, init: Tensor | None, first: Scale, rng: Rng, options
     if init is not None:
         return init.detach().to(photos)
     if options.start == "noise":
-        # Noise of the first scale: finer noise would be averaged to grey there.
+        # Noise at the size of the first scale, because finer noise would average to grey there.
         noise = randn((len(photos), 3, first.height, first.width), rng, photos.device, photos.dtype)
         return resize(0.5 + 0.2 * noise, photos.shape[-2:])
     return _luminance(photos) if options.preserve_colour == "luminance" else photos
@@ -225,7 +237,7 @@ def _luminance(pictures: Tensor) -> Tensor:
 
 
 def _recoloured(style: Tensor, photo: Tensor, preserve_colour: str) -> Tensor:
-    """Return the style picture as `preserve_colour` wants it."""
+    """Return the style picture with the colours that `preserve_colour` asks for."""
     if preserve_colour == "covariance":
         return match_covariance(style, photo).clamp(0, 1)
     if preserve_colour == "histogram":

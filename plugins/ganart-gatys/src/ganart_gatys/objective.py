@@ -5,10 +5,11 @@
           + tv_weight * (mean of squared differences, down + across)
           + 10 * mean (distance from 0..1)^2
 
-F and G are features and Gram matrices of the picture, P and A those of the content and the styles; u and v the layers'
-weights, each divided by their sum; g the groups of styles and s their shares (`regions.group_styles`).
+F and G are features and Gram matrices of the picture, P and A those of the content and the styles; u and v are the
+layers' weights, each divided by their sum; g runs over the groups of styles, and s are their shares
+(`perceptual.group_styles`).
 
-The network sees pictures with a margin, and shifted, each in its own way (`shifts`); the content is shifted alike.
+The network sees every picture with a margin and shifted (`perceptual.with_margin`); the content is shifted alike.
 """
 
 from __future__ import annotations
@@ -20,10 +21,20 @@ import torch
 from torch import Tensor
 
 from ganart_gatys.config import Options
-from ganart_gatys.losses import ContentTarget, StyleTarget, range_penalty, style_term, total_variation
-from ganart_gatys.regions import Group, guidance, guided_gram
-from ganart_gatys.shifts import UNSHIFTED, Shift, with_margin
 from ganart_zoo.contract import Backbone
+from ganart_zoo.perceptual import (
+    UNSHIFTED,
+    ContentTarget,
+    GramTarget,
+    Shift,
+    StyleGroup,
+    gram_term,
+    guidance,
+    guided_gram,
+    range_penalty,
+    total_variation,
+    with_margin,
+)
 
 __all__ = ["LayerWeights", "Losses", "Objective", "Painting"]
 
@@ -38,7 +49,7 @@ class LayerWeights(NamedTuple):
 
 
 class Painting(NamedTuple):
-    """A style picture at the size it is taken at, `[1, 3, h, w]`, and the region of it that counts, `[1, 1, h, w]`."""
+    """A style picture at the size at which it is used, `[1, 3, h, w]`, and its region that counts, `[1, 1, h, w]`."""
 
     picture: Tensor
     region: Tensor | None
@@ -54,7 +65,7 @@ class Losses(NamedTuple):
 
 
 class _Shifted(NamedTuple):
-    """What a shift changes: the content's features, and each group's guidance by layer."""
+    """What depends on the shift: the content's features, and each group's guidance by layer."""
 
     content: dict[str, ContentTarget]
     guidance: list[dict[str, Tensor]]
@@ -68,7 +79,7 @@ class Objective:
         layers: The layers that count.
         content: `[1, 3, H, W]`.
         paintings: One for each style.
-        groups: Which go where; regions of the size H, W.
+        groups: Which style goes where; regions have the size H, W.
         options: The weights and alpha.
     """
 
@@ -78,7 +89,7 @@ class Objective:
         layers: LayerWeights,
         content: Tensor,
         paintings: Sequence[Painting],
-        groups: Sequence[Group],
+        groups: Sequence[StyleGroup],
         options: Options,
     ) -> None:
         self._backbone = backbone
@@ -92,9 +103,9 @@ class Objective:
         self._shifted: dict[Shift, _Shifted] = {}
 
     def __call__(self, picture: Tensor, shift: Shift = UNSHIFTED) -> Losses:
-        """Return the losses of `picture` `[1, 3, H, W]` seen with a shift.
+        """Return the losses of `picture` `[1, 3, H, W]`, which the network sees shifted.
 
-        The content's features at each shift are kept, for there are only 16.
+        The content's features are kept for each shift, since there are only 16.
         """
         seen = self._features(picture, shift, self._asked)
         targets = self._targets_at(shift, seen)
@@ -106,7 +117,7 @@ class Objective:
                 style_targets.append(wanted[name])
                 features.append(seen[name] * guides[name] if guides else seen[name])
                 weights.append(group.share * weight)
-        style = style_term(style_targets, features, weights) if weights else nothing
+        style = gram_term(style_targets, features, weights) if weights else nothing
         options = self._options
         variation = total_variation(picture)
         total = (
@@ -122,8 +133,8 @@ class Objective:
         return self._backbone(seen.contiguous(memory_format=torch.channels_last), layers)
 
     @torch.no_grad()
-    def _targets_of(self, paintings: Sequence[Painting]) -> list[dict[str, StyleTarget]]:
-        """The style targets of each group: its paintings' Gram matrices blended, for alpha < 1 with the content's."""
+    def _targets_of(self, paintings: Sequence[Painting]) -> list[dict[str, GramTarget]]:
+        """Return each group's targets: the blend of its paintings' Gram matrices, for alpha < 1 with the content's."""
         if not self._groups:
             return []
         names, alpha = tuple(self._style_layers), self._options.alpha
@@ -134,7 +145,7 @@ class Objective:
             if alpha < 1:
                 own = self._grams(self._content, group.region)
                 blend = {name: torch.lerp(own[name], blend[name], alpha) for name in names}
-            targets.append({name: StyleTarget(gram) for name, gram in blend.items()})
+            targets.append({name: GramTarget(gram) for name, gram in blend.items()})
         return targets
 
     def _grams(self, picture: Tensor, region: Tensor | None) -> dict[str, Tensor]:
@@ -148,7 +159,7 @@ class Objective:
         if shift not in self._shifted:
             names = tuple(self._content_layers)
             features = self._features(self._content, shift, names) if names else {}
-            content = {name: ContentTarget(found.clone()) for name, found in features.items()}
+            content = {name: ContentTarget(values.clone()) for name, values in features.items()}
             guides = [self._guides(group.region, shift, seen) for group in self._groups]
             self._shifted[shift] = _Shifted(content, guides)
         return self._shifted[shift]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract import Backbone, Settings, StepEvent, Style, StyleTransfer
+from ganart_zoo.contract import Backbone, Settings, Style, StyleTransfer
+from ganart_zoo.perceptual import Descent, Evaluation, NormalizedGradient, Progress, descend
 from toy_transfer.config import DreamOptions
 
 
@@ -20,22 +21,18 @@ class Dream(StyleTransfer):
         options = options or DreamOptions()
         layers = self.backbone.role_layers("dream", options.layers)
         aims = self._aims(styles, layers)
-        picture = (content if init is None else init).to(self.picture_dtype).clone()
-        best, lowest = picture, torch.full((len(picture),), torch.inf, dtype=self.picture_dtype, device=self.device)
-        for step in range(1, options.steps + 1):
-            gradient, losses = self._descend(picture, layers, aims)
-            better = losses < lowest
-            best = torch.where(better[:, None, None, None], picture, best)
-            lowest = torch.where(better, losses, lowest)
-            size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-            picture = picture - options.strength * gradient / size
-            shown = best
-            event = StepEvent(
-                step, options.steps, "dream", {"dream": float(lowest.sum())}, lambda shown=shown: shown.clamp(0, 1)
-            )
-            if on_step is not None and on_step(event) is False:
-                break
-        return best
+        picture = (content if init is None else init).to(self.picture_dtype).clone().requires_grad_()
+        progress = Progress(picture.detach(), options.steps, on_step)
+
+        def report(_: Evaluation, best: Descent) -> bool:
+            return progress.step({"dream": best.loss.sum()}, lambda: best.picture, "dream")
+
+        return descend(
+            NormalizedGradient([picture], lr=options.strength),
+            lambda step: Evaluation(self._losses(picture, layers, aims), picture),
+            steps=options.steps,
+            on_step=report,
+        ).picture
 
     def _aims(self, styles: Sequence[Style], layers: Sequence[str]) -> list[tuple[float, dict[str, Tensor]]]:
         return [
@@ -43,23 +40,18 @@ class Dream(StyleTransfer):
             for share, style in zip(self.shares(styles), styles, strict=True)
         ]
 
-    def _descend(
+    def _losses(
         self, picture: Tensor, layers: Sequence[str], aims: Sequence[tuple[float, dict[str, Tensor]]]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the gradient and the loss of each row."""
-        with torch.enable_grad():
-            picture = picture.detach().requires_grad_()
-            seen = self.backbone(picture, layers)
-            if aims:
-                losses = sum(
-                    share * (_mean(seen[name]) - aim[name]).square().mean(dim=1)
-                    for share, aim in aims
-                    for name in layers
-                )
-            else:
-                losses = -sum(seen[name].to(self.picture_dtype).square().mean(dim=(1, 2, 3)) for name in layers)
-            (gradient,) = torch.autograd.grad(losses.sum(), picture)
-        return gradient, losses.detach().to(self.picture_dtype)
+    ) -> Tensor:
+        """Return the loss of each row."""
+        seen = self.backbone(picture, layers)
+        if not aims:
+            return -sum(seen[name].to(self.picture_dtype).square().mean(dim=(1, 2, 3)) for name in layers)
+        return sum(
+            share * (_mean(seen[name]) - aim[name]).square().mean(dim=1).to(self.picture_dtype)
+            for share, aim in aims
+            for name in layers
+        )
 
 
 def _mean(features: Tensor) -> Tensor:

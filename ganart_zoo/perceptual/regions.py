@@ -1,6 +1,6 @@
 """Which style goes where: regions of the content paired with regions of the style pictures.
 
-Guided Gram matrices: Gatys, Ecker, Bethge, Hertzmann, Shechtman, "Controlling Perceptual Factors in Neural Style
+Guided Gram matrices follow Gatys, Ecker, Bethge, Hertzmann, Shechtman, "Controlling Perceptual Factors in Neural Style
 Transfer", CVPR 2017, section 4, https://arxiv.org/abs/1611.07865.
 """
 
@@ -14,23 +14,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganart_zoo import ops
-from ganart_zoo.contract import Style
+from ganart_zoo.contract.condition import Style
 
-__all__ = ["Group", "group_styles", "guidance", "guided_gram"]
+__all__ = ["StyleGroup", "group_styles", "guidance", "guided_gram"]
 
 
-class Group(NamedTuple):
-    """Styles that go to one region, and so have one common target."""
+class StyleGroup(NamedTuple):
+    """Styles that share one region, and so have one common target."""
 
     region: Tensor | None
     """`[1, 1, H, W]` in 0..1 over the content; None: everywhere."""
     share: float
-    """Weight of the group's loss: the part of the content that is its own."""
+    """Weight of the group's loss: the part of the content that belongs to it."""
     members: tuple[tuple[int, float], ...]
-    """Index of each style, and its weight within the group; these sum to 1."""
+    """Index of each style, and its weight within the group; these weights sum to 1."""
 
 
-def group_styles(styles: Sequence[Style]) -> list[Group]:
+def group_styles(styles: Sequence[Style]) -> list[StyleGroup]:
     """Return the groups of `styles` by region.
 
     Where regions overlap, the styles there share each pixel by weight. With w the weights divided by their sum and R
@@ -38,21 +38,24 @@ def group_styles(styles: Sequence[Style]) -> list[Group]:
 
         w_k R_k / (sum_j w_j R_j) * min(1, sum_j R_j)
 
-    and a group's share is the mean over the pixels, summed over its styles. A loss by share of area pulls on each pixel
-    alike, however large its region is. Without regions there is one group of share 1, as the sum of squared distances
-    to several targets has the gradient of the distance to their mean.
+    and a group's share is the mean over the pixels, summed over its styles. Because a loss counts in proportion to its
+    area, it pulls on each pixel alike, however large its region is. Without regions there is one group of share 1,
+    since the sum of squared distances to several targets has the gradient of the distance to their mean.
+
+    Args:
+        styles: At least one with a weight above 0; regions all have the same size.
     """
     weights = [style.weight / sum(style.weight for style in styles) for style in styles]
     shares = _shares([style.region for style in styles], weights)
-    groups: list[Group] = []
+    groups: list[StyleGroup] = []
     for index, style in enumerate(styles):
         members = [i for i, other in enumerate(styles) if _same(style.region, other.region)]
         if members[0] != index:
-            continue  # in the group of an earlier style
+            continue  # already in the group of an earlier style
         together = sum(weights[i] for i in members)
         if together > 0:
             inside = tuple((i, weights[i] / together) for i in members)
-            groups.append(Group(style.region, sum(shares[i] for i in members), inside))
+            groups.append(StyleGroup(style.region, sum(shares[i] for i in members), inside))
     return groups
 
 
@@ -66,11 +69,16 @@ def guided_gram(features: Tensor, region: Tensor | None) -> Tensor:
     """Return the Gram matrix `[n, C, C]` of features within a region: `ops.gram_matrix` of the guided features.
 
     With T the region at the features' size this is `sum_p T_p^2 F_p F_p^T / (C sum_p T_p^2)`, so a region of ones
-    changes nothing, and a small one weighs as much as a large one.
+    changes nothing, and a small region counts as much as a large one.
+
+    Args:
+        features: F, `[n, C, h, w]`.
+        region: `[1, 1, H, W]` in 0..1, of any size. None: everywhere.
     """
     if region is None:
         return ops.gram_matrix(features)
-    return ops.gram_matrix(features * guidance(region, features.shape[-2:]).to(features.dtype))
+    height, width = features.shape[-2:]
+    return ops.gram_matrix(features * guidance(region, (height, width)).to(features.dtype))
 
 
 def _shares(regions: Sequence[Tensor | None], weights: Sequence[float]) -> list[float]:

@@ -1,10 +1,11 @@
-"""The pyramid gives its picture back, and passes gradients to every level."""
+"""A pyramid restores its picture, and passes gradients to every level."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from ganart_gatys.pyramid import from_pyramid, to_pyramid
+
+from ganart_zoo.perceptual import from_pyramid, to_pyramid
 
 
 @pytest.mark.parametrize(

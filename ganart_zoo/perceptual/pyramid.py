@@ -1,8 +1,8 @@
-"""A picture as a Laplacian pyramid: the parameters that are optimised.
+"""A picture as a Laplacian pyramid, whose levels are optimised in place of pixels.
 
-Adam gives every parameter a step of about the same length. On pixels that favours noise, for a picture's energy lies in
-its low frequencies; on the levels of a pyramid, coarse structure moves as fast as fine detail. Burt and Adelson, "The
-Laplacian Pyramid as a Compact Image Code", 1983.
+Adam gives every parameter a step of about the same length. On pixels that favours noise, because most of a picture's
+energy lies in its low frequencies. On the levels of a pyramid, coarse structure moves as fast as fine detail. Burt and
+Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ _MOST_LEVELS = 5
 _SMALLEST_SIDE = 8
 
 
-def to_pyramid(picture: Tensor) -> list[Tensor]:
-    """Return levels, finest first, of `[n, c, H, W]`: details at each size, then a small picture, at most 5 in all.
+def to_pyramid(picture: Tensor, most_levels: int = _MOST_LEVELS) -> list[Tensor]:
+    """Return the levels of `[n, c, H, W]`, finest first: the details of each size, then a small picture.
 
-    Halving stops before a side falls under 8 pixels. `from_pyramid` gives the picture back, to rounding.
+    Halving stops before a side falls under 8 pixels. `from_pyramid` restores the picture, up to rounding.
+
+    Args:
+        picture: `[n, c, H, W]`.
+        most_levels: The largest number of levels, the small picture included.
     """
     levels: list[Tensor] = []
-    while len(levels) < _MOST_LEVELS - 1 and min(picture.shape[-2:]) >= 2 * _SMALLEST_SIDE:
+    while len(levels) < most_levels - 1 and min(picture.shape[-2:]) >= 2 * _SMALLEST_SIDE:
         height, width = picture.shape[-2:]
         smaller = functional.interpolate(
             picture, ((height + 1) // 2, (width + 1) // 2), mode="bilinear", antialias=True

@@ -1,13 +1,13 @@
-"""Winograd's convolutions stand in for direct ones where they pay, and only there."""
+"""Winograd's convolutions replace direct ones where they pay, and only there."""
 
 from itertools import pairwise
 
 import pytest
 import torch
-from ganart_gatys.convolutions import accelerate
 from torch import nn
 
 from ganart_zoo import ops
+from ganart_zoo.perceptual import accelerate
 
 NATIVE = any(status.op == "ganart::winograd_conv2d" and status.implementation == "native" for status in ops.status())
 needs_kernels = pytest.mark.skipif(not NATIVE, reason="built without kernels")
@@ -24,7 +24,7 @@ def replaced(network: nn.Module) -> list[str]:
 
 @needs_kernels
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_network_computes_what_it_did(dtype):
+def test_an_accelerated_network_computes_the_same(dtype):
     network, plain = accelerate(stack(3, 64, 96).to(dtype)), stack(3, 64, 96)
     assert replaced(network) == ["1"]
     pictures = torch.rand(1, 3, 24, 24, requires_grad=True)

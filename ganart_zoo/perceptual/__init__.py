@@ -1,0 +1,58 @@
+"""Losses on a backbone's features, and gradient descent on pictures: what style transfer and dreams are built from.
+
+    layers = backbone.role_layers("style")
+    targets = {name: perceptual.GramTarget.of(features) for name, features in backbone(painting, layers).items()}
+
+    seen = backbone(picture, layers)
+    loss = perceptual.gram_term([targets[name] for name in layers], [seen[name] for name in layers], weights)
+
+Everything here works on any `contract.Backbone` and on batches. Importing this module imports torch.
+"""
+
+from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
+from ganart_zoo.perceptual.checks import check_init, check_pictures, check_region
+from ganart_zoo.perceptual.descent import Descent, Evaluation, NormalizedGradient, descend
+from ganart_zoo.perceptual.penalties import range_penalty, total_variation
+from ganart_zoo.perceptual.progress import Progress
+from ganart_zoo.perceptual.pyramid import from_pyramid, to_pyramid
+from ganart_zoo.perceptual.regions import StyleGroup, group_styles, guidance, guided_gram
+from ganart_zoo.perceptual.scales import SMALLEST_SIDE, Scale, schedule
+from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Shift, shifts, with_margin
+from ganart_zoo.perceptual.targets import ContentTarget, GramTarget, StatisticsTarget, Sums, Target, gram_term
+
+__all__ = [
+    "SHIFTS",
+    "SMALLEST_SIDE",
+    "UNSHIFTED",
+    "ContentTarget",
+    "Descent",
+    "Evaluation",
+    "GramTarget",
+    "NormalizedGradient",
+    "Precision",
+    "Progress",
+    "Scale",
+    "Shift",
+    "StatisticsTarget",
+    "StyleGroup",
+    "Sums",
+    "Target",
+    "accelerate",
+    "can_accelerate",
+    "check_init",
+    "check_pictures",
+    "check_region",
+    "descend",
+    "fastest",
+    "from_pyramid",
+    "gram_term",
+    "group_styles",
+    "guidance",
+    "guided_gram",
+    "range_penalty",
+    "schedule",
+    "shifts",
+    "to_pyramid",
+    "total_variation",
+    "with_margin",
+]

@@ -1,0 +1,76 @@
+"""Checks of what a call of a style transfer takes: pictures, a start, and regions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.perceptual.scales import SMALLEST_SIDE
+
+__all__ = ["check_init", "check_pictures", "check_region"]
+
+
+def check_pictures(what: str, pictures: Tensor, smallest_side: int = SMALLEST_SIDE) -> None:
+    """Check that `pictures` are finite floating-point `[n, 3, H, W]`, n at least 1, of a sufficient size.
+
+    Args:
+        what: The name in messages, such as `"content"`.
+        pictures: Anything.
+        smallest_side: Pixels.
+
+    Raises:
+        ImageError: They are not.
+    """
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
+        raise ImageError(
+            f"{what} is {pictures.dtype} {list(pictures.shape)}, expected floating point [n, 3, H, W] in 0..1"
+        )
+    height, width = pictures.shape[-2:]
+    if min(height, width) < smallest_side or len(pictures) == 0:
+        raise ImageError(
+            f"{what} is {len(pictures)} x {width}x{height} pixels; expected one picture or more, of at least "
+            f"{smallest_side} pixels a side"
+        )
+    if not torch.isfinite(pictures).all():
+        raise ImageError(f"{what} has values that are NaN or infinite, expected 0..1")
+
+
+def check_init(init: Tensor | None, content: Tensor) -> None:
+    """Check that the picture to start from, if there is one, fits the content.
+
+    Raises:
+        ImageError: It is not a picture.
+        SettingsError: Its shape is not the content's.
+    """
+    if init is None:
+        return
+    check_pictures("init", init)
+    if init.shape != content.shape:
+        raise SettingsError(f"init is {list(init.shape)}, expected the content's {list(content.shape)}; resize it")
+
+
+def check_region(what: str, region: Tensor | None, over: Tensor, over_what: str) -> None:
+    """Check that a region, if there is one, is floating-point `[1, 1, H, W]` in 0..1 and not empty.
+
+    Args:
+        what: The name in messages, such as `"the region of style 1"`.
+        region: Anything.
+        over: The picture `[n, c, H, W]` that it must match.
+        over_what: The name of that picture in messages.
+
+    Raises:
+        SettingsError: It is not.
+    """
+    if region is None:
+        return
+    expected = [1, 1, *over.shape[-2:]]
+    if list(region.shape) != expected or not region.is_floating_point():
+        raise SettingsError(
+            f"{what} is {region.dtype} {list(region.shape)}, expected floating point {expected} to match {over_what}"
+        )
+    # NaN fails both comparisons
+    if not (region.min() >= 0 and region.max() <= 1):
+        raise SettingsError(f"{what} has values from {region.min():g} to {region.max():g}, expected 0..1")
+    if region.max() == 0:
+        raise SettingsError(f"{what} is empty: all its values are 0; mark some pixels, or leave the region out")
