@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from ganart_zoo import Zoo, ops
 from ganart_zoo.contract import Critic, Generator
-from ganart_zoo.data import Batch, Share
-from ganart_zoo.training import Penalty, TrainConfig
-from ganart_zoo.training.adversaries import Adversaries
+from ganart_zoo.data import Batch, Data
+from ganart_zoo.training import Engine, Penalty, TrainConfig
+from ganart_zoo.training.gan.recipe import Gan
 
 __all__ = ["GAMES", "Direction", "Game", "players"]
 
@@ -41,6 +40,23 @@ GAMES = {
     "fastgan, patchgan": Game("ganart-fastgan/fastgan", "ganart-patchgan/patchgan", 64, 16, {"width": 16}),
 }
 
+
+class _Side(Data):
+    """Data of which a recipe only learns the side of the pictures; batches are given to its steps directly."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def loader(self, share: Any, seed: int, workers: int) -> Any:
+        raise NotImplementedError
+
+    def once(self) -> Any:
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
 Play = Callable[[Literal["native", "reference"]], Callable[[], object]]
 
 
@@ -62,12 +78,14 @@ def players(game: Game, direction: Direction, device: str) -> Play:
         generator, critic = (copy.deepcopy(network).train().requires_grad_(True) for network in networks)
         assert isinstance(generator, Generator)
         assert isinstance(critic, Critic)
-        accelerator = Accelerator(cpu=device == "cpu")
-        adversaries = Adversaries(generator, critic, config, frozenset(), accelerator, Share(game.batch))
+        recipe = Gan(config, {"generator": generator, "critic": critic})
+        engine = Engine(recipe, _Side(game.side), device, (), "generator")
+        engine.steps_done = 0 if direction == "penalised step" else 1
+        engine.set_rates()
 
         def run() -> object:
             with ops.use(mode):
-                return adversaries.round(0 if direction == "penalised step" else 1, [[batch]])
+                return recipe.step([batch])
 
         return run
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ganart_zoo.contract import (
         GanartError,
         ModelSpec,
+        RecipeSpec,
         Use,
         Weights,
         WeightsFile,
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
-    **dict.fromkeys(("GanartError", "ModelSpec", "Use", "Weights", "WeightsFile", "hookimpl"), "contract"),
+    **dict.fromkeys(
+        ("GanartError", "ModelSpec", "RecipeSpec", "Use", "Weights", "WeightsFile", "hookimpl"), "contract"
+    ),
     "Zoo": "registry",
 }
 
-__all__ = ["GanartError", "ModelSpec", "Use", "Weights", "WeightsFile", "Zoo", "__version__", "hookimpl"]
+__all__ = ["GanartError", "ModelSpec", "RecipeSpec", "Use", "Weights", "WeightsFile", "Zoo", "__version__", "hookimpl"]
 
 
 def __getattr__(name: str) -> Any:

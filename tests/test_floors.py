@@ -34,7 +34,9 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # The rooms whose modules the public face loads when a name is first touched.
 FACE = {
-    **dict.fromkeys(("GanartError", "ModelSpec", "Use", "Weights", "WeightsFile", "hookimpl"), "contract"),
+    **dict.fromkeys(
+        ("GanartError", "ModelSpec", "RecipeSpec", "Use", "Weights", "WeightsFile", "hookimpl"), "contract"
+    ),
     "Zoo": "registry",
 }
 

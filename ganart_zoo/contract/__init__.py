@@ -24,6 +24,7 @@ from ganart_zoo.contract.errors import (
 from ganart_zoo.contract.events import OnStep, RunEvent, StepEvent
 from ganart_zoo.contract.hooks import hookimpl
 from ganart_zoo.contract.provenance import Provenance
+from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, RESERVED_SETTINGS, ModelSpec, Use, Weights, WeightsFile
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ __all__ = [
     "OnStep",
     "PluginFaultError",
     "Provenance",
+    "RecipeSpec",
     "Rng",
     "RunEvent",
     "Settings",

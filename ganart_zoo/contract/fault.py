@@ -16,13 +16,16 @@ class Fault:
     distribution: str
     """The normalised name of the distribution that declares it."""
     stage: str
-    """metadata, api, import, hooks, models, spec, settings, uses, factory, weights, or the name of a hook."""
+    """metadata, api, import, hooks, models, recipes, spec, settings, uses, factory, weights, or the name of a hook."""
     cause: str
     """One line."""
     model: str | None = None
-    """The name of the model concerned; None where the fault concerns the whole plugin."""
+    """The name of the model concerned; None where the fault concerns a recipe or the whole plugin."""
     traceback: str = field(default="", repr=False)
+    recipe: str | None = None
+    """The name of the recipe concerned, if it is one."""
 
     def __str__(self) -> str:
-        about = f" for model {self.model!r}" if self.model else ""
+        subjects = {"model": self.model, "recipe": self.recipe}
+        about = "".join(f" for {noun} {name!r}" for noun, name in subjects.items() if name)
         return f"plugin {self.plugin!r} (distribution {self.distribution}) failed at {self.stage}{about}: {self.cause}"

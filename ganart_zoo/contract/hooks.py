@@ -20,12 +20,21 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from ganart_zoo.contract.events import RunEvent
+from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import ModelSpec
 
 if TYPE_CHECKING:
     import click
 
-__all__ = ["ENTRY_POINT_GROUP", "PROJECT", "ganart_cli", "ganart_models", "ganart_run_event", "hookimpl"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "PROJECT",
+    "ganart_cli",
+    "ganart_models",
+    "ganart_recipes",
+    "ganart_run_event",
+    "hookimpl",
+]
 
 PROJECT = "ganart_zoo"
 ENTRY_POINT_GROUP = "ganart_zoo.plugins"
@@ -37,6 +46,11 @@ _hookspec = pluggy.HookspecMarker(PROJECT)
 @_hookspec
 def ganart_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
     """Return or yield the models this plugin offers. Called once a `Zoo`; import nothing heavy here."""
+
+
+@_hookspec
+def ganart_recipes() -> Iterable[RecipeSpec]:  # type: ignore[empty-body]
+    """Return or yield the ways of training this plugin offers. Called once per `Zoo`; import nothing heavy here."""
 
 
 @_hookspec

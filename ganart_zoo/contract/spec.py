@@ -13,6 +13,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ganart_zoo.contract.declarations import (
+    as_items,
+    as_mapping,
+    line_problems,
+    name_problems,
+    path_problems,
+    text_problems,
+)
 from ganart_zoo.contract.errors import did_you_mean
 
 __all__ = ["CAPABILITIES", "KINDS", "RESERVED_SETTINGS", "ModelSpec", "Use", "Weights", "WeightsFile"]
@@ -49,33 +57,8 @@ FORMATS = ("safetensors", "torch")
 FOLDER_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 """Suffixes of the files of a `ModelSpec.folder`: tensors, configurations and vocabularies, never code or pickles."""
 
-_MODEL_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
-_OBJECT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-
-
-def _items(value: Any) -> tuple[Any, ...]:
-    """`value` as a tuple: a bare string or non-iterable becomes one item, for `problems()` to judge."""
-    if value is None:
-        return ()
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        return (value,)
-    return tuple(value)
-
-
-def _mapping(value: Any) -> Any:
-    """A copy of a mapping; anything else unchanged, for `problems()` to judge."""
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def _text_problems(owner: object, where: str, *names: str) -> list[str]:
-    """A line for each named field of `owner` that is not text."""
-    return [
-        f"{where}: {name} is {getattr(owner, name)!r}, expected text"
-        for name in names
-        if not isinstance(getattr(owner, name), str)
-    ]
 
 
 @dataclass(frozen=True)
@@ -104,12 +87,12 @@ class WeightsFile:
     """Where the file is published and described: a URL or a citation."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "urls", _items(self.urls))
+        object.__setattr__(self, "urls", as_items(self.urls))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the declaration, one line each."""
         where = f"weights file {self.name!r}"
-        found = _text_problems(self, where, "name", "format", "license", "training_data", "source")
+        found = text_problems(self, where, "name", "format", "license", "training_data", "source")
         if isinstance(self.name, str) and not _FILE_NAME.fullmatch(self.name):
             found.append(f"{where}: name must be letters, digits and . _ + -")
         if bool(self.urls) == (self.package is not None):
@@ -142,13 +125,13 @@ class Weights:
     summary: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "files", _items(self.files))
-        object.__setattr__(self, "config", _mapping(self.config))
+        object.__setattr__(self, "files", as_items(self.files))
+        object.__setattr__(self, "config", as_mapping(self.config))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the declaration, one line each."""
         where = f"weights {self.name!r}"
-        found = _text_problems(self, where, "name", "summary")
+        found = text_problems(self, where, "name", "summary")
         if isinstance(self.name, str) and not _FILE_NAME.fullmatch(self.name):
             found.append(f"{where}: name must be letters, digits and . _ + -")
         if not self.files:
@@ -176,7 +159,7 @@ class Use:
 
     def problems(self) -> list[str]:
         """Return what is wrong with the declaration, one line each."""
-        found = _text_problems(self, "use", "kind", "summary")
+        found = text_problems(self, "use", "kind", "summary")
         if self.kind not in KINDS:
             found.append(f"use: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
         if self.default is not None and not isinstance(self.default, str):
@@ -230,32 +213,22 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "capabilities", _capabilities(self.capabilities))
-        object.__setattr__(self, "uses", _mapping(self.uses))
-        object.__setattr__(self, "weights", _items(self.weights))
-        object.__setattr__(self, "folder", _items(self.folder))
+        object.__setattr__(self, "uses", as_mapping(self.uses))
+        object.__setattr__(self, "weights", as_items(self.weights))
+        object.__setattr__(self, "folder", as_items(self.folder))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the declaration, one line each; an empty list where all is well."""
-        found: list[str] = []
-        if not isinstance(self.name, str) or not _MODEL_NAME.fullmatch(self.name):
-            found.append(f"name is {self.name!r}, expected lower-case letters and digits joined by - _ or .")
+        found = name_problems(self.name)
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             found.append(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
-        for name in ("summary", "license"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip() or "\n" in value:
-                found.append(f"{name} is {value!r}, expected one line of text")
-        for name in ("factory", "config", "options"):
-            value = getattr(self, name)
-            if value is None and name != "factory":
-                continue
-            if not isinstance(value, str) or not _OBJECT_PATH.fullmatch(value):
-                found.append(f"{name} is {value!r}, expected 'package.module:Name'")
+        found += line_problems(self, "summary", "license")
+        found += path_problems(self, required=("factory",), optional=("config", "options"))
         for capability in sorted(self.capabilities, key=str):
             if not isinstance(capability, str) or not (capability in CAPABILITIES or capability.startswith("x-")):
                 near = did_you_mean(str(capability), CAPABILITIES)
                 found.append(f"capability {capability!r} is unknown; names of your own start with 'x-'{near}")
-        found += self._use_problems()
+        found += use_problems(self.uses)
         found += [
             f"folder has the pattern {pattern!r}, expected a relative one that ends in {', '.join(FOLDER_SUFFIXES)}"
             for pattern in self.folder
@@ -274,24 +247,26 @@ class ModelSpec:
             found.append(f"paper is {self.paper!r}, expected a URL")
         return found
 
-    def _use_problems(self) -> list[str]:
-        if not isinstance(self.uses, Mapping):
-            return [f"uses is {self.uses!r}, expected a mapping of keyword to Use"]
-        found: list[str] = []
-        for key, use in self.uses.items():
-            if not isinstance(key, str) or not key.isidentifier():
-                found.append(f"uses key {key!r} is not an identifier")
-            elif key in RESERVED_SETTINGS:
-                found.append(f"uses key {key!r} is reserved; choose another name")
-            if isinstance(use, Use):
-                found += [f"uses {key!r}: {problem}" for problem in use.problems()]
-            else:
-                found.append(f"uses {key!r} is {use!r}, expected a Use")
-        return found
-
 
 def _capabilities(value: Any) -> frozenset[Any]:
     try:
-        return frozenset(_items(value))
+        return frozenset(as_items(value))
     except TypeError:  # an unhashable item: keep its text, so that problems() can name it
-        return frozenset(map(repr, _items(value)))
+        return frozenset(map(repr, as_items(value)))
+
+
+def use_problems(uses: Any) -> list[str]:
+    """Return what is wrong with a mapping of keyword to `Use`, one line each."""
+    if not isinstance(uses, Mapping):
+        return [f"uses is {uses!r}, expected a mapping of keyword to Use"]
+    found: list[str] = []
+    for key, use in uses.items():
+        if not isinstance(key, str) or not key.isidentifier():
+            found.append(f"uses key {key!r} is not an identifier")
+        elif key in RESERVED_SETTINGS:
+            found.append(f"uses key {key!r} is reserved; choose another name")
+        if isinstance(use, Use):
+            found += [f"uses {key!r}: {problem}" for problem in use.problems()]
+        else:
+            found.append(f"uses {key!r} is {use!r}, expected a Use")
+    return found

@@ -2,7 +2,7 @@
 
 from ganart_zoo.contract.fault import Fault
 from ganart_zoo.registry.discovery import Plugin
-from ganart_zoo.registry.names import Entry
+from ganart_zoo.registry.names import Entry, RecipeEntry
 from ganart_zoo.registry.zoo import Zoo
 
-__all__ = ["Entry", "Fault", "Plugin", "Zoo"]
+__all__ = ["Entry", "Fault", "Plugin", "RecipeEntry", "Zoo"]

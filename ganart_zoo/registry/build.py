@@ -16,8 +16,8 @@ from ganart_zoo.contract.models import Model
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.tensors import load_tensors
 from ganart_zoo.registry.check import use_problem
-from ganart_zoo.registry.names import Entry
-from ganart_zoo.registry.runs import read_part
+from ganart_zoo.registry.names import Entry, RecipeEntry
+from ganart_zoo.registry.runs import main_part, read_part
 from ganart_zoo.registry.settings import ModelSettings, load_object
 from ganart_zoo.registry.weights import ResolvedWeights
 
@@ -55,7 +55,7 @@ class Builder:
             return self.build(model, weights, settings)
         if weights != "default":
             raise SettingsError(f"weights is {weights!r}, and the run {model} has its own; leave it out")
-        return self.run(model, part or "generator", settings)
+        return self.run(model, part or main_part(model), settings)
 
     def run(self, folder: Path, part: str, settings: Mapping[str, Any]) -> Model:
         """Build one network of a run folder; `settings` may replace the models it uses, not its config."""
@@ -81,13 +81,17 @@ class Builder:
         resolved = self._zoo.store.resolve(weights, entry.spec, owner=entry.canonical, fetch=self._fetch)
         return self._build(known, settings, resolved)
 
+    def uses(self, entry: Entry | RecipeEntry, settings: Mapping[str, Any]) -> dict[str, Model]:
+        """Build the models that a model or a recipe is built on: those in `settings` by key, else the defaults."""
+        return {key: self._use(entry, key, settings) for key in entry.spec.uses}
+
     def _build(
         self, known: ModelSettings, settings: Mapping[str, Any], weights: ResolvedWeights, part: str | None = None
     ) -> Model:
         entry = known.entry
         config = self._config(known, settings, weights)
         described = self._described(entry, config)
-        uses = {key: self._use(entry, key, settings) for key in entry.spec.uses}
+        uses = self.uses(entry, settings)
         model = self._make(entry, config, uses)
         if weights.files:
             self._load(entry, model, weights, own_state=part is not None)
@@ -132,15 +136,15 @@ class Builder:
         try:
             described: dict[str, Any] = config.model_dump(mode="json")
         except Exception as error:
-            raise PluginFaultError(entry.plugin.candidate.fault("settings", error, entry.spec.name)) from error
+            raise PluginFaultError(entry.fault("settings", error)) from error
         return described
 
-    def _use(self, entry: Entry, key: str, settings: Mapping[str, Any]) -> Model:
+    def _use(self, entry: Entry | RecipeEntry, key: str, settings: Mapping[str, Any]) -> Model:
         use = entry.spec.uses[key]
         asked = settings.get(key)
         if asked is None and use.default is not None:
             if problem := use_problem(self._zoo, entry, key):
-                raise PluginFaultError(entry.plugin.candidate.fault("uses", problem, entry.spec.name))
+                raise PluginFaultError(entry.fault("uses", problem))
             asked = use.default
         if asked is None:
             raise SettingsError(
@@ -161,7 +165,7 @@ class Builder:
             raise SettingsError(f"{entry.canonical}: {key} is a {model.kind}, expected a {use.kind}")
         return model
 
-    def _lent(self, entry: Entry, key: str, model: Model) -> Model:
+    def _lent(self, entry: Entry | RecipeEntry, key: str, model: Model) -> Model:
         """Refuse a live model that building would move or convert under its other users."""
         here, there = (model.device, model.compute_dtype), (_placed(self._device), self._dtype)
         if here != there and next(chain(model.parameters(), model.buffers()), None) is not None:
@@ -172,18 +176,17 @@ class Builder:
         return model
 
     def _make(self, entry: Entry, config: Any, uses: Mapping[str, Model]) -> Model:
-        fault = entry.plugin.candidate.fault
         factory = load_object(entry, entry.spec.factory, "factory")
         try:
             model = factory(config, **uses)
         except (GanartError, KeyboardInterrupt):  # the model's own word on its settings
             raise
         except BaseException as error:
-            raise PluginFaultError(fault("factory", error, entry.spec.name)) from error
+            raise PluginFaultError(entry.fault("factory", error)) from error
         expected = _BASE_CLASSES[entry.spec.kind]
         if not isinstance(model, expected):
             cause = f"{entry.spec.factory} made a {type(model).__name__}, expected a {expected.__name__}"
-            raise PluginFaultError(fault("factory", cause, entry.spec.name))
+            raise PluginFaultError(entry.fault("factory", cause))
         return model
 
     def _load(self, entry: Entry, model: Model, weights: ResolvedWeights, own_state: bool) -> None:
@@ -196,7 +199,7 @@ class Builder:
         except (GanartError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            raise PluginFaultError(entry.plugin.candidate.fault("weights", error, entry.spec.name)) from error
+            raise PluginFaultError(entry.fault("weights", error)) from error
 
 
 def _placed(device: torch.device) -> torch.device:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from ganart_zoo.contract.errors import AmbiguousModelError, PluginFaultError, UnknownModelError
 from ganart_zoo.contract.fault import Fault
-from ganart_zoo.registry.names import Entry
-from ganart_zoo.registry.settings import ModelSettings
+from ganart_zoo.contract.spec import Use
+from ganart_zoo.registry.names import Entry, RecipeEntry
+from ganart_zoo.registry.settings import ModelSettings, RecipeSettings
 
 if TYPE_CHECKING:
     from ganart_zoo.registry.zoo import Zoo
@@ -20,31 +21,44 @@ if TYPE_CHECKING:
 __all__ = ["check_entry", "use_problem"]
 
 
-def check_entry(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
+def check_entry(zoo: Zoo, entry: Entry | RecipeEntry) -> Iterator[Fault]:
     """Yield a fault for each thing the declaration names that is not there.
 
     The factory's module is found and read, not imported, since it may import torch; settings modules are imported.
     """
 
-    def fault(stage: str, cause: str | Exception) -> Fault:
-        return entry.plugin.candidate.fault(stage, cause, entry.spec.name)
-
     if missing := _missing(entry.spec.factory):
-        yield fault("factory", missing)
+        yield entry.fault("factory", missing)
     try:
-        ModelSettings(entry)
+        ModelSettings(entry) if isinstance(entry, Entry) else RecipeSettings(entry)
     except PluginFaultError as error:
         yield error.fault
     except Exception as error:  # pydantic itself does not import, beside damaged metadata for one
-        yield fault("settings", error)
+        yield entry.fault("settings", error)
     for key in entry.spec.uses:
         if problem := use_problem(zoo, entry, key):
-            yield fault("uses", problem)
+            yield entry.fault("uses", problem)
+    if isinstance(entry, RecipeEntry):
+        for role, use in entry.spec.roles.items():
+            if problem := _default_problem(zoo, role, use):
+                yield entry.fault("uses", problem)
 
 
-def use_problem(zoo: Zoo, entry: Entry, key: str) -> str:
+def use_problem(zoo: Zoo, entry: Entry | RecipeEntry, key: str) -> str:
     """Say what is wrong with the model that `entry` takes for `key` where the caller names none, or nothing."""
     use = entry.spec.uses[key]
+    if problem := _default_problem(zoo, key, use):
+        return problem
+    if use.default is None or isinstance(entry, RecipeEntry):  # nothing is built on a recipe
+        return ""
+    used = zoo.entry(use.default)
+    if circle := _way_back(zoo, entry, [used]):
+        return f"default of {key!r} makes a circle: {' -> '.join([entry.canonical, *circle])}"
+    return ""
+
+
+def _default_problem(zoo: Zoo, key: str, use: Use) -> str:
+    """Say what is wrong with the default model of a `Use`, or nothing."""
     if use.default is None:
         return ""
     try:
@@ -53,8 +67,6 @@ def use_problem(zoo: Zoo, entry: Entry, key: str) -> str:
         return f"default of {key!r}: {error}"
     if used.spec.kind != use.kind:
         return f"default of {key!r} is {use.default}, a {used.spec.kind}, expected a {use.kind}"
-    if circle := _way_back(zoo, entry, [used]):
-        return f"default of {key!r} makes a circle: {' -> '.join([entry.canonical, *circle])}"
     return ""
 
 

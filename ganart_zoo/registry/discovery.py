@@ -1,8 +1,8 @@
 """Finds plugins, one at a time, so that a broken one costs only itself. Torch-free.
 
 A plugin passes four stages: metadata (its entry point), api (the range of ganart-zoo it asks for, read before any of
-its code runs), import, and hooks (their names and arguments). Its models pass two more: models (the hook runs) and
-spec (each declaration alone). What goes wrong becomes a `Fault`.
+its code runs), import, and hooks (their names and arguments). Its models and recipes pass two more: models or recipes
+(the hook runs) and spec (each declaration alone). What goes wrong becomes a `Fault`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import importlib
 import os
 import time
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -24,9 +24,13 @@ from packaging.utils import canonicalize_name
 from ganart_zoo.contract import hooks
 from ganart_zoo.contract.errors import PluginFaultError, did_you_mean
 from ganart_zoo.contract.fault import Fault
+from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import ModelSpec
 
-__all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line"]
+__all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line", "recipes"]
+
+_Spec = TypeVar("_Spec", ModelSpec, RecipeSpec)
+_NOUNS: Mapping[type, Literal["model", "recipe"]] = {ModelSpec: "model", RecipeSpec: "recipe"}
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,16 @@ class Candidate:
     """An `EntryPoint`; or a module or object given to `Zoo(plugins=[...])`."""
     requires: tuple[str, ...] = ()
 
-    def fault(self, stage: str, cause: str | BaseException, model: str | None = None) -> Fault:
+    def fault(
+        self, stage: str, cause: str | BaseException, model: str | None = None, *, recipe: str | None = None
+    ) -> Fault:
         """Return a fault of this plugin; an exception gives its one line and its traceback."""
+        trace = ""
         if isinstance(cause, BaseException):
             # A limit keeps the trace of an endless recursion readable.
             trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__, limit=-40))
-            return Fault(self.plugin, self.distribution, stage, one_line(cause), model, trace)
-        return Fault(self.plugin, self.distribution, stage, " ".join(cause.split()), model)
+            cause = one_line(cause)
+        return Fault(self.plugin, self.distribution, stage, " ".join(cause.split()), model, trace, recipe)
 
 
 @dataclass(frozen=True)
@@ -216,18 +223,28 @@ def _api_refusal(requires: Iterable[str], api_version: str) -> str:
 
 
 def models(plugin: Plugin) -> Iterator[ModelSpec | Fault]:
-    """Yield the sound specs of a plugin, and a fault for each unsound one; those before a failure survive it."""
-    if not plugin.implements("ganart_models"):
+    """Yield the sound models of a plugin, and a fault for each unsound one; those before a failure survive it."""
+    return _declared(plugin, "models", ModelSpec)
+
+
+def recipes(plugin: Plugin) -> Iterator[RecipeSpec | Fault]:
+    """Yield the sound recipes of a plugin, and a fault for each unsound one; those before a failure survive it."""
+    return _declared(plugin, "recipes", RecipeSpec)
+
+
+def _declared(plugin: Plugin, stage: str, spec_type: type[_Spec]) -> Iterator[_Spec | Fault]:
+    hook = f"ganart_{stage}"
+    if not plugin.implements(hook):
         return
     fault = plugin.candidate.fault
     seen: set[str] = set()
     # Nothing is yielded inside these try blocks: closing this generator raises there too, and that is no fault.
     try:
-        offered = _offered(plugin)
+        offered = _offered(plugin, hook, spec_type)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        yield fault("models", error)
+        yield fault(stage, error)
         return
     while True:
         try:
@@ -237,36 +254,37 @@ def models(plugin: Plugin) -> Iterator[ModelSpec | Fault]:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            yield fault("models", error)
+            yield fault(stage, error)
             return
-        if problems := _problems(spec, seen):
-            yield fault("spec", problems, _name(spec))
+        if problems := _problems(spec, spec_type, seen):
+            name = {_NOUNS[spec_type]: _name(spec)}
+            yield fault("spec", problems, **name)
         else:
             seen.add(spec.name)
             yield spec
 
 
-def _offered(plugin: Plugin) -> Iterator[Any]:
-    results = plugin.hooks.ganart_models()
+def _offered(plugin: Plugin, hook: str, spec_type: type) -> Iterator[Any]:
+    results = getattr(plugin.hooks, hook)()
     result = results[0] if results else None  # pluggy leaves None out
-    if isinstance(result, (ModelSpec, str, bytes, dict)) or not isinstance(result, Iterable):
+    if isinstance(result, (spec_type, str, bytes, dict)) or not isinstance(result, Iterable):
         what = "None" if result is None else f"a {type(result).__name__}"
-        raise TypeError(f"ganart_models returned {what}, expected an iterable of ModelSpec")
+        raise TypeError(f"{hook} returned {what}, expected an iterable of {spec_type.__name__}")
     return iter(result)
 
 
-def _problems(spec: Any, taken: Collection[str]) -> str | BaseException:
+def _problems(spec: Any, spec_type: type[Any], taken: Collection[str]) -> str | BaseException:
     """Say what is wrong with one declaration, or nothing."""
     try:
-        if not isinstance(spec, ModelSpec):
-            return f"{type(spec).__name__} {spec!r:.60} is not a ModelSpec"
+        if not isinstance(spec, spec_type):
+            return f"{type(spec).__name__} {spec!r:.60} is not a {spec_type.__name__}"
         if problems := spec.problems():
             return "; ".join(problems)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's own objects may fail to describe themselves
         return error
-    return f"the plugin already has a model named {spec.name!r}" if spec.name in taken else ""
+    return f"the plugin already has a {_NOUNS[spec_type]} named {spec.name!r}" if spec.name in taken else ""
 
 
 def _name(spec: Any) -> str | None:

@@ -14,8 +14,9 @@ from typing import Any
 
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.contract.provenance import Provenance
+from ganart_zoo.registry.builtin import GAN
 
-__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "read_part", "read_settings"]
+__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "main_part", "read_part", "read_settings"]
 
 RUN_FORMAT = 1
 
@@ -33,12 +34,22 @@ def describe_parts(parts: Mapping[str, Provenance]) -> dict[str, Any]:
     return {"format": RUN_FORMAT, "parts": {name: provenance.to_json() for name, provenance in parts.items()}}
 
 
+def main_part(run: Path) -> str:
+    """Return the part that a run stands for; "generator" for one that is older than recipes.
+
+    Raises:
+        ModelError: It is not a run folder.
+    """
+    described, _ = _read(run)
+    return str(described.get("main", "generator"))
+
+
 def read_part(run: Path, part: str) -> RunPart:
     """Read how to build one network of a run.
 
     Args:
         run: The folder.
-        part: "generator" or "critic".
+        part: A role of its recipe: "generator" or "critic" for a GAN.
 
     Raises:
         ModelError: It is not a run folder, or has no such part.
@@ -57,12 +68,15 @@ def read_settings(run: Path) -> dict[str, Any]:
     """
     described, parts = _read(run)
     try:
-        data = described["data"]
+        data, main = described["data"], described.get("main", "generator")
+        used = {key: Provenance.from_json(each).to_settings() for key, each in described.get("uses", {}).items()}
         return {
+            "recipe": described.get("recipe", GAN),
             "data": data["path"],
             **{name: data[name] for name in ("size", "crop", "flip")},
             "conditions": described["conditions"],
-            **{name: parts[name].to_settings() for name in ("generator", "critic")},
+            **{role: parts[role].to_settings() for role in (main, *parts)},
+            **used,
             "training": described["training"],
         }
     except (KeyError, TypeError) as error:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganart_zoo.contract.errors import PluginFaultError, SettingsError, did_you_mean
+from ganart_zoo.contract.recipes import RESERVED_ROLES, RUN_SETTINGS
 from ganart_zoo.contract.spec import RESERVED_SETTINGS
-from ganart_zoo.registry.names import Entry
+from ganart_zoo.registry.names import Entry, RecipeEntry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-__all__ = ["ModelSettings", "load_object"]
+__all__ = ["ModelSettings", "RecipeSettings", "load_object"]
 
 
-def load_object(entry: Entry, path: str, stage: str) -> Any:
+def load_object(entry: Entry | RecipeEntry, path: str, stage: str) -> Any:
     """Import `"module:Name"` of a plugin.
 
     Raises:
@@ -31,11 +32,63 @@ def load_object(entry: Entry, path: str, stage: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise PluginFaultError(entry.plugin.candidate.fault(stage, error, entry.spec.name)) from error
+        raise PluginFaultError(entry.fault(stage, error)) from error
     return target
 
 
-class ModelSettings:
+class _Declared:
+    """Settings classes that a declaration names: loaded, and held to what they must be."""
+
+    def __init__(self, entry: Entry | RecipeEntry) -> None:
+        self._owner = entry
+
+    def _load(self, role: str) -> type[BaseModel]:
+        from pydantic import BaseModel
+
+        path = getattr(self._owner.spec, role)
+        found = load_object(self._owner, path, "settings")
+        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+            raise self._fault(f"{role} {path!r} is not a pydantic model")
+        if found.model_config.get("extra") != "forbid":
+            raise self._fault(f"{role} {path!r} allows unknown keys; derive it from ganart_zoo.contract.Settings")
+        return found
+
+    def _validate(self, settings_class: type[BaseModel], values: Mapping[str, Any]) -> Any:
+        from pydantic import ValidationError
+
+        try:
+            return settings_class(**values)
+        except ValidationError as error:
+            problems = "; ".join(self._problem(detail, settings_class) for detail in error.errors(include_url=False))
+            raise SettingsError(f"{self._owner.canonical}: {problems}") from None
+        except Exception as error:  # a validator may raise anything
+            raise PluginFaultError(self._owner.fault("settings", error)) from error
+
+    @staticmethod
+    def _problem(detail: ErrorDetails, settings_class: type[BaseModel]) -> str:
+        name = ".".join(map(str, detail["loc"]))
+        expected = " ".join(detail["msg"].removeprefix("Value error, ").split())
+        if detail["type"] == "extra_forbidden":
+            return f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}"
+        if detail["type"] == "missing":
+            return f"{name} is missing"
+        if not name:
+            return expected
+        return f"{name} is {detail['input']!r:.80}, expected {expected.removeprefix('Input should be ')}"
+
+    def _refuse_shared(self, names: Mapping[str, Collection[str]], reserved: Collection[str]) -> None:
+        owners: dict[str, str] = dict.fromkeys(reserved, "a reserved word")
+        for role, each in names.items():
+            for name in each:
+                if name in owners:
+                    raise self._fault(f"{name!r} of {role} is also {owners[name]}; rename it")
+                owners[name] = f"in {role}"
+
+    def _fault(self, cause: str) -> PluginFaultError:
+        return PluginFaultError(self._owner.fault("settings", cause))
+
+
+class ModelSettings(_Declared):
     """The three kinds of setting a model takes, in one namespace: config, options, and the models it uses."""
 
     def __init__(self, entry: Entry) -> None:
@@ -47,6 +100,7 @@ class ModelSettings:
         """
         from ganart_zoo.contract.settings import Settings
 
+        super().__init__(entry)
         self.entry = entry
         spec = entry.spec
         self.config_class: type[BaseModel] = self._load("config") if spec.config else Settings
@@ -97,58 +151,31 @@ class ModelSettings:
         hint = did_you_mean(name, known) or (f"; it has {', '.join(known)}" if known else "; it has none")
         return SettingsError(f"{self.entry.canonical} has no setting {name!r}{hint}")
 
-    def _load(self, role: str) -> type[BaseModel]:
-        from pydantic import BaseModel
-
-        path = getattr(self.entry.spec, role)
-        found = load_object(self.entry, path, "settings")
-        if not (isinstance(found, type) and issubclass(found, BaseModel)):
-            raise self._fault(f"{role} {path!r} is not a pydantic model")
-        if found.model_config.get("extra") != "forbid":
-            raise self._fault(f"{role} {path!r} allows unknown keys; derive it from ganart_zoo.contract.Settings")
-        return found
-
     def _check_names(self) -> None:
-        owners: dict[str, str] = dict.fromkeys(RESERVED_SETTINGS, "a reserved word")
-        for role, names in (
-            ("config", self.config_names),
-            ("options", self.option_names),
-            ("uses", tuple(self.entry.spec.uses)),
-        ):
-            for name in names:
-                if name in owners:
-                    raise self._fault(f"{name!r} of {role} is also {owners[name]}; rename it")
-                owners[name] = f"in {role}"
+        names = {"config": self.config_names, "options": self.option_names, "uses": self.entry.spec.uses}
+        self._refuse_shared(names, RESERVED_SETTINGS)
         for variant in self.entry.spec.weights:
             for name in variant.config:
                 if name not in self.config_names:
                     near = did_you_mean(name, self.config_names)
                     raise self._fault(f"weights {variant.name!r} need {name!r}, which the config does not have{near}")
 
-    def _validate(self, settings_class: type[BaseModel], values: Mapping[str, Any]) -> Any:
-        from pydantic import ValidationError
 
-        try:
-            return settings_class(**values)
-        except ValidationError as error:
-            problems = "; ".join(self._problem(detail, settings_class) for detail in error.errors(include_url=False))
-            raise SettingsError(f"{self.entry.canonical}: {problems}") from None
-        except Exception as error:  # a validator may raise anything
-            raise PluginFaultError(
-                self.entry.plugin.candidate.fault("settings", error, self.entry.spec.name)
-            ) from error
+class RecipeSettings(_Declared):
+    """The config class of a recipe."""
 
-    @staticmethod
-    def _problem(detail: ErrorDetails, settings_class: type[BaseModel]) -> str:
-        name = ".".join(map(str, detail["loc"]))
-        expected = " ".join(detail["msg"].removeprefix("Value error, ").split())
-        if detail["type"] == "extra_forbidden":
-            return f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}"
-        if detail["type"] == "missing":
-            return f"{name} is missing"
-        if not name:
-            return expected
-        return f"{name} is {detail['input']!r:.80}, expected {expected.removeprefix('Input should be ')}"
+    def __init__(self, entry: RecipeEntry) -> None:
+        """Import the recipe's config class.
 
-    def _fault(self, cause: str) -> PluginFaultError:
-        return PluginFaultError(self.entry.plugin.candidate.fault("settings", cause, self.entry.spec.name))
+        Raises:
+            PluginFaultError: It is missing, does not derive from `RunSettings`, or allows unknown keys; or a name is
+                used twice.
+        """
+        super().__init__(entry)
+        self.entry = entry
+        self.config_class: type[BaseModel] = self._load("config")
+        base = load_object(entry, RUN_SETTINGS, "settings")
+        if not issubclass(self.config_class, base):
+            raise self._fault(f"config {entry.spec.config!r} does not derive from ganart_zoo.training.RunSettings")
+        names = {"config": self.config_class.model_fields, "networks": entry.spec.networks, "uses": entry.spec.uses}
+        self._refuse_shared(names, RESERVED_ROLES)

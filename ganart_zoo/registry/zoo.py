@@ -17,10 +17,11 @@ from ganart_zoo.contract.events import RunEvent
 from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
 from ganart_zoo.registry import discovery
+from ganart_zoo.registry.builtin import builtin_recipes
 from ganart_zoo.registry.devices import find_device
 from ganart_zoo.registry.discovery import Plugin
-from ganart_zoo.registry.names import Entry, NameTable
-from ganart_zoo.registry.settings import ModelSettings
+from ganart_zoo.registry.names import Entry, NameTable, RecipeEntry
+from ganart_zoo.registry.settings import ModelSettings, RecipeSettings
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +74,7 @@ class Zoo:
         found: list[Plugin] = []
         skipped: list[str] = []
         entries: list[Entry] = []
+        recipes = list(builtin_recipes(ganart_zoo.__version__))
         for candidate in discovery.candidates(plugins):
             if {candidate.distribution, canonicalize_name(candidate.plugin)} & denied:
                 skipped.append(candidate.distribution)
@@ -91,11 +93,17 @@ class Zoo:
                     self.report(item)
                 else:
                     entries.append(Entry(item, plugin))
+            for recipe in discovery.recipes(plugin):
+                if isinstance(recipe, Fault):
+                    self.report(recipe)
+                else:
+                    recipes.append(RecipeEntry(recipe, plugin))
         self.plugins: tuple[Plugin, ...] = tuple(found)
         """Those that loaded."""
         self.disabled: tuple[str, ...] = tuple(dict.fromkeys(skipped))
         """Distributions that the deny list left out."""
         self._names = NameTable(entries)
+        self._recipes = NameTable(recipes, "recipe")
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -151,9 +159,38 @@ class Zoo:
         """Return the declaration of the model called `name`."""
         return self.entry(name).spec
 
-    def display_name(self, entry: Entry) -> str:
-        """Return the shortest name that means this model."""
-        return self._names.shortest(entry)
+    def recipes(self, *, plugin: str | None = None) -> tuple[RecipeEntry, ...]:
+        """Return the recipes by canonical name, of one distribution or of all; the core's own are among them."""
+        return tuple(
+            entry
+            for entry in self._recipes.entries
+            if plugin is None or canonicalize_name(plugin) == entry.plugin.distribution
+        )
+
+    def recipe(self, name: str) -> RecipeEntry:
+        """Return the recipe called `name` (canonical, or short while unique), with its plugin.
+
+        Raises:
+            UnknownModelError, AmbiguousModelError: See `NameTable.find`.
+        """
+        return self._recipes.find(name)
+
+    def display_name(self, entry: Entry | RecipeEntry) -> str:
+        """Return the shortest name that means this model or recipe."""
+        return self._names.shortest(entry) if isinstance(entry, Entry) else self._recipes.shortest(entry)
+
+    def recipe_settings(self, name: str) -> RecipeSettings:
+        """Return the config class of a recipe, for help, schemas and checks.
+
+        Raises:
+            UnknownModelError, AmbiguousModelError: See `NameTable.find`.
+            PluginFaultError: The plugin's settings are broken.
+        """
+        try:
+            return RecipeSettings(self.recipe(name))
+        except PluginFaultError as error:
+            self.report(error.fault, error)
+            raise
 
     def settings(self, name: str) -> ModelSettings:
         """Return the config and options classes of a model, for help, schemas and checks.
@@ -198,7 +235,7 @@ class Zoo:
 
         Args:
             model: A name; or the `Path` of a run folder.
-            part: Which network of a run: "generator" (None means that) or "critic".
+            part: Which network of a run, by its role; None: the one that the run stands for (the generator of a GAN).
             weights: A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model. A run has
                 its own.
             device: Where it goes.
@@ -245,7 +282,8 @@ class Zoo:
         from ganart_zoo.registry.check import check_entry
 
         before = len(self.faults)
-        for entry in self._names.entries:
+        entries: tuple[Entry | RecipeEntry, ...] = (*self._names.entries, *self._recipes.entries)
+        for entry in entries:
             for fault in check_entry(self, entry):
                 self.report(fault, PluginFaultError(fault))
         return self.faults[before:]

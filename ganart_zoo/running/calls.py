@@ -64,6 +64,6 @@ def broken_call(
     if out_of_memory:
         where = "" if size is None else f" at {size[0]}×{size[1]}"
         return ModelError(f"{entry.canonical} ran out of memory{where}; try a smaller size")
-    broken = PluginFaultError(entry.plugin.candidate.fault(task, error, entry.spec.name))
+    broken = PluginFaultError(entry.fault(task, error))
     zoo.report(broken.fault, broken)
     return broken

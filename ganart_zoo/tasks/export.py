@@ -24,7 +24,7 @@ from ganart_zoo.contract.spec import ModelSpec, Weights, WeightsFile
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.generators import LoadedGenerator, load_generator
 from ganart_zoo.running.outputs import make_folder
-from ganart_zoo.training.card import RUN_CONTENTS
+from ganart_zoo.training.card import run_contents
 
 __all__ = ["Exported", "export"]
 
@@ -189,7 +189,9 @@ where = ["src"]
 def _readme(name: str, run: Path) -> str:
     card = run / "README.md"
     told = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA generator trained with ganart-zoo.\n"
-    told = told.replace(RUN_CONTENTS, "").rstrip()  # what lies in the run's folder is not in the package's
+    told = told.replace(
+        run_contents("generator", ("generator", "critic")), ""
+    ).rstrip()  # what lies in the run's folder is not in the package's
     return f"{told}\n\n## As a package\n\n```sh\npip install .\nganart sample {name} -n 16 -o grid.png\n```\n"
 
 

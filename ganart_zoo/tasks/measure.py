@@ -25,7 +25,7 @@ from ganart_zoo.tasks.judging import (
     real_features,
     row_labels,
 )
-from ganart_zoo.training.config import Measurement
+from ganart_zoo.training.settings import Measurement
 
 __all__ = ["TrainingMetric"]
 

@@ -27,10 +27,10 @@ from ganart_zoo.data import Crop, Data, open_data
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.registry.runs import describe_parts
 from ganart_zoo.tasks.measure import TrainingMetric
-from ganart_zoo.training.config import TrainConfig
+from ganart_zoo.training.gan.config import TrainConfig
 
 if TYPE_CHECKING:
-    from ganart_zoo.training.loop import Metric, Trained
+    from ganart_zoo.training.run import Metric, Trained
 
 __all__ = ["train"]
 
@@ -83,7 +83,7 @@ def train(
         GanartError: A name, a setting or the data is not fit, or training broke down; see `Trainer`.
     """
     try:
-        from ganart_zoo.training.loop import Trainer
+        from ganart_zoo.training.trainer import Trainer
     except ImportError as error:
         raise ModelError(f"training needs {error.name}; pip install 'ganart-zoo[train]'") from None
 

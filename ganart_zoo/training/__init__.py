@@ -26,22 +26,30 @@ from typing import TYPE_CHECKING, Any
 from ganart_zoo.contract.moved import moved
 
 if TYPE_CHECKING:
-    from ganart_zoo.training.augment import AdaptiveProbability, Augment
     from ganart_zoo.training.batch_norm import BatchNorm, recalibrate
-    from ganart_zoo.training.config import Augmentation, Measurement, Penalty, TrainConfig
     from ganart_zoo.training.ema import MovingAverage
-    from ganart_zoo.training.loop import Trained, Trainer
-    from ganart_zoo.training.losses import LOSSES, AdversarialLoss
+    from ganart_zoo.training.engine import Engine, Part
+    from ganart_zoo.training.gan.augment import AdaptiveProbability, Augment
+    from ganart_zoo.training.gan.config import Augmentation, Penalty, TrainConfig
+    from ganart_zoo.training.gan.losses import LOSSES, AdversarialLoss
     from ganart_zoo.training.processes import mean_over_processes, sum_over_processes
+    from ganart_zoo.training.recipe import Recipe
+    from ganart_zoo.training.run import Run, Trained
+    from ganart_zoo.training.settings import Measurement, RunSettings
+    from ganart_zoo.training.trainer import Trainer
 
 _LAZY = {
-    **dict.fromkeys(("AdaptiveProbability", "Augment"), "augment"),
+    **dict.fromkeys(("AdaptiveProbability", "Augment"), "gan.augment"),
     **dict.fromkeys(("BatchNorm", "recalibrate"), "batch_norm"),
-    **dict.fromkeys(("Augmentation", "Measurement", "Penalty", "TrainConfig"), "config"),
+    **dict.fromkeys(("Augmentation", "Penalty", "TrainConfig"), "gan.config"),
     "MovingAverage": "ema",
-    **dict.fromkeys(("Trained", "Trainer"), "loop"),
-    **dict.fromkeys(("LOSSES", "AdversarialLoss"), "losses"),
+    **dict.fromkeys(("Engine", "Part"), "engine"),
+    **dict.fromkeys(("LOSSES", "AdversarialLoss"), "gan.losses"),
     **dict.fromkeys(("mean_over_processes", "sum_over_processes"), "processes"),
+    "Recipe": "recipe",
+    **dict.fromkeys(("Run", "Trained"), "run"),
+    **dict.fromkeys(("Measurement", "RunSettings"), "settings"),
+    "Trainer": "trainer",
 }
 
 _MOVED = dict.fromkeys(("ArrayData", "Data", "open_data"), "ganart_zoo.data")
@@ -53,9 +61,14 @@ __all__ = [
     "Augment",
     "Augmentation",
     "BatchNorm",
+    "Engine",
     "Measurement",
     "MovingAverage",
+    "Part",
     "Penalty",
+    "Recipe",
+    "Run",
+    "RunSettings",
     "TrainConfig",
     "Trained",
     "Trainer",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-__all__ = ["RUN_CONTENTS", "model_card"]
+__all__ = ["LICENCE_TO_FILL_IN", "model_card", "run_contents"]
 
-RUN_CONTENTS = """\
-`generator.safetensors` holds the moving average of the generator's weights, `critic.safetensors` the critic's;
-`config.json` says how both are built. Grids of samples over time are in `samples/`.
+LICENCE_TO_FILL_IN = "(fill in: the licence that your training data allows)"
 
-```sh
-ganart sample . -n 16 -o grid.png
-```
-"""
-"""The end of a card: what lies in the run's folder, and how to use it there."""
+_USAGE = {
+    "generator": "ganart sample . -n 16 -o grid.png",
+    "critic": "ganart rank pictures/ --critic .",
+    "style_transfer": "ganart stylize photo.jpg -m . -o painting.png",
+}
 
 
 def model_card(
@@ -26,6 +25,10 @@ def model_card(
     losses: Mapping[str, float],
     best: Mapping[str, float] | None,
     skipped: int,
+    *,
+    kind: str = "generator",
+    roles: Sequence[str] = ("generator", "critic"),
+    rows: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the card as Markdown.
 
@@ -36,30 +39,49 @@ def model_card(
         losses: The last ones logged.
         best: `step` and `value` of the best measurement, where there was one.
         skipped: Pictures that could not be read.
+        kind: The kind of the main network.
+        roles: Of all networks, the main one first.
+        rows: What the recipe adds to the table.
     """
     training, data = record["training"], record["data"]
     parts = record.get("parts", {})
-    rows = [
-        ("Generator", _part(parts, "generator")),
-        ("Critic", _part(parts, "critic")),
+    shown = [
+        *((role.capitalize(), _part(parts, role)) for role in roles),
         ("Data", f"`{Path(data['path']).name}`, {data['holds']}, {skipped} pictures unreadable"),
-        ("Told", ", ".join(record["conditions"]) or "nothing"),
+        ("Conditions", ", ".join(record["conditions"]) or "none"),
         ("Steps", f"{training['steps']} of {training['batch']} pictures; the weights are those of step {step}"),
         ("Time", f"{seconds / 60:.1f} minutes"),
-        ("Loss", training["loss"]),
+        *rows.items(),
         ("Seed", str(training["seed"])),
         ("Best measurement", _measured(best, record.get("metric"))),
         ("Last losses", ", ".join(f"{name} {value:.4g}" for name, value in losses.items())),
-        ("Licence", "fill in: that of the data allows what?"),
+        ("Licence", LICENCE_TO_FILL_IN),
     ]
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    return f"""# A generator trained with ganart-zoo
+    table = "\n".join(f"| {name} | {value} |" for name, value in shown)
+    return f"""# A {kind.replace("_", " ")} trained with ganart-zoo
 
 | | |
 |---|---|
 {table}
 
-{RUN_CONTENTS}"""
+{run_contents(kind, roles)}"""
+
+
+def run_contents(kind: str, roles: Sequence[str]) -> str:
+    """Return the end of a card: what lies in the run's folder, and how to use it there.
+
+    Args:
+        kind: That of the main network.
+        roles: All, the main one first.
+    """
+    main, *others = roles
+    rest = "".join(f", `{role}.safetensors` the {role}'s" for role in others)
+    usage = _USAGE.get(kind)
+    example = f"\n\n```sh\n{usage}\n```" if usage else ""
+    return f"""\
+`{main}.safetensors` holds the moving average of the {main}'s weights{rest};
+`config.json` says how they are built. Grids of samples over time are in `samples/`.{example}
+"""
 
 
 def _measured(best: Mapping[str, float] | None, metric: Mapping[str, Any] | None) -> str:

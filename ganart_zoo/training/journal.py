@@ -13,19 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.utils.tensorboard import RecordWriter, summary
 
-from ganart_zoo.contract.condition import Condition
-from ganart_zoo.contract.models import Generator
 from ganart_zoo.data.pictures import as_text
-from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import save
 from ganart_zoo.training.checkpoint import write_text
 
-__all__ = ["Journal", "SampleGrid", "read_skipped"]
+__all__ = ["Journal", "read_skipped"]
 
 _log = logging.getLogger("ganart_zoo")
 
@@ -110,47 +106,6 @@ class _Events:
 
     def close(self) -> None:
         self._records.close()
-
-
-class SampleGrid:
-    """Pictures of the same latents and conditions time after time.
-
-    Args:
-        generator: Draws the latents.
-        rng: One generator a picture.
-        condition: What they are asked to be, a row a picture.
-        columns: Pictures in a row; None for a square.
-        chunk: Pictures made at once.
-    """
-
-    def __init__(
-        self,
-        generator: Generator,
-        rng: list[torch.Generator],
-        condition: Condition | None,
-        columns: int | None,
-        chunk: int,
-    ) -> None:
-        self._latents = generator.sample_latents(len(rng), rng=rng)
-        self._condition = condition
-        self._columns = columns or math.ceil(math.sqrt(len(rng)))
-        self._chunk = chunk
-
-    @torch.no_grad()
-    def __call__(self, generator: Generator) -> Tensor:
-        """Return the grid, `[1, 3, H, W]` on the CPU, of a generator in eval mode."""
-        made = []
-        for start in range(0, len(self._latents), self._chunk):
-            stop = start + self._chunk
-            condition = None
-            if self._condition is not None:
-                labels, prompts = self._condition.labels, self._condition.prompts
-                condition = Condition(
-                    labels=None if labels is None else labels[start:stop],
-                    prompts=None if prompts is None else prompts[start:stop],
-                )
-            made.append(generator(self._latents[start:stop].to(generator.device), condition).cpu())
-        return to_grid(torch.cat(made), columns=self._columns, padding=2)
 
 
 def read_skipped(folder: Path) -> tuple[str, ...]:

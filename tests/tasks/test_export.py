@@ -19,7 +19,7 @@ from ganart_zoo.imaging import compare_pixels
 from ganart_zoo.tasks.export import export
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.sample import sample
-from ganart_zoo.training.card import model_card
+from ganart_zoo.training.card import LICENCE_TO_FILL_IN, model_card
 
 SITE = Path(__file__).parent / "site"
 
@@ -114,7 +114,7 @@ def test_the_package_s_card_tells_of_the_package(shapes: Zoo, run: Path, tmp_pat
         "data": {"path": "pictures.npz", "holds": "9 pictures"},
         "conditions": [],
     }
-    card = model_card(record, 9, 60.0, {}, None, 0).replace("fill in: that of the data allows what?", "CC0")
+    card = model_card(record, 9, 60.0, {}, None, 0).replace(LICENCE_TO_FILL_IN, "CC0")
     (run / "README.md").write_text(card)
     export(shapes, run, tmp_path / "out", onnx=False)
     readme = (tmp_path / "out" / "README.md").read_text()

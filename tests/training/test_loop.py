@@ -20,6 +20,7 @@ from torch.utils.tensorboard import RecordWriter
 from ganart_zoo.contract import Condition, ModelError, SettingsError, StepEvent, load_tensors
 from ganart_zoo.data import open_data
 from ganart_zoo.training import Augmentation, Penalty, TrainConfig, Trainer, checkpoint, launch
+from ganart_zoo.training.card import LICENCE_TO_FILL_IN
 from ganart_zoo.training.checkpoint import Checkpoints, under
 
 from .networks import TinyCritic, TinyGenerator, TinyStyleGenerator, networks, write_npz
@@ -236,7 +237,7 @@ def test_what_does_not_fit_is_refused_before_training(tmp_path: Path) -> None:
         trainer(tmp_path / "run", size=16)
     with pytest.raises(ModelError, match="TinyCritic cannot judge pictures of 8×8"):
         trainer(tmp_path / "run", pair=(TinyGenerator(), TinyCritic(size=16)))
-    with pytest.raises(SettingsError, match="path_length needs a style generator, and TinyGenerator is none"):
+    with pytest.raises(SettingsError, match="path_length needs a style generator, and TinyGenerator is not one"):
         trainer(tmp_path / "run", path_length=Penalty(weight=1))
     data = open_data(tmp_path / "data.npz")
     with pytest.raises(SettingsError, match="the data has no classes"):
@@ -363,7 +364,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     assert trainer(run).fit().new
     card = run / "README.md"
     assert "| Last losses | critic" in card.read_text()
-    card.write_text(card.read_text().replace("fill in: that of the data allows what?", "CC0-1.0"))
+    card.write_text(card.read_text().replace(LICENCE_TO_FILL_IN, "CC0-1.0"))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     events: list[str] = []
     again = trainer(run, on_event=lambda stage, path, details: events.append(stage))
@@ -477,7 +478,7 @@ def test_a_journal_that_cannot_be_begun_is_one_line(tmp_path: Path) -> None:
 
 def test_pace_and_losses_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()
-    monkeypatch.setattr("ganart_zoo.training.loop.time.monotonic", lambda: next(clock) / 2)
+    monkeypatch.setattr("ganart_zoo.training.run.time.monotonic", lambda: next(clock) / 2)
     told: list[StepEvent] = []
     trainer(tmp_path / "run", steps=3, critic_steps=2, on_step=told.append).fit()
     # half a second from reading to reading of the clock, one reading a step, 2 critic steps of 8 pictures each

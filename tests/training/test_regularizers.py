@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from ganart_zoo.training.regularizers import gradient_penalty, path_lengths, slope_penalty, vote_gradient
+from ganart_zoo.training.gan.regularizers import gradient_penalty, path_lengths, slope_penalty, vote_gradient
 
 
 def pictures(seed: int, n: int = 3) -> torch.Tensor:

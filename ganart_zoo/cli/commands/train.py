@@ -33,7 +33,7 @@ _PLAIN: dict[str, type] = {"data": str, "size": int, "crop": str, "flip": bool, 
 def _list_settings(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
     if not asked:
         return
-    from ganart_zoo.training.config import TrainConfig
+    from ganart_zoo.training.gan.config import TrainConfig
 
     table(("setting", "default", "what it is"), list(_rows(TrainConfig, "training")))
     ctx.exit()
@@ -146,9 +146,10 @@ def command(
     if chosen["data"] == before.get("data") and "{" not in chosen["data"] and not Path(chosen["data"]).exists():
         raise SettingsError(f"{output} learns from {chosen['data']}, and nothing is there now; give --data PATH")
 
-    from ganart_zoo.training.config import parse_config
+    from ganart_zoo.training.gan.config import TrainConfig
+    from ganart_zoo.training.settings import parse_config
 
-    settings = parse_config(training)
+    settings = parse_config(training, TrainConfig)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one does the talking
     with LongWork(quiet or not first, saving="a checkpoint") as work:
         work.show(f"training {output}")
@@ -242,7 +243,7 @@ def _network(
 
 def _training(table: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
     """Return the settings of the training as plain values, with those of `--set training.NAME=VALUE`."""
-    from ganart_zoo.training.config import TrainConfig
+    from ganart_zoo.training.gan.config import TrainConfig
 
     merged = {name: dict(value) if isinstance(value, Mapping) else value for name, value in table.items()}
     for pair in pairs:

@@ -1,7 +1,7 @@
-"""The training loop: rounds of the game, and around them the average, the journal, checkpoints, and coming to a stop.
+"""The run: a folder that a training fills, and the loop around a recipe's steps that journals, saves and stops.
 
-Nothing random has a state that outlives a step (see `draws`), and checkpoints are taken between steps. So a run that
-was killed and resumed has, on the same machine and thread count, the weights of one that was not, bit by bit.
+Nothing random has a state that outlives a step (see `contract.draws`), and checkpoints are taken between steps. So a
+run that was killed and resumed has, on the same machine and thread count, the weights of one that was not, bit by bit.
 """
 
 from __future__ import annotations
@@ -20,46 +20,41 @@ import torch
 from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor
 
-from ganart_zoo.contract.condition import Condition
-from ganart_zoo.contract.draws import key_seed, row_generators
+from ganart_zoo.contract.draws import key_seed
 from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
-from ganart_zoo.contract.models import Critic, Generator, StyleGenerator
+from ganart_zoo.contract.models import Model
 from ganart_zoo.contract.tensors import load_tensors
-from ganart_zoo.data.pictures import Batch, Data, Share
-from ganart_zoo.training.adversaries import Adversaries
-from ganart_zoo.training.batch_norm import recalibrate
+from ganart_zoo.data.pictures import Batch, Data
+from ganart_zoo.imaging.grid import to_grid
+from ganart_zoo.registry.builtin import GAN
 from ganart_zoo.training.card import model_card
-from ganart_zoo.training.checkpoint import Checkpoints, prefixed, under, write_tensors, write_text
-from ganart_zoo.training.config import TrainConfig
-from ganart_zoo.training.ema import MovingAverage, averaging_decay
-from ganart_zoo.training.journal import Journal, SampleGrid, read_skipped
-from ganart_zoo.training.launch import join, sole_writer
+from ganart_zoo.training.checkpoint import Checkpoints, write_tensors, write_text
+from ganart_zoo.training.engine import Engine
+from ganart_zoo.training.journal import Journal, read_skipped
+from ganart_zoo.training.launch import sole_writer
+from ganart_zoo.training.recipe import Recipe
 
 _log = logging.getLogger("ganart_zoo")
 
-__all__ = ["Metric", "OnEvent", "Trained", "Trainer"]
+__all__ = ["Metric", "OnEvent", "Run", "Trained"]
 
-Metric = Callable[[Generator], Mapping[str, float]]
-"""Measures the averaged generator, in eval mode; of the first value, lower is better. The rest is only logged."""
+Metric = Callable[[Any], Mapping[str, Any]]
+"""Measures the average of the main network, in eval mode; the lower its first value, the better. The rest is logged."""
 
 OnEvent = Callable[[str, "Path | None", Mapping[str, Any]], None]
-"""Hears of stages as `RunEvent` has them: stage, what was saved, details."""
-
-_RECALIBRATED_ROWS = 64
-"""Pictures at most in each batch that batch norm takes its statistics from at the end."""
+"""Called with the stage, as `RunEvent` has it, what was saved, and details."""
 
 _MAY_DIFFER = ("made_with", "data.path", "training.workers", "training.log_every")
-"""What `config.json` records and a resumed run may have otherwise: nothing learned depends on it."""
+"""Entries of `config.json` that may differ when a run is resumed: nothing learned depends on them."""
 
 _CONFIG = "config.json"
-_KEPT = ("generator.safetensors", "critic.safetensors", "README.md")
-"""What a finished run holds, in the order it is written."""
+_CARD = "README.md"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a call of `Trainer.fit` came to."""
+    """The outcome of a call of `Run.fit`."""
 
     folder: Path
     step: int
@@ -74,17 +69,17 @@ class Trained:
     """False where the run was finished already, so that nothing was done."""
 
 
-class Trainer:
-    """Trains a generator against a critic, in a run folder.
+class Run:
+    """Trains the networks of a recipe, in a run folder.
 
     Args:
-        generator: As `Zoo.create` gives it, or built by hand. It is trained in place; the run keeps its moving average.
-        critic: Likewise.
+        recipe: Its networks are trained in place; the run keeps the moving average of those that it averages.
         data: What to learn from.
-        config: How.
         folder: The run folder; made where it does not exist.
+        name: The canonical name of the recipe.
+        main: The role whose network the run stands for.
         device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
-        conditions: What both networks are told of each picture: of `"labels"` and `"prompt"`.
+        conditions: Which conditions of a picture the networks get: of `"labels"` and `"prompt"`.
         record: JSON-ready facts for `config.json`, such as `registry.runs.describe_parts` gives.
         metric: Measured every `config.evaluate_every` steps, to know the best checkpoint.
         on_step: Called after each step, on every process, with the losses logged last; returning False ends it all.
@@ -92,18 +87,18 @@ class Trainer:
 
     Raises:
         SettingsError: The device is not there; the data lacks a condition; the batch does not divide among processes;
-            or a penalty does not fit the generator.
-        ModelError: The networks and the data are of different sizes, or have nothing to train.
+            or the recipe finds that something does not fit.
+        ModelError: The networks and the data do not fit, or have nothing to train.
     """
 
     def __init__(
         self,
-        generator: Generator,
-        critic: Critic,
+        recipe: Recipe,
         data: Data,
-        config: TrainConfig,
         folder: Path,
         *,
+        name: str = GAN,
+        main: str = "generator",
         device: str = "cpu",
         conditions: Sequence[str] = (),
         record: Mapping[str, Any] | None = None,
@@ -111,28 +106,27 @@ class Trainer:
         on_step: OnStep | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._accelerator = join(device)
-        self._main = self._accelerator.is_main_process
-        self._share = self._divide(config)
+        config = recipe.config
+        if config.metric.name and metric is None:
+            raise SettingsError("training.metric is set, and no metric was given: train with tasks.train, or give one")
+        self._recipe = recipe
         self._config = config
         self._data = data
         self._folder = folder
-        self._conditions = frozenset(conditions)
-        self._record = {**(record or {}), "training": config.model_dump(mode="json"), "data": data.describe()}
-        self._record["conditions"] = sorted(self._conditions)
-        if config.metric.name and metric is None:
-            raise SettingsError("training.metric is set, and no metric was given: train with tasks.train, or give one")
+        self._record = {
+            **(record or {}),
+            "recipe": name,
+            "main": main,
+            "training": config.model_dump(mode="json"),
+            "data": data.describe(),
+            "conditions": sorted(conditions),
+        }
+        self._measures = metric is not None or type(recipe).measure is not Recipe.measure
         self._metric, self._on_step, self._on_event = metric, on_step, on_event
-        for network in (generator, critic):
-            network.to(self._accelerator.device, torch.float64 if config.precision == "float64" else None)
-        self._check(generator, critic)
-        self._average = MovingAverage(generator)
-        for network in (generator, critic):
-            network.train().requires_grad_(True)
-        self._adversaries = Adversaries(generator, critic, config, self._conditions, self._accelerator, self._share)
-        self._grid = self._sample_grid(generator)
+        self._engine = Engine(recipe, data, device, conditions, main)
+        self._first = self._engine.is_first
+        self._kept = (*(f"{role}.safetensors" for role in self._engine.results()), _CARD)
         self._checkpoints = Checkpoints(folder / "checkpoints", config.keep)
-        self._step = 0
         self._seconds = 0.0
         self._positions: list[Any] | None = None
         self._best: dict[str, float] | None = None
@@ -142,11 +136,13 @@ class Trainer:
         self._stop = False
 
     @property
-    def generator(self) -> Generator:
-        """The averaged generator, in eval mode."""
-        model = self._average.model
-        assert isinstance(model, Generator)
-        return model
+    def _step(self) -> int:
+        return self._engine.steps_done
+
+    @property
+    def model(self) -> Model:
+        """The moving average of the main network, in eval mode."""
+        return self._engine.results()[self._engine.main]
 
     def fit(self, *, resume: bool = False, allow_changes: bool = False) -> Trained:
         """Train to the last step, or until `on_step` says stop. A run that is finished already stays as it is.
@@ -164,19 +160,19 @@ class Trainer:
         with self._folder_held():
             self._begin(resume, allow_changes)
             if self._is_finished():
-                self.generator.load_own_state(load_tensors(self._folder / _KEPT[0]))
+                self.model.load_own_state(load_tensors(self._folder / self._kept[0]))
                 return Trained(self._folder, self._step, True, self._seconds, read_skipped(self._folder), new=False)
             return self._train()
 
     def _train(self) -> Trained:
-        if self._main:
+        if self._first:
             text = json.dumps(self._record, indent=2, ensure_ascii=False)
             write_text(self._folder / _CONFIG, f"{text}\n")
         journal: Journal | None = None
         began = time.monotonic() - self._seconds
         self._emit("started", None, {"step": self._step, "steps": self._config.steps})
         try:
-            if self._main:
+            if self._first:
                 journal = Journal(self._folder, self._step)
             with torch.random.fork_rng(devices=self._devices()):
                 batches = self._batches()
@@ -198,15 +194,14 @@ class Trainer:
         return Trained(self._folder, self._step, finished, self._seconds, tuple(journal.skipped if journal else ()))
 
     def _train_step(self, batches: Iterator[Batch]) -> None:
-        config = self._config
+        config, engine = self._config, self._engine
         # for layers that draw noise on their own, such as dropout
-        torch.manual_seed(key_seed(config.seed, "step", self._step, self._share.process))
-        turns = [[next(batches) for _ in range(config.accumulate)] for _ in range(config.critic_steps)]
-        terms = self._adversaries.round(self._step, turns)
-        self._average.update(averaging_decay(config.ema_decay, config.ema_ramp, self._step))
-        self._step += 1
-        self._positions = [turns[-1][-1].position]
-        self._unread += [line for turn in turns for batch in turn for line in batch.skipped]
+        torch.manual_seed(key_seed(config.seed, "step", self._step, engine.share.process))
+        parts = [next(batches) for _ in range(config.accumulate * self._recipe.batches_per_step)]
+        engine.set_rates()
+        terms = engine.advance(self._recipe.step(parts))
+        self._positions = [parts[-1].position]
+        self._unread += [line for part in parts for line in part.skipped]
         self._pending.append((self._step, terms))
 
     def _keep_books(self, journal: Journal | None) -> None:
@@ -218,35 +213,38 @@ class Trainer:
 
         self._stop = self._asked_to_stop() and not last
         saving = due(config.checkpoint_every) or self._stop
-        showing, measuring = due(config.sample_every), due(config.evaluate_every) and self._metric is not None
+        showing, measuring = due(config.sample_every), due(config.evaluate_every) and self._measures
         # what is shown, measured or saved is known to be sound
         if saving or showing or measuring or due(config.log_every):
             self._drain(journal)
         if journal and showing:
-            self._emit("saved", journal.show(self._step, self._grid(self.generator)), {"step": self._step})
+            self._emit("saved", journal.show(self._step, self._grid()), {"step": self._step})
         best = measuring and self._measure(journal)
         if saving or best:
             self._save(journal, best)
 
     def _asked_to_stop(self) -> bool:
-        """Tell `on_step` of the step; return whether it wants to stop in any process."""
+        """Report the step to `on_step`; return whether it wants to stop in any process."""
         wish = False
         if self._on_step is not None:
-            event = StepEvent(
-                self._step, self._config.steps, self._pace(), self._losses, lambda: self._grid(self.generator)
-            )
+            event = StepEvent(self._step, self._config.steps, self._pace(), self._losses, self._grid)
             wish = self._on_step(event) is False
         return self._any(wish)
 
     def _any(self, here: bool) -> bool:
         """Return on all processes whether something is so on any."""
-        if self._share.processes == 1:
+        if self._engine.share.processes == 1:
             return here
-        return bool(self._accelerator.reduce(torch.tensor(float(here), device=self._accelerator.device), "sum") > 0)
+        return bool(self._engine.mean(torch.tensor(float(here), device=self._engine.device)) > 0)
 
     def _pace(self) -> str:
-        done = self._step * self._config.batch * self._config.critic_steps
+        done = self._step * self._config.batch * self._recipe.batches_per_step
         return f"{done / max(self._seconds, 1e-9):.0f} pictures/s"
+
+    def _grid(self) -> Tensor:
+        pictures = self._recipe.preview()
+        columns = self._recipe.preview_columns or math.ceil(math.sqrt(len(pictures)))
+        return to_grid(pictures, columns=columns, padding=2)
 
     def _drain(self, journal: Journal | None) -> None:
         """Log the steps since the last time.
@@ -255,9 +253,9 @@ class Trainer:
             ModelError: One of their terms is not finite.
         """
         pending, self._pending = self._pending, []
-        values = torch.stack([term for _, terms in pending for term in terms.values()])
-        reduced = self._accelerator.reduce(values, "mean").tolist()
         names = [(step, name) for step, terms in pending for name in terms]
+        values = [term for _, terms in pending for term in terms.values()]
+        reduced = self._engine.mean(torch.stack(values)).tolist() if values else []
         for (step, name), value in zip(names, reduced, strict=True):
             if not math.isfinite(value):
                 raise self._broken_down(f"{name} is {value} at step {step}")
@@ -268,22 +266,21 @@ class Trainer:
         self._losses = {name: sum(each) / len(each) for name, each in means.items()}
         if journal:
             journal.skip(unread)
-            extras = {"seconds": round(self._seconds, 3)}
-            if self._config.augment.policy:
-                extras["augment_probability"] = self._adversaries.adaptive.probability
-            journal.log(self._step, self._losses | extras)
+            journal.log(self._step, {**self._losses, "seconds": round(self._seconds, 3), **self._recipe.gauges()})
 
     def _broken_down(self, what: str) -> ModelError:
         return ModelError(
-            f"{what}; the last good checkpoint is {self._checkpoints.latest() or 'none'}: lower the learning rates or "
-            "raise r1, and resume with changes allowed (--resume --allow-changes)"
+            f"{what}; the last good checkpoint is {self._checkpoints.latest() or 'none'}: {self._recipe.advice}, and "
+            "resume with changes allowed (--resume --allow-changes)"
         )
 
     def _measure(self, journal: Journal | None) -> bool:
         """Measure on the first process; return on all, which save together, whether this is the best so far."""
         best = False
-        if journal and self._metric is not None:
-            measured = dict(self._metric(self.generator))
+        if journal:
+            measured = dict(self._recipe.measure() if self._metric is None else self._metric(self.model))
+            if not measured:
+                return self._any(best)
             journal.log(self._step, measured)
             value = next(iter(measured.values()))
             best = math.isfinite(value) and (self._best is None or value < self._best["value"])
@@ -292,7 +289,7 @@ class Trainer:
         return self._any(best)
 
     def _save(self, journal: Journal | None, best: bool) -> None:
-        tensors = self._adversaries.state() | prefixed("average", self.generator.own_state())
+        tensors = self._engine.state()
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise self._broken_down(f"{name} is not finite after step {self._step}")
@@ -307,10 +304,10 @@ class Trainer:
             }
             path = self._checkpoints.save(self._step, tensors, facts, best=best)
             self._emit("saved", path, {"step": self._step})
-        self._accelerator.wait_for_everyone()
+        self._engine.accelerator.wait_for_everyone()
 
     def _is_finished(self) -> bool:
-        return self._step >= self._config.steps and all((self._folder / name).exists() for name in _KEPT)
+        return self._step >= self._config.steps and all((self._folder / name).exists() for name in self._kept)
 
     def _finish(self, journal: Journal | None) -> None:
         """Write the networks and the card of a finished run."""
@@ -320,24 +317,33 @@ class Trainer:
         if self._best is not None and self._checkpoints.best.exists():
             tensors, facts = self._checkpoints.load(self._checkpoints.best)
             step, self._best = facts["step"], facts["best"]
-            self.generator.load_own_state(under("average", tensors))
-        rows = min(self._config.batch, _RECALIBRATED_ROWS)
-        told = self._fixed_condition(rows)
-        recalibrate(self.generator, self._config.recalibrate, self._config.seed, told, rows=rows)
-        generator, critic, card = (self._folder / name for name in _KEPT)
-        write_tensors(generator, self.generator.own_state())
-        write_tensors(critic, self._adversaries.critic.own_state())
+            self._engine.load_averages(tensors)
+        self._recipe.finish()
+        for role, network in self._engine.results().items():
+            write_tensors(self._folder / f"{role}.safetensors", network.own_state())
+        card = self._folder / _CARD
         if card.exists():  # of a run that was shorter; someone may have filled in its licence
             card = card.with_name(f"README-{self._step}.md")
             _log.warning("README.md is left as it was, and %s has the card of the longer run", card.name)
-        write_text(card, model_card(self._record, step, self._seconds, self._losses, self._best, len(journal.skipped)))
+        written = model_card(
+            self._record,
+            step,
+            self._seconds,
+            self._losses,
+            self._best,
+            len(journal.skipped),
+            kind=self._engine.networks[self._engine.main].kind,
+            roles=tuple(self._engine.results()),
+            rows=self._recipe.card_rows(),
+        )
+        write_text(card, written)
 
     @contextmanager
     def _folder_held(self) -> Iterator[None]:
         """Keep other trainings out of the folder, and say in one line what the disk refuses."""
         try:
-            with sole_writer(self._folder) if self._main else nullcontext():
-                self._accelerator.wait_for_everyone()
+            with sole_writer(self._folder) if self._first else nullcontext():
+                self._engine.accelerator.wait_for_everyone()
                 yield
         except OSError as error:
             if isinstance(error, GanartError):
@@ -354,6 +360,7 @@ class Trainer:
                 before = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ModelError(f"{path} is damaged ({error}); without it, the run resumes unchecked") from None
+            before = {"recipe": GAN, "main": "generator", **before}  # those that are older than recipes
             if (changed := _differences(before, json.loads(json.dumps(self._record)))) and not allow_changes:
                 raise SettingsError(
                     f"{self._folder} was begun with other settings: {'; '.join(changed)}; "
@@ -370,82 +377,30 @@ class Trainer:
 
     def _load(self, path: Path) -> None:
         tensors, facts = self._checkpoints.load(path)
-        self._adversaries.load_state(tensors)
-        self.generator.load_own_state(under("average", tensors))
-        self._step, self._seconds, self._best = facts["step"], facts["seconds"], facts["best"]
+        self._engine.load_state(tensors)
+        self._engine.steps_done, self._seconds, self._best = facts["step"], facts["seconds"], facts["best"]
         self._losses = facts.get("losses", {})  # checkpoints of the first sessions have none
         positions = facts["positions"]
-        if len(positions) == self._share.processes:
-            self._positions = [positions[self._share.process]]
+        if len(positions) == self._engine.share.processes:
+            self._positions = [positions[self._engine.share.process]]
         elif len(set(map(json.dumps, positions))) == 1 and isinstance(positions[0], int):
             self._positions = positions[:1]  # positions in the global order fit any number of processes
         else:
             raise SettingsError(
-                f"{path} is of {len(positions)} processes, and these are {self._share.processes}; shards need as many"
+                f"{path} is of {len(positions)} processes, and these are {self._engine.share.processes}; "
+                "shards need as many"
             )
 
     def _batches(self) -> Iterator[Batch]:
-        loader = self._data.loader(self._share, self._config.seed, self._config.workers)
+        loader = self._data.loader(self._engine.share, self._config.seed, self._config.workers)
         return iter(loader(self._positions[0] if self._positions else None))
 
-    def _divide(self, config: TrainConfig) -> Share:
-        processes = self._accelerator.num_processes
-        if config.batch % (processes * config.accumulate):
-            raise SettingsError(
-                f"batch is {config.batch}, expected a multiple of {processes} processes × {config.accumulate} parts"
-            )
-        return Share(config.batch, self._accelerator.process_index, processes, config.accumulate)
-
-    def _check(self, generator: Generator, critic: Critic) -> None:
-        """Try the networks on each other before hours are spent."""
-        if self._config.path_length.weight and not isinstance(generator, StyleGenerator):
-            raise SettingsError(f"path_length needs a style generator, and {type(generator).__name__} is none")
-        if "prompt" in self._conditions and self._data.prompts is None:
-            raise SettingsError("the networks are to be told prompts, and the data has no captions")
-        if "labels" in self._conditions and not self._data.class_names:
-            raise SettingsError("the networks are to be told labels, and the data has no classes")
-        condition = self._fixed_condition(2)
-        rng = row_generators(range(2), "check")
-        with torch.no_grad():
-            latents = generator.eval().sample_latents(2, rng=rng).to(generator.device)
-            images = generator(latents, condition, rng=rng)
-            side = self._data.size
-            if images.shape != (2, 3, side, side):
-                raise ModelError(
-                    f"{type(generator).__name__} makes pictures {list(images.shape[1:])}, and the data has "
-                    f"[3, {side}, {side}]; set its resolution or the size of the data"
-                )
-            try:
-                critic.eval()(images, condition)
-            except GanartError:
-                raise
-            except Exception as error:
-                raise ModelError(
-                    f"{type(critic).__name__} cannot judge pictures of {side}×{side}: {error}".splitlines()[0]
-                ) from error
-
-    def _fixed_condition(self, n: int) -> Condition | None:
-        if not self._conditions:
-            return None
-        labels = prompts = None
-        if "labels" in self._conditions:
-            labels = torch.arange(n, device=self._accelerator.device) % len(self._data.class_names)
-        if "prompt" in self._conditions and self._data.prompts:
-            prompts = tuple(self._data.prompts[row % len(self._data.prompts)] for row in range(n))
-        return Condition(labels=labels, prompts=prompts)
-
-    def _sample_grid(self, generator: Generator) -> SampleGrid:
-        rng = row_generators(range(self._config.samples), self._config.seed, "grid")
-        classes = len(self._data.class_names) if "labels" in self._conditions else 0
-        columns = classes if 1 < classes <= self._config.samples else None
-        return SampleGrid(generator, rng, self._fixed_condition(len(rng)), columns, self._share.rows)
-
     def _devices(self) -> list[torch.device]:
-        device = self._accelerator.device
+        device = self._engine.device
         return [device] if device.type == "cuda" else []
 
     def _emit(self, stage: str, path: Path | None, details: Mapping[str, Any]) -> None:
-        if self._main and self._on_event is not None:
+        if self._first and self._on_event is not None:
             self._on_event(stage, path, details)
 
 

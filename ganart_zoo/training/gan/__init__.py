@@ -1,0 +1,1 @@
+"""The first recipe: a generator and a critic that learn from each other."""
