@@ -13,6 +13,7 @@ from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.runs import read_part
 
 if TYPE_CHECKING:
+    from ganart_zoo.cli.long_work import LongWork
     from ganart_zoo.running.generators import LoadedGenerator
     from ganart_zoo.running.loaded import LoadOptions
 
@@ -59,12 +60,10 @@ class Chosen:
     model: str | Path
     loading: Loading
 
-    def check(self, zoo: Zoo, flags: Mapping[str, str | None] | None = None) -> dict[str, Any]:
-        """Return the settings by name; see `Loading.check`."""
-        return self.loading.check(zoo, model_name(self.model, "generator"), flags)
-
-    def load(self, zoo: Zoo, settings: Mapping[str, Any]) -> LoadedGenerator:
-        """Load the generator."""
+    def load(self, zoo: Zoo, flags: Mapping[str, str | None], work: LongWork) -> LoadedGenerator:
+        """Check the settings, which takes no time, then load the generator, which takes seconds."""
+        settings = self.loading.check(zoo, model_name(self.model, "generator"), flags)
+        work.show(f"loading {self.model}")
         options = self.loading.options(settings)
         from ganart_zoo.running.generators import load_generator
 

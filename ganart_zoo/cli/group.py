@@ -67,8 +67,8 @@ def zoo_of(ctx: click.Context) -> Zoo:
     if root.obj is None:
         with redirect_stdout(sys.stderr):  # a plugin that prints must not write into the data on standard output
             root.obj = Zoo()
-    found: Zoo = root.obj
-    return found
+    zoo: Zoo = root.obj
+    return zoo
 
 
 def pass_zoo(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,18 +82,18 @@ def pass_zoo(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def plugin_commands(zoo: Zoo) -> dict[str, click.Command]:
     """Return the commands of all plugins. A plugin that fails, or a name that clashes, is reported to the zoo."""
-    found: dict[str, click.Command] = {}
+    collected: dict[str, click.Command] = {}
     for plugin in zoo.plugins:
         for name, command in _commands_of(zoo, plugin).items():
             if name in CORE_COMMANDS:
                 clash = f"command {name!r} is one of ganart itself; rename it"
-            elif name in found:
+            elif name in collected:
                 clash = f"command {name!r} is another plugin's already; rename it"
             else:
-                found[name] = command
+                collected[name] = command
                 continue
             zoo.report(plugin.candidate.fault("ganart_cli", clash))
-    return found
+    return collected
 
 
 def _commands_of(zoo: Zoo, plugin: Plugin) -> dict[str, click.Command]:

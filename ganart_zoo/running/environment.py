@@ -1,4 +1,4 @@
-"""What shapes a picture besides its inputs and settings: versions, hardware, and the implementations of the ops."""
+"""The environment that shapes a picture besides its inputs: versions, hardware, implementations of the ops."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["op_implementations", "reproducible", "thread_count", "versions"]
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """Return the version of whatever shapes the pixels on `device`; the model's own is in its provenance."""
-    found = {
+    """Return the versions of all that shapes the pixels on `device`; the model's own is in its provenance."""
+    known = {
         "ganart-zoo": ganart_zoo.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -28,19 +28,19 @@ def versions(device: torch.device) -> dict[str, str]:
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
     if device.type == "cuda":
-        found["cuda"] = str(torch.version.cuda)
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
+        known["cuda"] = str(torch.version.cuda)
+        known["gpu"] = torch.cuda.get_device_name(device)
+    return known
 
 
 def op_implementations(device: torch.device) -> dict[str, str]:
-    """Return `{op: "native" or "reference"}` as it is on `device` now."""
+    """Return `{op: "native" or "reference"}`, as ops would run on `device` now."""
     return {status.op: status.implementation for status in ops.status() if status.device == device.type}
 
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Keep cuDNN, for as long as the block lasts, from choosing its algorithms by timing them."""
+    """Prevent cuDNN from choosing its algorithms by timing them, while the block lasts."""
     cudnn = torch.backends.cudnn
     with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32):
         yield
@@ -48,7 +48,7 @@ def reproducible() -> Iterator[None]:
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Let torch use as many CPU threads as a record says, for as long as the block lasts: sums depend on it."""
+    """Let torch use this many CPU threads while the block lasts; the order of sums depends on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""Latents in files, as `project` leaves them beside a picture: written, read, painted."""
+"""Files of latents, which `project` saves beside pictures: writing, reading and painting them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ganart_zoo.running.generators import LoadedGenerator
 __all__ = ["Latents", "Paint", "painter", "read_latents", "write_latents"]
 
 Paint = Callable[[Tensor], Tensor]
-"""Gives pictures `[n, 3, H, W]` of n latents."""
+"""Returns the pictures `[n, 3, H, W]` of n latents."""
 
 
 class Latents(NamedTuple):
-    """Points from which a generator paints."""
+    """Points from which a generator paints pictures."""
 
     kind: Literal["z", "ws"]
-    """Latents, or the styles of a style generator; a file's tensor has this name."""
+    """Latents, or the styles of a style generator; the tensor in a file has this name."""
     rows: Tensor
     """`[n, *latent_shape]` or `[n, num_ws, w_dim]`."""
 
@@ -47,17 +47,17 @@ def write_latents(path: Path, latents: Latents) -> None:
 
 
 def read_latents(generator: LoadedGenerator, path: str | os.PathLike[str]) -> Latents:
-    """Read what `write_latents` wrote, for a generator it fits, onto its device and in its compute type.
+    """Read a file that `write_latents` wrote, onto the generator's device and in its compute type.
 
     Raises:
         WeightsError: There is no such file, or it is damaged.
-        SettingsError: It holds no latents, or none of this generator's.
+        SettingsError: It holds no latents, or they do not fit this generator.
     """
     tensors, name = load_tensors(Path(path)), generator.entry.canonical
-    found = [kind for kind in ("z", "ws") if kind in tensors]
-    if len(found) != 1:
+    kinds = [kind for kind in ("z", "ws") if kind in tensors]
+    if len(kinds) != 1:
         raise SettingsError(f"{path} holds {', '.join(tensors) or 'nothing'}, expected z or ws as ganart project saves")
-    (kind,) = found
+    (kind,) = kinds
     if kind == "ws":
         model = generator.styled("a file of styles")
         shape: tuple[int, ...] = (model.num_ws, model.w_dim)
@@ -79,9 +79,9 @@ def painter(
     seed: int,
     on_step: OnStep | None = None,
 ) -> Paint:
-    """Return what paints latents of a kind.
+    """Return a function that paints latents of a kind.
 
-    Styles are taken as they are. Noise inside a generator that is no style generator is that of `seed`, in all rows.
+    Styles are used as they are. A generator without styles draws its noise from `seed`, the same in all rows.
     """
     if kind == "ws":
         return generator.styled("painting styles").synthesize

@@ -1,4 +1,4 @@
-"""Ways between latents: straight, or along the sphere on which Gaussian latents lie."""
+"""Paths between latents: straight lines, or arcs of the sphere near which Gaussian latents lie."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["lerp", "slerp"]
 
 _FLAT = 1e-6
-"""Below this sine of the angle between two latents, a straight line is the better arc."""
+"""Where the sine of the angle between two latents is below this, a straight line is more exact than an arc."""
 
 
 def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -26,8 +26,9 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Return the point at `t` of the arc from `a` to `b`, exactly `a` at 0 and `b` at 1; arguments as those of `lerp`.
 
-    Straight lines between Gaussian latents pass through the sparse middle; arcs keep their length. Shoemake 1985; for
-    latents, White 2016, https://arxiv.org/abs/1609.04468. Parallel and opposite latents are joined by a line.
+    Straight lines between Gaussian latents pass near the centre, where there are few; arcs keep the length. Shoemake
+    1985; for latents, White 2016, https://arxiv.org/abs/1609.04468. Parallel and opposite latents are joined by a
+    straight line.
     """
     t = _like(t, a)
     flat = (a.flatten(1).double(), b.flatten(1).double())
@@ -42,7 +43,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def _like(values: Tensor, latents: Tensor) -> Tensor:
-    """Shape `[n]` for multiplication with `[n, ...]`."""
+    """Reshape `[n]` so that it multiplies `[n, ...]`."""
     return values.to(latents.device, torch.float64).view(-1, *[1] * (latents.ndim - 1))
 
 

@@ -1,4 +1,4 @@
-"""Pictures as tasks take them: a file or a tensor, described for the record and read."""
+"""Pictures as tasks accept them: a file or a tensor, read and described for the record."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ganart_zoo.imaging.record import InputFile
 __all__ = ["MIN_SIDE", "Picture", "check_side", "describe", "fit", "name_of", "read", "shrink"]
 
 MIN_SIDE = 16
-"""Pixels. A picture with a shorter side holds nothing to work on, and is refused."""
+"""Pixels. A picture with a shorter side is refused, since there is too little to work on."""
 
 Picture: TypeAlias = "str | os.PathLike[str] | Tensor"
 """A file, or a tensor `[1, 3, H, W]` in 0..1."""
 
 
 def name_of(picture: Picture) -> str:
-    """Return what a message or a record calls the picture."""
+    """Return the name of the picture in messages and records."""
     return f"tensor {list(picture.shape)}" if isinstance(picture, Tensor) else os.fspath(picture)
 
 
 def describe(picture: Picture, role: str) -> InputFile:
-    """Return the picture's entry in a record; a tensor's hash is that of its float32 values.
+    """Return the picture's entry in a record; the hash of a tensor is that of its float32 values.
 
     Raises:
         ImageError: The file cannot be read.
@@ -43,7 +43,7 @@ def read(picture: Picture) -> Tensor:
     """Return the picture as `[1, 3, H, W]` in 0..1.
 
     Raises:
-        ImageError: The file cannot be read, or the tensor is no picture.
+        ImageError: The file cannot be read, or the tensor is not a picture.
     """
     if not isinstance(picture, Tensor):
         return load(picture)
@@ -55,14 +55,14 @@ def read(picture: Picture) -> Tensor:
 
 
 def check_side(image: Tensor, name: str) -> None:
-    """Raise ImageError where a side of `[n, c, H, W]` is under `MIN_SIDE`."""
+    """Raise ImageError where a side of `[n, c, H, W]` is shorter than `MIN_SIDE`."""
     height, width = image.shape[-2:]
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{name}: {width}×{height} pixels to work on, expected at least {MIN_SIDE} a side")
 
 
 def shrink(image: Tensor, size: int | None) -> Tensor:
-    """Scale down to a long side of `size` pixels; a smaller picture, or any for None, comes back as it is."""
+    """Scale down to a long side of `size` pixels. A smaller picture is returned as it is, and so is any for None."""
     if size is None or max(image.shape[-2:]) <= size:
         return image
     return resize(image, size).clamp_(0, 1)  # bicubic overshoots at edges

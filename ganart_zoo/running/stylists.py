@@ -36,12 +36,12 @@ DEFAULT_SIZE = 512
 
 @dataclass(frozen=True, eq=False)
 class StyleInput:
-    """One style as a task takes it: a picture, or the name of a learned style."""
+    """One style as a task accepts it: a picture, or the name of a learned style."""
 
     image: Picture | None = None
     name: str | None = None
     weight: float = 1.0
-    """Its share: the weights are divided by their sum."""
+    """Its share; the weights are divided by their sum."""
     region: Picture | None = None
     """A mask over the content, white where this style goes; any size, scaled to the content's. None: everywhere."""
     source_region: Picture | None = None
@@ -57,7 +57,7 @@ class Stylized:
     path: Path | None
     """The saved file."""
     seconds: float
-    """The model's own work."""
+    """Duration of the model's own work."""
     stopped: bool
     """`on_step` ended the work early, and this is the best picture so far."""
     record: Record
@@ -213,7 +213,7 @@ class Stylizer:
 
 
 def _check_abilities(entry: Entry, styles: Sequence[StyleInput]) -> None:
-    """Refuse, from the declaration alone, what the model cannot do."""
+    """Raise SettingsError, from the declaration alone, where the model cannot do what is asked."""
     name, can = entry.canonical, entry.spec.capabilities
     if not styles and "no_style" not in can:
         raise SettingsError(f"{name} needs at least one style")

@@ -1,4 +1,4 @@
-"""The verb `export`: a run's generator as a package to install and publish, and as ONNX for use without torch."""
+"""The verb `export`: a run's generator becomes a package to install and publish, and ONNX for use without torch."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = ["Exported", "export"]
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 _CHECKED_ROWS = (1, 3)
-"""Numbers of rows that ONNX is run with, others than the two it is traced with."""
+"""Numbers of rows that the ONNX is tested with; it is traced with two."""
 
 _LARGEST_ERROR = 1e-3
-"""Between pictures of torch and of onnxruntime, in 0..1: a quarter of what 8 bits can show."""
+"""Allowed difference of torch's and onnxruntime's pictures in 0..1: a quarter of one level of 8 bits."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What a call wrote."""
+    """The result of a call."""
 
     folder: Path
     files: tuple[Path, ...]
     onnx_error: float | None
-    """The largest difference of any value between torch's pictures and onnxruntime's; None without ONNX."""
+    """The largest difference of any value between torch's and onnxruntime's pictures; None without ONNX."""
 
 
 def export(
@@ -53,28 +53,28 @@ def export(
     """Write a run's generator as a distribution `ganart-<name>` with one model, `<name>`; `pip install` takes it.
 
     The folder gets `pyproject.toml`, `README.md` (the run's card), `src/ganart_<name>/` with the declaration and the
-    weights, and `generator.onnx` with the inputs `latents` and, for a generator with classes, `labels`, of any number
-    of rows. Both are checked: the weights give the same bits as the run when loaded by the declared model, and
-    onnxruntime the same pictures within a thousandth.
+    weights, and `generator.onnx` with the inputs `latents` and, for a generator with classes, `labels`, with any number
+    of rows. Both are checked: the declared model gives the same bits as the run when it loads the weights, and
+    onnxruntime gives the same pictures within a thousandth.
 
     Args:
         zoo: Where the run's model comes from.
         run: The folder of a finished run.
-        folder: What to create; its parent exists, and it does not, or is empty.
-        name: Lower-case letters and digits joined by hyphens; None: that of the folder.
-        license: SPDX expression of the weights; an author says what the data allows.
+        folder: The folder to create; its parent exists, and the folder does not, or is empty.
+        name: Lower-case letters and digits joined by hyphens; None: the name of the folder.
+        license: SPDX expression of the weights' licence, as the data allows.
         onnx: Whether to write ONNX, which needs the extra `onnx`.
 
     Raises:
-        SettingsError: The name is not one, or the folder is not empty.
-        ModelError: It is no run, ONNX is not installed or cannot express the generator, or a check failed.
+        SettingsError: The name is not valid, or the folder is not empty.
+        ModelError: `run` is not a run, ONNX is not installed or cannot express the generator, or a check failed.
     """
     name = name or folder.resolve().name.lower().replace("_", "-")
     if not _NAME.fullmatch(name):
         raise SettingsError(f"name is {name!r}, expected lower-case letters and digits joined by hyphens")
     generator = load_generator(zoo, run)
     if generator.entry.spec.uses:
-        raise ModelError(f"{generator.entry.canonical} is built on other models, and export takes only one on its own")
+        raise ModelError(f"{generator.entry.canonical} is built on other models, and export needs one that is not")
     fresh = not folder.exists()
     make_folder(folder)
     if any(folder.iterdir()):
@@ -188,11 +188,10 @@ where = ["src"]
 
 def _readme(name: str, run: Path) -> str:
     card = run / "README.md"
-    told = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA generator trained with ganart-zoo.\n"
-    told = told.replace(
-        run_contents("generator", ("generator", "critic")), ""
-    ).rstrip()  # what lies in the run's folder is not in the package's
-    return f"{told}\n\n## As a package\n\n```sh\npip install .\nganart sample {name} -n 16 -o grid.png\n```\n"
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA generator trained with ganart-zoo.\n"
+    # the files of the run's folder are not in the package
+    text = text.replace(run_contents("generator", ("generator", "critic")), "").rstrip()
+    return f"{text}\n\n## As a package\n\n```sh\npip install .\nganart sample {name} -n 16 -o grid.png\n```\n"
 
 
 class _Network(nn.Module):
@@ -246,10 +245,10 @@ def _trace(generator: LoadedGenerator, network: _Network, file: Path) -> None:
     inputs = [each for each in _sample(generator, 2) if each is not None]
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
-    registry.setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
+    registry.setLevel(logging.ERROR)  # it warns about torchvision, which is not needed
     try:
         with ops.use("reference"), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter, about itself
+            warnings.simplefilter("ignore")  # the exporter warns about its own code
             program = torch.onnx.export(
                 network,
                 tuple(inputs),

@@ -103,15 +103,15 @@ def _rerun(verb: str) -> Callable[[Rerun], Any] | None:
 
 def _input_files(source: Path, record: Record, folders: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
     """Return the input files by role."""
-    found = find_inputs(record.inputs, [source.parent])
-    rest = [one for one in record.inputs if one.sha256 not in found]
+    files = find_inputs(record.inputs, [source.parent])
+    rest = [one for one in record.inputs if one.sha256 not in files]
     searched = list(folders)
-    found |= find_inputs(rest, searched, recursive=True)
-    if missing := [one for one in rest if one.sha256 not in found]:
+    files |= find_inputs(rest, searched, recursive=True)
+    if missing := [one for one in rest if one.sha256 not in files]:
         names = ", ".join(f"{one.role} {one.name!r} (sha256 {one.sha256[:12]}…)" for one in missing)
         where = " or under ".join([f"beside {source}", *(os.fspath(folder) for folder in searched)])
         raise ImageError(f"{source}: its {names} is not {where}; name a folder that has it as inputs")
-    return {one.role: found[one.sha256] for one in record.inputs}
+    return {one.role: files[one.sha256] for one in record.inputs}
 
 
 def _changes(then: Record, now: Record) -> Iterator[str]:

@@ -67,7 +67,7 @@ def test_list_works_and_says_that_something_is_wrong(site: Path) -> None:
     names = {model["canonical"] for model in data(run)}
     assert {"healthy/grey", "healthy/negative", "noisy/noise"} <= names
     assert {f"{case.distribution}/{name}" for case in CASES for name in case.survivors} <= names
-    assert re.search(r"\d+ faults in plugins; ganart doctor tells them", run.stderr)
+    assert re.search(r"\d+ faults in plugins; ganart doctor shows them", run.stderr)
 
 
 def test_doctor_exits_1_and_names_every_fault(site: Path) -> None:

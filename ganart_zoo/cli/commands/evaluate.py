@@ -80,10 +80,9 @@ def command(
     Fréchet and kernel distance, precision and recall, density and coverage, diversity, perceptual path length. The
     result says on which features, at which size and of how many pictures it was computed; compare like with like.
     """
-    settings, judge = chosen.check(zoo, flags), backbone.check(zoo)
+    judge = backbone.check(zoo)
     with LongWork(quiet) as work:
-        work.show(f"loading {chosen.model}")
-        generator = chosen.load(zoo, settings)
+        generator = chosen.load(zoo, flags, work)
         from ganart_zoo.tasks.evaluate import evaluate
 
         work.show(f"evaluating {chosen.model}")

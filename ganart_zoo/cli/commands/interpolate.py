@@ -70,11 +70,9 @@ def command(
 
     MP4 needs the extra ganart-zoo[video]. Ctrl-C keeps the frames so far and ends with exit code 130.
     """
-    settings = chosen.check(zoo, flags)
     numbers = seed_list("--seeds", seeds)
     with LongWork(quiet) as work:
-        work.show(f"loading {chosen.model}")
-        generator = chosen.load(zoo, settings)
+        generator = chosen.load(zoo, flags, work)
         from ganart_zoo.tasks.interpolate import interpolate
 
         work.start(output)

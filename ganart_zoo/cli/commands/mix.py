@@ -59,14 +59,12 @@ def command(
 
     Each picture has the styles of its row's seed in all layers but LAYERS, where it has those of its column's seed.
     """
-    settings = chosen.check(zoo, flags)
     first, dash, last = layers.partition("-")
     if not first.isdigit() or (dash and not last.isdigit()):
         raise SettingsError(f"--layers is {layers!r}, expected a range such as 0-3, or one number")
     seeds = seed_list("--rows", rows), seed_list("--columns", columns)
     with LongWork(quiet) as work:
-        work.show(f"loading {chosen.model}")
-        generator = chosen.load(zoo, settings)
+        generator = chosen.load(zoo, flags, work)
         from ganart_zoo.tasks.mix import mix
 
         work.show(output)

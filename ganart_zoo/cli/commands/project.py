@@ -71,10 +71,9 @@ def command(
     The nearest picture is saved, and beside it the latent, found.safetensors. Ctrl-C saves the best so far and ends
     with exit code 130.
     """
-    settings, judge = chosen.check(zoo, flags), backbone.check(zoo)
+    judge = backbone.check(zoo)
     with LongWork(quiet) as work:
-        work.show(f"loading {chosen.model}")
-        generator = chosen.load(zoo, settings)
+        generator = chosen.load(zoo, flags, work)
         from ganart_zoo.tasks.project import project
 
         work.start(f"projecting {picture}")

@@ -61,10 +61,8 @@ def command(
     Picture k has the seed SEED + k and is the same however many pictures are painted. A folder as OUT gets single
     files, each with the record of how it was made. Ctrl-C keeps the finished pictures and ends with exit code 130.
     """
-    settings = chosen.check(zoo, flags)
     with LongWork(quiet) as work:
-        work.show(f"loading {chosen.model}")
-        generator = chosen.load(zoo, settings)
+        generator = chosen.load(zoo, flags, work)
         from ganart_zoo.tasks.sample import sample
 
         work.start(output)
