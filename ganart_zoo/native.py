@@ -1,8 +1,8 @@
-"""Finds the compiled parts of ganart-zoo and says what they are, or why they are not there. Imports no torch.
+"""Finds the compiled parts of ganart-zoo, and reports what they are or why they are missing. Torch-free.
 
-Two files are built by `setup.py`: the op library (`ops_library`), which torch loads, and `_native` (`introspection`), a
-plain extension module that knows the processor's instruction sets and probes the machine's roofs. Both are looked for
-beside this file first, then in the installed distribution: `python` started in a source tree finds the installed ones.
+`setup.py` builds two files: the op library (`ops_library`), which torch loads, and `_native` (`introspection`), a plain
+extension module that reports the processor's instruction sets and measures the machine's roofs. Both are searched for
+beside this file first and then in the installed distribution, so that `python` started in a source tree finds them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ M_MMAP_THRESHOLD = -3
 
 
 class NativeBuildError(GanartError, ImportError):
-    """The compiled parts are not on this machine; the message says why and how to build them."""
+    """The compiled parts are missing; the message says why and how to build them."""
 
 
 def ops_library() -> Path | None:
-    """Return the path of the compiled op library, or None where none was built."""
+    """Return the path of the compiled op library, or None if it was not built."""
     return _built_file(OPS_LIBRARY)
 
 
@@ -42,7 +42,7 @@ def introspection() -> ModuleType:
     """Return the compiled module `_native`: instruction sets, build facts and roof probes.
 
     Raises:
-        NativeBuildError: it was not built; the message says why.
+        NativeBuildError: The module was not built; the message says why.
     """
     loaded = _load_introspection()
     if loaded is None:
@@ -51,27 +51,28 @@ def introspection() -> ModuleType:
 
 
 def why_not_built() -> str:
-    """Return one line: why no compiled parts are here, and what to do; for the case that `ops_library` is None."""
+    """Return one line that says why `ops_library` is None and how to build it."""
     return f"{_build_facts().get('reason') or 'never built here'}; build with GANART_BUILD=1 pip install ."
 
 
 def cuda_build() -> str:
-    """Return the version of CUDA that kernels were built for, or one line why for none."""
+    """Return the version of CUDA that the kernels were built for, or one line that says why there are none."""
     return _build_facts().get("cuda") or "never built here"
 
 
 def tune_allocator(keep_bytes: int = 1 << 30) -> bool:
-    """Let glibc keep freed memory for reuse instead of returning it: the next large tensor then costs no page faults.
+    """Make glibc keep freed memory for reuse rather than return it, so that new large tensors cause no page faults.
 
-    It sets `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` for the whole process, so a program calls it once at its start and
-    a library never does: resident memory stays at its peak afterwards. Fresh large tensors cost several times less so.
+    It sets `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` for the whole process, and resident memory then stays at its peak.
+    A program should therefore call it once at its start, and a library never. Allocating a large tensor then takes a
+    fraction of the time.
 
     Args:
-        keep_bytes: blocks up to this size, in bytes, come from the reusable heap, and up to this much free memory is
-            kept at its top. glibc stores both as a C `int`, so at most 2**31 - 1.
+        keep_bytes: Blocks of up to this many bytes come from the reusable heap, and up to this much free memory is
+            kept at its top. At most 2**31 - 1, because glibc stores both as a C `int`.
 
     Returns:
-        Whether the allocator took both settings; False where it is not glibc's.
+        Whether the allocator accepted both settings; False for allocators other than glibc's.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -102,8 +103,8 @@ def _build_facts() -> dict[str, str]:
 
 def _built_file(stem: str) -> Path | None:
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        if found := _package_file(stem + suffix):
-            return found
+        if path := _package_file(stem + suffix):
+            return path
     return None
 
 
@@ -112,7 +113,7 @@ def _package_file(name: str) -> Path | None:
     beside = Path(__file__).with_name(name)
     if beside.exists():
         return beside
-    # A source tree's egg-info also answers to the name, so every match is asked and only real files count.
+    # A source tree's egg-info also has this name, so all matches are tried until one has the file.
     for distribution in importlib.metadata.distributions(name="ganart-zoo"):
         installed = Path(str(distribution.locate_file(f"ganart_zoo/{name}")))
         if installed.exists():

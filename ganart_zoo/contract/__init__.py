@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from ganart_zoo.contract.rng import Rng, generator, per_row, randn
     from ganart_zoo.contract.settings import Field, Settings, field_validator, model_validator
-    from ganart_zoo.contract.tensors import load_tensors
+    from ganart_zoo.contract.tensors import load_tensors, unwrap_names
 
 _LAZY = {
     **dict.fromkeys(("Condition", "Style"), "condition"),
@@ -53,7 +53,7 @@ _LAZY = {
     **dict.fromkeys(("Rng", "generator", "per_row", "randn"), "rng"),
     **dict.fromkeys(("Field", "Settings", "field_validator", "model_validator"), "settings"),
     "class_labels": "labels",
-    "load_tensors": "tensors",
+    **dict.fromkeys(("load_tensors", "unwrap_names"), "tensors"),
 }
 
 __all__ = [
@@ -101,6 +101,7 @@ __all__ = [
     "model_validator",
     "per_row",
     "randn",
+    "unwrap_names",
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a picture is asked to be: conditions for generators and critics, styles for style transfer."""
+"""Conditions for generators and critics, and styles for style transfer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Condition", "Style"]
 
 
 class Condition(NamedTuple):
-    """What generators and critics are conditioned on. All parts are optional; each has 1 row, or n."""
+    """What generators and critics are conditioned on. Every part is optional and has either 1 row or n rows."""
 
     labels: Tensor | None = None
     """Class indices, int64 `[n]`."""
@@ -22,19 +22,19 @@ class Condition(NamedTuple):
     images: Tensor | None = None
     """Reference pictures `[n, 3, H, W]` in 0..1."""
     embedding: Tensor | None = None
-    """What `Model.embed` made of the rest, so that a loop pays for it once."""
+    """What `Model.embed` computed from the other parts, so that a loop computes it only once."""
 
     def rows(self, n: int) -> Condition:
-        """Return the same with n rows in every part, repeating a single one.
+        """Return this condition with n rows in every part; a single row is repeated.
 
         Raises:
-            SettingsError: A part has neither 1 row nor n.
+            SettingsError: A part has neither 1 row nor n rows.
         """
         return Condition(*(None if part is None else _rows(part, n, name) for name, part in self._asdict().items()))
 
 
 def _rows(part: Any, n: int, name: str) -> Any:
-    # not len(), which would fix the rows of an exported network
+    # len() would fix the number of rows in an exported network.
     rows = part.shape[0] if isinstance(part, Tensor) else len(part)
     if rows not in (1, n):
         raise SettingsError(f"condition: {rows} rows of {name} for {n} pictures; give 1 or {n}")
@@ -52,8 +52,8 @@ class Style:
     name: str | None = None
     """One of the model's `style_names`."""
     weight: float = 1.0
-    """Its share: the weights of one call are divided by their sum."""
+    """Its share of the result. The weights of one call are divided by their sum."""
     region: Tensor | None = None
-    """`[1, 1, H, W]` in 0..1 over the content: where this style goes. None: everywhere."""
+    """`[1, 1, H, W]` in 0..1 over the content: where this style is applied. None means everywhere."""
     source_region: Tensor | None = None
-    """`[1, 1, H, W]` in 0..1 over the style picture: what part is taken. None: all."""
+    """`[1, 1, H, W]` in 0..1 over the style picture: the part to take the style from. None means all of it."""

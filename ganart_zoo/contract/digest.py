@@ -1,4 +1,4 @@
-"""The one fingerprint used everywhere: the full sha256 of a file. Torch-free."""
+"""The sha256 of a file, which identifies files everywhere in ganart-zoo. Torch-free."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Randomness without state: each draw is a function of the run's seed, what it is for, and where in the run it falls.
+"""Stateless randomness: each draw is a function of the run's seed, its purpose, and its position in the run.
 
-So nothing has to be saved for a killed run to go on exactly, and neither the number of processes nor of loading workers
-changes what a row of the global batch is.
+A killed run can therefore resume exactly without any saved generator state, and the rows of the global batch depend
+neither on the number of processes nor on the number of loading workers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["key_generator", "key_seed", "row_generators", "uniforms"]
 
 
 def key_seed(*key: int | str) -> int:
-    """Return a seed in 0..2**63 - 1 that depends on every part of `key` and on nothing else."""
+    """Return a seed in 0..2**63 - 1 that is a function of all parts of `key`."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -29,11 +29,11 @@ def key_generator(*key: int | str) -> Generator:
 
 
 def row_generators(rows: Iterable[int], *key: int | str) -> list[Generator]:
-    """Return one CPU generator for each row of the global batch named in `rows`."""
+    """Return a CPU generator for each row number of the global batch in `rows`."""
     return [key_generator(*key, row) for row in rows]
 
 
 def uniforms(rows: range, columns: int, *key: int | str) -> Tensor:
-    """Return `[len(rows), columns]` in [0, 1): those rows of the global batch's draw."""
-    drawn = torch.rand(rows.stop, columns, generator=key_generator(*key))
+    """Return `[len(rows), columns]` uniform in [0, 1): the given rows of the draw for the whole global batch."""
+    drawn = torch.rand(rows.stop, columns, generator=key_generator(*key), dtype=torch.float32, device="cpu")
     return drawn[rows.start :]

@@ -1,7 +1,7 @@
-"""Every exception that ganart-zoo raises on purpose.
+"""The exceptions that ganart-zoo raises deliberately.
 
-All derive from `GanartError`, so an embedder catches one name; the command line turns each into one line and exit code
-2. A message names the thing, the value found, what was expected, and the next step.
+All derive from `GanartError`, so an embedder needs to catch only one class. The command line shows each as one line and
+exits with code 2. A message names the thing, its value, what was expected, and what to do next.
 """
 
 from __future__ import annotations
@@ -27,57 +27,57 @@ __all__ = [
 
 
 class GanartError(Exception):
-    """Base of all deliberate errors; `str(error)` is one line fit to show a user."""
+    """The base class of all deliberate errors. `str(error)` is one line that can be shown to a user."""
 
 
 class UnknownModelError(GanartError, LookupError):
-    """No installed plugin offers a model of that name."""
+    """No installed plugin offers a model with that name."""
 
 
 class AmbiguousModelError(GanartError, LookupError):
-    """A short name is offered by several distributions; the message lists every owner."""
+    """Several distributions offer a model with that short name; the message lists them."""
 
 
 class SettingsError(GanartError, ValueError):
-    """A config, option or argument has an unknown name or a value out of range."""
+    """A config field, option or argument has an unknown name or a value that is out of range."""
 
 
 class ModelError(GanartError, RuntimeError):
-    """A model could not be built, loaded or run as asked."""
+    """A model could not be built, loaded or run."""
 
 
 class PluginFaultError(ModelError):
-    """A plugin broke its contract. `fault` says which plugin, at what stage, and why, and keeps the traceback."""
+    """A plugin broke its contract. `fault` holds the plugin, the stage, the cause and the traceback."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
         self.fault = fault
 
-    def __reduce__(self) -> tuple[type[PluginFaultError], tuple[Fault]]:  # so that it crosses processes whole
+    def __reduce__(self) -> tuple[type[PluginFaultError], tuple[Fault]]:  # so that the error can be pickled
         return type(self), (self.fault,)
 
 
 class WeightsError(GanartError):
-    """A weights file is damaged, mismatched or of the wrong format, or could not be fetched."""
+    """A weights file is damaged, has the wrong sha256 or format, or could not be fetched."""
 
 
 class WeightsMissingError(WeightsError, FileNotFoundError):
-    """Weights are needed and not on this machine; the message says how to get them."""
+    """Weights that are needed are not on this machine; the message says how to get them."""
 
     def __str__(self) -> str:  # FileNotFoundError would format itself as an errno
         return str(self.args[0]) if self.args else ""
 
 
 class OfflineError(WeightsError):
-    """A download was asked for while GANART_OFFLINE=1."""
+    """A download was requested while GANART_OFFLINE=1."""
 
 
 class ImageError(GanartError, ValueError):
-    """A picture cannot be read, written or used as asked."""
+    """A picture cannot be read, written or used."""
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x' or 'y'?"` for near misses of `wrong` among `known`, or an empty string.
+    """Return `"; did you mean 'x' or 'y'?"` for names in `known` that resemble `wrong`, or `""` if there are none.
 
     >>> did_you_mean("gatis", ["gatys", "dcgan"])
     "; did you mean 'gatys'?"

@@ -1,4 +1,4 @@
-"""What long work tells its caller while it runs, and how the caller stops it. Torch-free."""
+"""Events that report the progress of long-running work, and through which a caller can stop it. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["OnStep", "RunEvent", "StepEvent"]
 
 @dataclass(frozen=True)
 class StepEvent:
-    """One step of a model's work, given to `on_step`."""
+    """One step of a model's work, passed to `on_step`."""
 
     step: int
-    """Steps done, from 1, counted over the whole call."""
+    """The number of steps done in this call so far, starting from 1."""
     total: int | None
-    """Steps the call will take at most; None where nobody can know."""
+    """The largest number of steps the call will take, or None if it is unknown."""
     phase: str
-    """What is going on, for a progress bar: `"256 px"`, `"denoise"`."""
+    """A label for a progress bar, such as `"256 px"` or `"denoise"`."""
     losses: Mapping[str, float]
-    """Named terms of this step's loss; empty where there is none."""
+    """The named terms of this step's loss; empty if the model has none."""
     preview: Callable[[], Tensor]
-    """Gives the picture so far, `[n, 3, H, W]` in 0..1, detached. Valid only during the call."""
+    """Returns the current picture, `[n, 3, H, W]` in 0..1, detached. Valid only during the call."""
 
     @classmethod
     def of(
@@ -59,13 +59,13 @@ class StepEvent:
 
 
 OnStep = Callable[[StepEvent], "bool | None"]
-"""Called after each step. Only a returned `False` stops the work, which then returns its best result so far; an
-exception propagates."""
+"""Called after each step. Returning `False` stops the work, which then returns its best result so far; any other value
+continues it. Exceptions propagate."""
 
 
 @dataclass(frozen=True)
 class RunEvent:
-    """One event of a task, given to `ganart_run_event` hooks on rank 0: to log it, upload it, ring a bell."""
+    """One event of a task, passed to `ganart_run_event` hooks on rank 0, for example for logging or uploading."""
 
     task: str
     """The verb: `"stylize"`, `"train"`."""
@@ -74,6 +74,6 @@ class RunEvent:
     model: str
     """Canonical name."""
     path: Path | None = None
-    """What was saved."""
+    """The file or folder that was saved."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-ready facts of the stage."""
+    """Further facts about the stage, as JSON data."""

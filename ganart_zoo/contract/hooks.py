@@ -7,9 +7,9 @@ A plugin is a distribution with one entry point in the group `ganart_zoo.plugins
     [project.entry-points."ganart_zoo.plugins"]
     mine = "ganart_mine"
 
-Every hook is optional. Arguments are only ever added, and an implementation takes just those it names. A hook that
-raises costs only its own plugin, and a function marked `@hookimpl` whose name is not below is a fault, for it would
-never be called.
+Every hook is optional. Releases only add arguments to hooks, and an implementation receives those that it names. A
+hook that raises disables only its own plugin. A function marked `@hookimpl` whose name is not listed below is a fault,
+because it would never be called.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _hookspec = pluggy.HookspecMarker(PROJECT)
 
 @_hookspec
 def ganart_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
-    """Return or yield the models this plugin offers. Called once a `Zoo`; import nothing heavy here."""
+    """Return or yield the models this plugin offers. Called once for each `Zoo`; import nothing heavy here."""
 
 
 @_hookspec
@@ -55,19 +55,20 @@ def ganart_recipes() -> Iterable[RecipeSpec]:  # type: ignore[empty-body]
 
 @_hookspec
 def ganart_cli(group: click.Group) -> None:
-    """Add commands to the `ganart` group. They get the `Zoo` as `ctx.obj`, and never replace a command of the core.
+    """Add commands to the `ganart` group. They receive the `Zoo` as `ctx.obj` and cannot replace a core command.
 
-    Called only when the command line cannot answer with core commands alone or shows its help.
+    Called only when the command line shows its help or is given a command that the core does not have.
 
     Args:
-        group: A click group that is empty but for this plugin's own commands; the core merges it.
+        group: A click group holding only this plugin's commands; the core merges it.
     """
 
 
 @_hookspec
 def ganart_run_event(event: RunEvent) -> None:
-    """Hear of a task's progress: started, saved, finished, stopped, failed. A listener that raises is logged once and
-    dropped.
+    """Receive an event of a task: started, saved, finished, stopped or failed.
+
+    A listener that raises is logged once and then no longer called.
 
     Args:
         event: What happened.

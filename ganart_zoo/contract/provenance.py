@@ -1,4 +1,4 @@
-"""Where a model came from, so that a picture or a run can say so and be made again. Torch-free."""
+"""The provenance of a model, which pictures and runs record so that they can be reproduced. Torch-free."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ __all__ = ["Provenance"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What `Zoo.create` knows of a model it built; kept as `model.provenance`."""
+    """What `Zoo.create` knows about a model that it built; stored as `model.provenance`."""
 
     model: str
-    """Canonical name."""
+    """The canonical name."""
     version: str
-    """Of the plugin's distribution."""
+    """The version of the plugin's distribution."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """Every field, JSON-ready, defaults included."""
+    """Every field including defaults, as JSON data."""
     uses: Mapping[str, Provenance | None] = field(default_factory=dict)
     """The models it is built on; None for one that the caller built by hand."""
     weights: str | None = None
-    """The variant, or the path or hub name the user gave; None for untrained. Of a run: its folder."""
+    """The variant, the path or hub name that the user gave, or the folder of a run; None for an untrained model."""
     part: str | None = None
-    """Which network of a run; None for a model that is not of a run."""
+    """The network of a run; None for a model that does not come from a run."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Full sha256 of each weights file, by name."""
+    """The full sha256 of each weights file, by name."""
     dtype: str = "float32"
 
     def to_settings(self) -> dict[str, Any]:
-        """Return keywords for `Zoo.create` that make this model again, also fit as the value of a key of `uses`.
+        """Return keyword arguments for `Zoo.create` that build this model again. They are also a valid value in `uses`.
 
         Raises:
             ModelError: A model it is built on was built by hand.
         """
         uses = self.uses_settings()
-        if self.part is not None:  # its config is the run's
+        if self.part is not None:  # the config comes from the run
             return {"model": Path(str(self.weights)), "part": self.part, **uses}
         return {"model": self.model, "weights": self.weights, **self.config, **uses}
 
     def uses_settings(self, given: Collection[str] = ()) -> dict[str, Any]:
-        """Return the same for the models it is built on, by key, but for those `given`.
+        """Return such keyword arguments for each model it is built on, by key, except for the keys in `given`.
 
         Raises:
-            ModelError: One of them was built by hand.
+            ModelError: One of these models was built by hand.
         """
         if by_hand := [key for key, used in self.uses.items() if used is None and key not in given]:
             raise ModelError(f"{', '.join(by_hand)} of {self.model} was built by hand; pass it as a live model")
@@ -55,16 +55,16 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Provenance:
-        """Return what `to_json` described.
+        """Return the provenance that `to_json` described.
 
         Raises:
-            KeyError, TypeError, AttributeError: It is not such a description.
+            KeyError, TypeError, AttributeError: `data` is not such a description.
         """
         uses = {key: None if used is None else cls.from_json(used) for key, used in data.get("uses", {}).items()}
         return cls(**{**data, "uses": uses})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the same as plain JSON data."""
+        """Return this provenance as plain JSON data."""
         return {
             "model": self.model,
             "version": self.version,

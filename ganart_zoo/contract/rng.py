@@ -1,4 +1,4 @@
-"""Noise that does not depend on the device or the batch size."""
+"""Noise that depends neither on the device, nor on the batch size, nor on the defaults that a program sets in torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ganart_zoo.contract.errors import SettingsError
 __all__ = ["Rng", "generator", "per_row", "randn"]
 
 Rng = Generator | Sequence[Generator] | None
-"""A CPU `torch.Generator`; or n of them, one a row; or None for torch's global one."""
+"""A CPU `torch.Generator`; or n of them, one for each row; or None for torch's global generator."""
 
 
 def generator(seed: int) -> Generator:
@@ -21,10 +21,10 @@ def generator(seed: int) -> Generator:
 
 
 def per_row(rng: Rng, n: int) -> list[Generator] | None:
-    """Return n generators, one a row, for work that draws more than once: noise a layer, noise a step.
+    """Return a generator for each of n rows, for work that draws more than once, such as noise in each layer.
 
-    A single generator shared by all rows would give the second draw of a row other values in a larger batch. This draws
-    one seed a row from it, in the order of rows; n generators and None come back as they are.
+    If all rows shared one generator, the second draw of a row would depend on the batch size. This function draws one
+    seed per row from it, in the order of the rows. A list of n generators, and None, are returned unchanged.
 
     Raises:
         SettingsError: The number of generators is not n, or one is not on the CPU.
@@ -39,7 +39,8 @@ def per_row(rng: Rng, n: int) -> list[Generator] | None:
     if not isinstance(rng, Generator):
         return _checked(list(rng), n)
     (rng,) = _checked([rng], 1)
-    return [generator(int(torch.randint(2**63 - 1, (), generator=rng))) for _ in range(n)]
+    seeds = [torch.randint(2**63 - 1, (), generator=rng, dtype=torch.int64, device="cpu") for _ in range(n)]
+    return [generator(int(seed)) for seed in seeds]
 
 
 def randn(
@@ -50,13 +51,13 @@ def randn(
 ) -> Tensor:
     """Return standard normal noise of `shape`, drawn row by row (first axis) in float32 on the CPU, then moved.
 
-    So the first rows of a larger batch equal a smaller batch of the same seed, on every device.
+    The first rows of a larger batch therefore equal a smaller batch with the same seed, on every device.
 
     Args:
         shape: `[n, ...]`.
-        rng: One CPU generator, n of them (row i is drawn from the i-th), or None for torch's global one.
-        device: Where the result goes.
-        dtype: Its type; the values are those of float32.
+        rng: One CPU generator, n of them (row i is drawn from the i-th), or None for torch's global generator.
+        device: The device of the result.
+        dtype: The dtype of the result; its values are those drawn in float32.
 
     Raises:
         SettingsError: The number of generators is not n, or one is not on the CPU.
@@ -73,20 +74,21 @@ def randn(
         rows = _checked([rng], 1) * n
     else:
         rows = _checked(list(rng), n)
-    noise = torch.empty((n, *row), dtype=torch.float32)
+    noise = torch.empty((n, *row), dtype=torch.float32, device="cpu")
     for target, source in zip(noise, rows, strict=True):
-        # A draw of fewer than 16 values follows another stream than a longer one: always draw at least 16.
-        drawn = torch.randn(max(target.numel(), 16), generator=source)
+        # Draws of fewer than 16 values use another stream than longer ones, so at least 16 are drawn.
+        count = max(target.numel(), 16)
+        drawn = torch.randn(count, generator=source, dtype=torch.float32, device="cpu")
         target.copy_(drawn[: target.numel()].view_as(target))
     return noise.to(device, dtype)
 
 
 def _checked(rows: list[Generator], n: int) -> list[Generator]:
     if len(rows) != n:
-        raise SettingsError(f"rng: {len(rows)} generators for {n} rows; give one generator, or one a row")
+        raise SettingsError(f"rng: {len(rows)} generators for {n} rows; give one generator, or one for each row")
     for source in rows:
         if source.device.type != "cpu":
             raise SettingsError(
-                f"rng: a generator is on {source.device}; noise is drawn on the CPU so that seeds agree"
+                f"rng: a generator is on {source.device}; noise is drawn on the CPU, so give a CPU generator"
             )
     return rows

@@ -1,4 +1,4 @@
-"""The base of every config and options class. Imports pydantic, never torch; keep your own settings modules so too.
+"""The base of every config and options class. Imports pydantic and never torch, as a plugin's settings modules must.
 
     class Config(Settings):
         resolution: int = Field(64, ge=8, le=1024, description="Side of the pictures, in pixels.")

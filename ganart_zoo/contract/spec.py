@@ -1,8 +1,8 @@
-"""What a plugin declares: models, the weights that exist for them, and the models they are built on. Torch-free.
+"""What a plugin declares: models, their published weights, and the models they are built on. Torch-free.
 
-Declarations never raise while they are being made: a constructor normalises what it is given, and `problems()` lists,
-one line each, what is wrong. So the registry judges each spec alone, and one bad spec does not cost a plugin the
-others.
+Constructing a declaration never raises: constructors normalise their arguments, and `problems()` lists what is wrong,
+one line each. The registry can therefore judge each spec alone, and a bad spec does not disable the others of its
+plugin.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 )
 
 RESERVED_SETTINGS = frozenset({"model", "part", "weights", "device", "dtype", "fetch", "rng", "on_step"})
-"""Names that `Zoo.create` and model calls take themselves; no config, option or `uses` key may have them."""
+"""Names of arguments of `Zoo.create` and of model calls; no config field, option or `uses` key may have them."""
 
 FORMATS = ("safetensors", "torch")
 
@@ -65,8 +65,8 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 class WeightsFile:
     """One published file of weights.
 
-    Give either `urls` (tried in order) or `package`. A file behind urls whose full sha256 is not known is never
-    downloaded: the user is told where it lives and passes the file itself, `weights=PATH`.
+    Give either `urls`, which are tried in order, or `package`. A file with `urls` but without a full sha256 is never
+    downloaded: a message says where it is published, and the user passes the file as `weights=PATH`.
     """
 
     name: str = "model"
@@ -117,7 +117,7 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """A named variant: the files, and the config they need, which the caller may not contradict."""
+    """A named variant: its files, and the config they require, which a caller cannot change."""
 
     name: str
     files: tuple[WeightsFile, ...] = ()
@@ -150,11 +150,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Use:
-    """A model that another is built on: its kind, and the one taken when the caller names none."""
+    """A model that another one is built on: its kind, and the default used if the caller names none."""
 
     kind: str
     default: str | None = None
-    """A model name (canonical is safest), or None where the caller must choose."""
+    """A model name, preferably canonical, or None if the caller must choose."""
     summary: str = ""
 
     def problems(self) -> list[str]:
@@ -169,7 +169,7 @@ class Use:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model that a plugin offers. Everything the registry can say of it before it is imported.
+    """One model that a plugin offers: everything the registry knows about it before importing it.
 
     Example:
         >>> from dataclasses import replace
@@ -193,15 +193,15 @@ class ModelSpec:
     factory: str
     """`"module:Class"`, called as `factory(config, **uses)`; imported only when the model is created."""
     config: str | None = None
-    """`"module:Class"` of a pydantic model in a torch-free module: what is built. None: nothing to configure."""
+    """`"module:Class"` of a pydantic model in a torch-free module: what is built. None if nothing can be configured."""
     options: str | None = None
-    """The same for what one call may change. None: a call has no options."""
+    """The same for what one call may change. None if a call has no options."""
     capabilities: frozenset[str] = frozenset()
-    """Of `CAPABILITIES`; others start with `x-`."""
+    """Names from `CAPABILITIES`, or names that start with `x-`."""
     uses: Mapping[str, Use] = field(default_factory=dict, hash=False)
-    """Keyword of the factory -> the kind of model it gets."""
+    """The keyword of the factory -> the kind of model to pass for it."""
     weights: tuple[Weights, ...] = ()
-    """Variants; the one named "default", else the first, is taken when the caller names none."""
+    """The variants. If the caller names none, the variant named "default" is used, or else the first."""
     paper: str | None = None
     """URL."""
     folder: tuple[str, ...] = ()
@@ -218,7 +218,7 @@ class ModelSpec:
         object.__setattr__(self, "folder", as_items(self.folder))
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the declaration, one line each; an empty list where all is well."""
+        """Return what is wrong with the declaration, one line each; an empty list if nothing is."""
         found = name_problems(self.name)
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             found.append(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
@@ -251,7 +251,7 @@ class ModelSpec:
 def _capabilities(value: Any) -> frozenset[Any]:
     try:
         return frozenset(as_items(value))
-    except TypeError:  # an unhashable item: keep its text, so that problems() can name it
+    except TypeError:  # an unhashable item; its text is kept so that problems() can name it
         return frozenset(map(repr, as_items(value)))
 
 

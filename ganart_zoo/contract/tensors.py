@@ -1,12 +1,13 @@
-"""Reads tensors from a weights file without ever running code from it: safetensors, or weights-only torch files.
+"""Reads tensors from safetensors files and, with `weights_only=True`, torch files, so that no code in them is run.
 
-Importing this module costs neither torch nor safetensors; they load with the first file.
+Importing this module imports neither torch nor safetensors.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +17,25 @@ from ganart_zoo.contract.spec import FORMATS
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_tensors", "weights_format"]
+__all__ = ["load_tensors", "unwrap_names", "weights_format"]
 
-_SAFETENSORS_LENGTH = 8  # the header's length, little-endian; its JSON follows
+_SAFETENSORS_LENGTH = 8  # bytes of the little-endian length of the JSON header that follows
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive since torch 1.6, a bare pickle before
 
 
 def weights_format(path: Path) -> str:
-    """Return the format that a file's first bytes show: `"safetensors"` or `"torch"`. Extensions are not believed.
+    """Return the format of a file by its first bytes: `"safetensors"` or `"torch"`. The suffix is ignored.
 
     Raises:
-        WeightsError: It is neither, or cannot be read.
+        WeightsError: The file has neither format, or cannot be read.
     """
     start = _first_bytes(path)
     if start[_SAFETENSORS_LENGTH:] == b"{":
         return "safetensors"
     if start.startswith(_TORCH_STARTS):
         return "torch"
-    found = f"it starts with {start[:8]!r}" if start else "it is empty"
-    raise WeightsError(f"{path} is neither a safetensors nor a torch file: {found}")
+    reason = f"it starts with {start[:8]!r}" if start else "it is empty"
+    raise WeightsError(f"{path} is neither a safetensors nor a torch file: {reason}")
 
 
 def load_tensors(path: Path, format: str | None = None) -> dict[str, Tensor]:
@@ -42,19 +43,47 @@ def load_tensors(path: Path, format: str | None = None) -> dict[str, Tensor]:
 
     Args:
         path: The file.
-        format: `"safetensors"`, or `"torch"` (a flat state dict, read with `torch.load(weights_only=True)` and nothing
-            else); None goes by the file's first bytes.
+        format: `"safetensors"`, or `"torch"`, which is read with `torch.load(weights_only=True)` and nothing else. It
+            holds a state dict, or a checkpoint of which exactly one entry, such as `state_dict` or `g_ema`, is one.
+            None goes by the file's first bytes.
 
     Raises:
         WeightsMissingError: There is no such file.
-        WeightsError: It is damaged, of another format, holds Python objects, or is no flat mapping of names to tensors.
+        WeightsError: The file is damaged, has another format, holds Python objects, or does not hold exactly one
+            mapping of names to tensors.
     """
-    found = weights_format(path)
+    actual = weights_format(path)
     if format is not None and format not in FORMATS:
         raise WeightsError(f"{path}: format is {format!r}, expected one of {', '.join(FORMATS)}")
-    if format not in (None, found):
-        raise WeightsError(f"{path} is a {found} file, expected {format}")
-    return _load_safetensors(path) if found == "safetensors" else _load_torch(path)
+    if format not in (None, actual):
+        raise WeightsError(f"{path} is a {actual} file, expected {format}")
+    return _load_safetensors(path) if actual == "safetensors" else _load_torch(path)
+
+
+def unwrap_names(tensors: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
+    """Return tensors under the names they had before a wrapper or a checkpoint put a prefix before them.
+
+    DataParallel puts `module.` before every name, torch.compile puts `_orig_mod.` before the names of what it compiled,
+    and training frameworks put the name of an attribute or a dictionary before them, such as `generator.`.
+
+    Args:
+        tensors: By the names in a file.
+        expected: The names that a model expects. Names are changed only if more of them are then expected.
+    """
+    wrappers = {"module", "_orig_mod"} - {part for name in expected for part in name.split(".")}
+    unwrapped = {name: ".".join(part for part in name.split(".") if part not in wrappers) for name in tensors}
+    paths = [name.split(".")[:-1] for name in unwrapped.values()]
+    shared = [parts[0] for parts in takewhile(lambda parts: len({*parts}) == 1, zip(*paths, strict=False))]
+    prefixes = [".".join([*shared[:depth], ""]) for depth in range(len(shared) + 1)]
+    candidates = [
+        {name: name for name in tensors},
+        *({name: bare.removeprefix(prefix) for name, bare in unwrapped.items()} for prefix in prefixes),
+    ]
+    known = frozenset(expected)
+    best = max(candidates, key=lambda names: len(known.intersection(names.values())))
+    if len({*best.values()}) < len(best):  # two tensors would get one name
+        best = candidates[0]
+    return {best[name]: tensor for name, tensor in tensors.items()}
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -87,22 +116,36 @@ def _load_torch(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, and unpickling Python objects could run any code, so it is refused; "
             "save its state dict as safetensors where you trust it"
         ) from error
-    # a damaged archive surfaces as whatever the unpickler or the zip reader trips over first
+    # For a damaged archive, the unpickler and the zip reader raise errors of many types.
     except Exception as error:
         raise WeightsError(f"{path} is a damaged torch file: {_one_line(error)}; get it again") from error
-    return _flat_state(path, loaded)
+    return _state_dict(path, loaded)
 
 
-def _flat_state(path: Path, loaded: Any) -> dict[str, Tensor]:
-    from torch import Tensor
-
+def _state_dict(path: Path, loaded: Any) -> dict[str, Tensor]:
+    """Return the state dict that was loaded, or the only one in a checkpoint."""
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, expected a mapping of names to tensors")
-    other = [repr(key) for key, value in loaded.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-    if other:
-        more = " ..." if len(other) > 5 else ""
-        raise WeightsError(f"{path} is not a flat state dict; no tensors under {', '.join(other[:5])}{more}")
-    return {key: value.detach() for key, value in loaded.items()}
+    if _is_state_dict(loaded):
+        return {key: value.detach() for key, value in loaded.items()}
+    nested = [key for key, value in loaded.items() if isinstance(value, Mapping) and value and _is_state_dict(value)]
+    if len(nested) == 1:
+        return {key: value.detach() for key, value in loaded[nested[0]].items()}
+    if nested:
+        choices = ", ".join(map(repr, nested))
+        raise WeightsError(
+            f"{path} is a checkpoint of several state dicts: {choices}; save the one you need to a file of its own: "
+            f"torch.save(torch.load({path.name!r}, weights_only=True)[{nested[0]!r}], 'weights.pt')"
+        )
+    other = [repr(key) for key, value in loaded.items() if not _is_state_dict({key: value})]
+    more = " ..." if len(other) > 5 else ""
+    raise WeightsError(f"{path} is not a state dict; there are no tensors under {', '.join(other[:5])}{more}")
+
+
+def _is_state_dict(value: Mapping[Any, Any]) -> bool:
+    from torch import Tensor
+
+    return all(isinstance(key, str) and isinstance(item, Tensor) for key, item in value.items())
 
 
 def _one_line(error: Exception) -> str:

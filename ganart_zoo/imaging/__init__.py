@@ -1,6 +1,6 @@
-"""Pictures: reading, writing, scaling and recolouring them, and the record of how they were made.
+"""Reading, writing, scaling and recolouring pictures, and the record of how they were made.
 
-Names load when first touched, so that the record can be read without torch.
+Names are loaded when they are first used, so that records can be read without torch.
 """
 
 from __future__ import annotations

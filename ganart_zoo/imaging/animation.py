@@ -1,4 +1,4 @@
-"""Pictures in a row to one moving file: GIF by Pillow, MP4 by PyAV where that is installed."""
+"""Writes sequences of pictures as animations: GIF with Pillow, and MP4 with PyAV if it is installed."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ ANIMATED = (".gif", ".mp4")
 
 
 def check_animation(path: Path) -> None:
-    """Raise ImageError unless `save_animation` can write the suffix of `path`; call it before a long run."""
+    """Raise ImageError if `save_animation` cannot write the suffix of `path`. Call it before long work."""
     if path.suffix.lower() not in ANIMATED:
         raise ImageError(f"{path}: cannot write {path.suffix!r}; end the name with one of {', '.join(ANIMATED)}")
     if path.suffix.lower() == ".mp4":
         try:
-            import av  # noqa: F401  only asks whether it is there
+            import av  # noqa: F401  only checks that it is installed
         except ImportError:
             raise ImageError(f"{path}: MP4 needs PyAV; pip install 'ganart-zoo[video]', or end it with .gif") from None
 
 
 def save_animation(frames: Iterator[Tensor], path: Path, *, fps: int, loop: bool = False) -> int:
-    """Write frames as they come; the file appears whole or not at all.
+    """Write frames one by one. The file appears complete or not at all.
 
     Args:
-        frames: Each `[1, 3, H, W]` or `[3, H, W]`, clamped to 0..1; for MP4 of even sides. At least one.
+        frames: At least one, each `[1, 3, H, W]` or `[3, H, W]`, clamped to 0..1. MP4 needs even sides.
         path: `.gif` or `.mp4`. An existing file is replaced; its folder must exist.
-        fps: Frames a second. A GIF counts in hundredths of a second, so 30 are played as 33.
-        loop: A GIF starts over at its end. An MP4 leaves that to the player.
+        fps: Frames per second. A GIF has a resolution of a hundredth of a second, so 30 become 33.
+        loop: Whether a GIF repeats. For an MP4, the player decides.
 
     Returns:
-        How many were written.
+        The number of frames written.
 
     Raises:
-        ImageError: A frame is unfit (see `to_pil`), or the file cannot be written.
+        ImageError: A frame is invalid (see `to_pil`), or the file cannot be written.
     """
     check_animation(path)
     counted = _Counted(frames)
@@ -55,16 +55,16 @@ def save_animation(frames: Iterator[Tensor], path: Path, *, fps: int, loop: bool
         else:
             _write_mp4(counted, part, fps)
         part.replace(path)
-    except OSError as error:  # PyAV's errors of the codecs are OSErrors or ValueErrors too
+    except OSError as error:  # includes the errors of PyAV
         raise ImageError(f"{path}: not written: {error.strerror or error}") from None
     finally:
-        with contextlib.suppress(OSError):  # gone already where all went well
+        with contextlib.suppress(OSError):  # it no longer exists after success
             part.unlink()
     return counted.count
 
 
 class _Counted:
-    """The frames as Pillow images, counted."""
+    """Iterates over the frames as Pillow images and counts them."""
 
     def __init__(self, frames: Iterator[Tensor]) -> None:
         self._frames = frames
@@ -79,9 +79,9 @@ class _Counted:
 def _write_gif(frames: _Counted, path: Path, fps: int, loop: bool) -> None:
     images = iter(frames)
     first = next(images)
-    again = {"loop": 0} if loop else {}
-    milliseconds = max(20, round(100 / fps) * 10)  # players slow down what is quicker
-    first.save(path, format="GIF", save_all=True, append_images=images, duration=milliseconds, **again)
+    repeat = {"loop": 0} if loop else {}
+    milliseconds = max(20, round(100 / fps) * 10)  # players slow down shorter durations
+    first.save(path, format="GIF", save_all=True, append_images=images, duration=milliseconds, **repeat)
 
 
 def _write_mp4(frames: _Counted, path: Path, fps: int) -> None:

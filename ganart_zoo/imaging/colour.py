@@ -1,7 +1,7 @@
-"""Colour: linear light, luminance apart from chrominance, and matching one picture's colours to another's.
+"""Colour: linear light, luminance and chrominance, and matching the colours of one picture to another's.
 
-The conversions work pixel by pixel, are differentiable and never clamp; values outside 0..1 pass through them and back.
-The matching functions measure whole pictures and carry no gradient.
+The conversions are elementwise or per pixel, differentiable, and never clamp, so values outside 0..1 survive a round
+trip. The matching functions use statistics of whole pictures and have no gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = [
     "yiq_to_rgb",
 ]
 
-# NTSC's primaries, to the four digits that scikit-image uses too; the luminance row is BT.601's.
+# The NTSC primaries with the digits that scikit-image uses; the luminance row is that of BT.601.
 _YIQ_FROM_RGB = (
     (0.299, 0.587, 0.114),
     (0.59590059, -0.27455667, -0.32134392),
@@ -41,7 +41,7 @@ def srgb_to_linear(images: Tensor) -> Tensor:
 
 def linear_to_srgb(images: Tensor) -> Tensor:
     """Apply sRGB's transfer curve (IEC 61966-2-1), mirrored for negative values; any shape, elementwise."""
-    # Clamped below the switch, where the power's slope is infinite and would turn the unused branch's gradient to NaN.
+    # Clamped, because the slope of the power is infinite at 0 and would make the gradient of the unused branch NaN.
     magnitude = images.abs().clamp(min=0.0031308)
     curve = 1.055 * magnitude ** (1 / 2.4) - 0.055
     return torch.where(images.abs() <= 0.0031308, images * 12.92, curve * images.sign())
@@ -66,28 +66,28 @@ def yiq_to_rgb(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def match_covariance(images: Tensor, reference: Tensor) -> Tensor:
-    """Give pictures the mean colour and the colour covariance of a reference, by one linear map of the colours.
+    """Give pictures the mean colour and the colour covariance of a reference, by a linear map of the colours.
 
-    With means m and covariances C over the pixels, x becomes C_ref^½ C_img^-½ (x - m_img) + m_ref. Of the maps that
-    match both, this is the one by symmetric square roots: unlike a Cholesky factor it depends on no order of the
-    channels. Where a picture has no spread in some direction (a grey or an even one), none is made up. On one channel,
-    such as luminance, this matches mean and standard deviation.
+    With means m and covariances C over the pixels, x becomes C_ref^½ C_img^-½ (x - m_img) + m_ref. Symmetric square
+    roots are used because, unlike Cholesky factors, they do not depend on the order of the channels. In a direction in
+    which a picture has no variance (for example a grey picture), none is created. For one channel, such as luminance,
+    this matches mean and standard deviation.
 
     Source: Gatys, Bethge, Hertzmann, Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer",
     https://arxiv.org/abs/1606.05897.
 
     Args:
         images: [n, c, H, W].
-        reference: [n, c, h, w], or [1, c, h, w] for all; any size.
+        reference: [n, c, h, w], or [1, c, h, w] for all pictures, of any size.
 
     Returns:
-        [n, c, H, W] like `images`, not clamped: a strong map reaches outside 0..1.
+        [n, c, H, W] like `images`. Not clamped, and a strong map can exceed 0..1.
 
     Raises:
-        ImageError: the batch sizes or channels do not fit.
+        ImageError: The batch sizes or channels do not match.
     """
     _check_batches(images, reference)
-    # float64, for the squares of a large picture's values are summed and small eigenvalues inverted
+    # In float64, because squares are summed over large pictures and small eigenvalues are inverted.
     pixels, mean, covariance = _colour_statistics(images.double())
     _, mean_wanted, covariance_wanted = _colour_statistics(reference.double())
     colour_map = _matrix_power(covariance_wanted, 0.5) @ _matrix_power(covariance, -0.5)
@@ -97,19 +97,20 @@ def match_covariance(images: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def match_histogram(images: Tensor, reference: Tensor) -> Tensor:
-    """Give each channel of pictures the distribution of values that the reference's channel has.
+    """Give each channel of pictures the distribution of values of the same channel of a reference.
 
-    Each value goes to the reference's value of the same rank, interpolated between its ranks; equal values stay equal.
+    Each value is mapped to the value of the same rank in the reference, with interpolation between ranks. Equal values
+    stay equal.
 
     Args:
         images: [n, c, H, W].
-        reference: [n, c, h, w], or [1, c, h, w] for all; any size.
+        reference: [n, c, h, w], or [1, c, h, w] for all pictures, of any size.
 
     Returns:
         [n, c, H, W] like `images`, within the reference's range.
 
     Raises:
-        ImageError: the batch sizes or channels do not fit.
+        ImageError: The batch sizes or channels do not match.
     """
     _check_batches(images, reference)
     matched = torch.empty_like(images)
@@ -143,9 +144,9 @@ def _colour_statistics(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _matrix_power(covariance: Tensor, exponent: float) -> Tensor:
-    """Return a power of symmetric positive semi-definite matrices [n, c, c], directions without spread left at zero."""
+    """Return a power of symmetric positive semi-definite matrices [n, c, c]; zero eigenvalues stay zero."""
     spread, directions = torch.linalg.eigh(covariance)
-    # A standard deviation below a hundredth of an 8-bit level is rounding, and inverting it would amplify noise.
+    # A standard deviation below a hundredth of an 8-bit level is rounding error; inverting it would amplify noise.
     spread = torch.where(spread > (0.01 / 255) ** 2, spread**exponent, 0.0)
     power: Tensor = directions @ torch.diag_embed(spread) @ directions.mT
     return power
@@ -161,7 +162,7 @@ def _match_values(values: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _interpolate(at: Tensor, positions: Tensor, heights: Tensor) -> Tensor:
-    """Return the piecewise linear function through (positions, heights), level beyond its ends, as `numpy.interp`."""
+    """Interpolate linearly between (positions, heights), and return the end values outside, like `numpy.interp`."""
     if len(positions) == 1:
         return heights.expand(len(at))
     right = torch.searchsorted(positions, at).clamp(1, len(positions) - 1)

@@ -1,4 +1,4 @@
-"""Contact sheets: several pictures on one, for comparing them by eye."""
+"""Contact sheets: several pictures on one sheet, for visual comparison."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def to_grid(
     padding: int = 8,
     captions: Sequence[str] | None = None,
 ) -> Tensor:
-    """Lay pictures out row by row on a white sheet, each centred in a cell as large as the largest.
+    """Arrange pictures row by row on a white sheet, each centred in a cell of the size of the largest.
 
     Args:
-        images: [n, 3, H, W], or a sequence of [1, 3, h, w] and [3, h, w], which may differ in size.
-        columns: pictures in a row; None puts all in one row.
-        padding: white pixels around every cell.
-        captions: a line of text under each picture, cut to the cell's width.
+        images: [n, 3, H, W], or a sequence of [1, 3, h, w] and [3, h, w] of any sizes.
+        columns: The number of pictures in a row; None puts all pictures in one row.
+        padding: The width in pixels of the white border around each cell.
+        captions: One line of text below each picture, cut to the width of the cell.
 
     Returns:
         [1, 3, H', W'], float32 on the CPU, not clamped.
 
     Raises:
-        ImageError: one of `images` is no picture.
-        SettingsError: there are no pictures, `columns` is not positive, `padding` is negative, or the captions are not
-            as many as the pictures.
+        ImageError: One of `images` is not a picture.
+        SettingsError: There are no pictures, `columns` is not positive, `padding` is negative, or there is not
+            one caption for each picture.
     """
     pictures = [single_picture(image) for image in images]
     columns = len(pictures) if columns is None else columns
@@ -70,7 +70,7 @@ def _paste(sheet: Tensor, picture: Tensor, top: int, left: int) -> None:
 
 
 def _caption(text: str, width: int) -> Tensor:
-    """Return one line of black text, centred on white where it fits, [3, height, width]."""
+    """Return one line of black text on white, [3, height, width], centred if it fits."""
     strip = Image.new("L", (width, _CAPTION_HEIGHT), 255)
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(_CAPTION_SIZE)

@@ -1,4 +1,4 @@
-"""The registry: finds plugins, names models, keeps weights, builds. Torch-free until a model is built."""
+"""The registry: finds plugins, names models, stores weights and builds models. Torch-free until it builds one."""
 
 from ganart_zoo.contract.fault import Fault
 from ganart_zoo.registry.discovery import Plugin

@@ -1,4 +1,4 @@
-"""Builds a model and those it uses: settings, factory, weights, device. The one registry module that imports torch."""
+"""Builds a model and the models it uses: settings, factory, weights, device. Imports torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BASE_CLASSES: dict[str, type[Model]] = {
 
 
 class Builder:
-    """Builds one model for `Zoo.create`, and the tree of models below it on the same device and type."""
+    """Builds one model for `Zoo.create`, and the models it uses, on one device and with one dtype."""
 
     def __init__(self, zoo: Zoo, device: torch.device, dtype: torch.dtype | None, fetch: bool) -> None:
         self._zoo = zoo
@@ -48,33 +48,37 @@ class Builder:
     def create(
         self, model: str | Path, part: str | None, weights: str | Path | None, settings: Mapping[str, Any]
     ) -> Model:
-        """Build a model by name, or one network of a run folder; arguments as `Zoo.create` takes them."""
+        """Build a model by name, or one network of a run folder. The arguments are those of `Zoo.create`."""
         if not isinstance(model, Path):
             if part is not None:
-                raise SettingsError(f"part is {part!r}, which is for runs, and {model!r} is a name; leave it out")
+                raise SettingsError(
+                    f"part is {part!r}, but {model!r} is the name of a model and not the Path of a run; leave part out"
+                )
             return self.build(model, weights, settings)
         if weights != "default":
-            raise SettingsError(f"weights is {weights!r}, and the run {model} has its own; leave it out")
+            raise SettingsError(f"weights is {weights!r}, but the run {model} has its own; leave it out")
         return self.run(model, part or main_part(model), settings)
 
     def run(self, folder: Path, part: str, settings: Mapping[str, Any]) -> Model:
-        """Build one network of a run folder; `settings` may replace the models it uses, not its config."""
+        """Build one network of a run folder. `settings` may replace the models it uses but not its config."""
         described = read_part(folder, part)
-        made = described.provenance
-        entry = self._zoo.entry(made.model)
+        trained = described.provenance
+        entry = self._zoo.entry(trained.model)
         if changed := [name for name in settings if name not in entry.spec.uses]:
-            raise SettingsError(f"{folder}: {', '.join(changed)} cannot be changed; a run was trained with its config")
+            raise SettingsError(
+                f"{folder}: {', '.join(changed)} cannot be changed, because the run was trained with its config"
+            )
         if not described.file.is_file():
-            raise WeightsMissingError(f"{described.file} is missing; the run has not finished or was damaged")
+            raise WeightsMissingError(f"{described.file} is missing; the run has not finished, or it is damaged")
         resolved = self._zoo.store.resolve(described.file, entry.spec, owner=entry.canonical, fetch=False)
         weights = replace(resolved, source=str(folder.absolute()))
         known = ModelSettings(entry)
-        settings = {**made.config, **made.uses_settings(settings), **settings}
-        self._refuse_unknown(known, settings)  # another version of the plugin may have renamed some
+        settings = {**trained.config, **trained.uses_settings(settings), **settings}
+        self._refuse_unknown(known, settings)  # another version of the plugin may have renamed settings
         return self._build(known, settings, weights, part)
 
     def build(self, name: str, weights: str | Path | None, settings: Mapping[str, Any]) -> Model:
-        """Build the model called `name`; arguments as `Zoo.create` takes them."""
+        """Build the model called `name`. The arguments are those of `Zoo.create`."""
         entry = self._zoo.entry(name)
         known = ModelSettings(entry)
         self._refuse_unknown(known, settings)  # before anything is fetched
@@ -114,7 +118,9 @@ class Builder:
         for name in settings:
             if name in known.option_names:
                 owner = known.entry.canonical
-                raise SettingsError(f"{owner}: {name} is an option of a call, not of the model; give it to the call")
+                raise SettingsError(
+                    f"{owner}: {name} is an option of a call and not a setting of the model; pass it to the call"
+                )
             if name not in known.config_names and name not in known.entry.spec.uses:
                 raise known.unknown(name)
 
@@ -132,7 +138,7 @@ class Builder:
 
     @staticmethod
     def _described(entry: Entry, config: Any) -> dict[str, Any]:
-        """Return the config as JSON data, for the record."""
+        """Return the config as JSON data for the record."""
         try:
             described: dict[str, Any] = config.model_dump(mode="json")
         except Exception as error:
@@ -166,12 +172,12 @@ class Builder:
         return model
 
     def _lent(self, entry: Entry | RecipeEntry, key: str, model: Model) -> Model:
-        """Refuse a live model that building would move or convert under its other users."""
+        """Refuse a live model that would have to be moved or converted, because it may have other users."""
         here, there = (model.device, model.compute_dtype), (_placed(self._device), self._dtype)
         if here != there and next(chain(model.parameters(), model.buffers()), None) is not None:
             raise SettingsError(
-                f"{entry.canonical}: {key} is a live model in {here[1]} on {here[0]}, and this one is to be in "
-                f"{there[1]} on {there[0]}; make them alike with device and dtype"
+                f"{entry.canonical}: {key} is a live model in {here[1]} on {here[0]}, but this model is to be in "
+                f"{there[1]} on {there[0]}; give both the same device and dtype"
             )
         return model
 
@@ -179,13 +185,13 @@ class Builder:
         factory = load_object(entry, entry.spec.factory, "factory")
         try:
             model = factory(config, **uses)
-        except (GanartError, KeyboardInterrupt):  # the model's own word on its settings
+        except (GanartError, KeyboardInterrupt):  # the model refuses its settings
             raise
         except BaseException as error:
             raise PluginFaultError(entry.fault("factory", error)) from error
         expected = _BASE_CLASSES[entry.spec.kind]
         if not isinstance(model, expected):
-            cause = f"{entry.spec.factory} made a {type(model).__name__}, expected a {expected.__name__}"
+            cause = f"{entry.spec.factory} returned a {type(model).__name__}, expected a {expected.__name__}"
             raise PluginFaultError(entry.fault("factory", cause))
         return model
 
@@ -203,7 +209,7 @@ class Builder:
 
 
 def _placed(device: torch.device) -> torch.device:
-    """Return where tensors sent to `device` end up: `"cuda"` alone means the current one."""
+    """Return the device that tensors moved to `device` are on: `"cuda"` means the current CUDA device."""
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device

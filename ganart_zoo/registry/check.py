@@ -1,4 +1,4 @@
-"""Checks what a model's declaration points at, without importing torch: for `Zoo.check` and `ganart doctor`."""
+"""Checks that what a declaration refers to exists, for `Zoo.check` and `ganart doctor`. Torch-free."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ __all__ = ["check_entry", "use_problem"]
 
 
 def check_entry(zoo: Zoo, entry: Entry | RecipeEntry) -> Iterator[Fault]:
-    """Yield a fault for each thing the declaration names that is not there.
+    """Yield a fault for everything that the declaration names and that does not exist.
 
-    The factory's module is found and read, not imported, since it may import torch; settings modules are imported.
+    The factory's module is located and parsed but not imported, since it may import torch. Settings modules are
+    imported.
     """
 
     if missing := _missing(entry.spec.factory):
@@ -33,7 +34,7 @@ def check_entry(zoo: Zoo, entry: Entry | RecipeEntry) -> Iterator[Fault]:
         ModelSettings(entry) if isinstance(entry, Entry) else RecipeSettings(entry)
     except PluginFaultError as error:
         yield error.fault
-    except Exception as error:  # pydantic itself does not import, beside damaged metadata for one
+    except Exception as error:  # pydantic itself may fail to import, for example if its metadata is damaged
         yield entry.fault("settings", error)
     for key in entry.spec.uses:
         if problem := use_problem(zoo, entry, key):
@@ -45,15 +46,15 @@ def check_entry(zoo: Zoo, entry: Entry | RecipeEntry) -> Iterator[Fault]:
 
 
 def use_problem(zoo: Zoo, entry: Entry | RecipeEntry, key: str) -> str:
-    """Say what is wrong with the model that `entry` takes for `key` where the caller names none, or nothing."""
+    """Return what is wrong with the default model of `key`, or `""`."""
     use = entry.spec.uses[key]
     if problem := _default_problem(zoo, key, use):
         return problem
     if use.default is None or isinstance(entry, RecipeEntry):  # nothing is built on a recipe
         return ""
     used = zoo.entry(use.default)
-    if circle := _way_back(zoo, entry, [used]):
-        return f"default of {key!r} makes a circle: {' -> '.join([entry.canonical, *circle])}"
+    if cycle := _path_back(zoo, entry, used):
+        return f"default of {key!r} is a cycle: {' -> '.join([entry.canonical, *cycle])}"
     return ""
 
 
@@ -70,33 +71,33 @@ def _default_problem(zoo: Zoo, key: str, use: Use) -> str:
     return ""
 
 
-def _way_back(zoo: Zoo, start: Entry, path: list[Entry]) -> list[str]:
-    """Follow defaults from the end of `path`; return the canonical names on a way that leads back to `start`."""
-    seen = {path[0].canonical}
-    ways = [path]
-    while ways:
-        way = ways.pop()
-        if way[-1].canonical == start.canonical:
-            return [entry.canonical for entry in way]
-        for use in way[-1].spec.uses.values():
+def _path_back(zoo: Zoo, start: Entry, first: Entry) -> list[str]:
+    """Return the canonical names on a path of defaults from `first` to `start`, or an empty list."""
+    seen = {first.canonical}
+    paths = [[first]]
+    while paths:
+        path = paths.pop()
+        if path[-1].canonical == start.canonical:
+            return [entry.canonical for entry in path]
+        for use in path[-1].spec.uses.values():
             try:
                 below = zoo.entry(use.default or "")
             except (UnknownModelError, AmbiguousModelError):
-                continue  # that model's own fault
+                continue  # a fault of that model
             if below.canonical not in seen:
                 seen.add(below.canonical)
-                ways.append([*way, below])
+                paths.append([*path, below])
     return []
 
 
 def _missing(path: str) -> str:
-    """Say what of `"module:Name"` does not exist, or nothing."""
+    """Return which part of `"module:Name"` does not exist, or `""`."""
     module, _, attribute = path.partition(":")
     spec = _find(module)
     if spec is None:
         return f"there is no module {module!r}"
     if spec.origin is None or not spec.origin.endswith(".py"):
-        return ""  # a compiled module: only importing it would tell
+        return ""  # a compiled module, which cannot be parsed
     try:
         tree = ast.parse(Path(spec.origin).read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -109,7 +110,7 @@ def _missing(path: str) -> str:
 
 
 def _find(module: str) -> ModuleSpec | None:
-    """Find a module by name without importing its parents."""
+    """Return the spec of a module without importing its parents."""
     if getattr(sys.modules.get(module), "__spec__", None) is not None:
         return sys.modules[module].__spec__
     parent, _, _ = module.rpartition(".")
@@ -120,14 +121,14 @@ def _find(module: str) -> ModuleSpec | None:
             return None
         search = list(above.submodule_search_locations)
         return PathFinder.find_spec(module, search)
-    for finder in sys.meta_path:  # editable installs bring finders of their own
-        if (found := finder.find_spec(module, None)) is not None:
-            return found
+    for finder in sys.meta_path:  # editable installs add finders
+        if (spec := finder.find_spec(module, None)) is not None:
+            return spec
     return None
 
 
 def _bound_names(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield the names that module-level statements bind, "*" for a star import."""
+    """Yield the names that module-level statements bind, and "*" for a star import."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name

@@ -1,4 +1,4 @@
-"""Explains a config or options class field by field, for help texts, tables and documentation. Torch-free."""
+"""Describes the fields of a config or options class for help texts, tables and documentation. Torch-free."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _TYPE_NAMES = {"null": "none", "object": "mapping"}
 
 @dataclass(frozen=True)
 class Setting:
-    """One field, in words."""
+    """The description of one field."""
 
     name: str
     expected: str
     """Type and bounds: `"integer 1..2000"`, `"number > 0"`, `"'content' | 'noise'"`."""
     required: bool
     default: Any
-    """JSON-ready; None where required."""
+    """As JSON data; None if the field is required."""
     description: str
 
 
 def describe(settings_class: type[BaseModel]) -> tuple[Setting, ...]:
-    """Return the fields of a settings class, in their order."""
+    """Return the fields of a settings class in the order of their declaration."""
     schema = settings_class.model_json_schema()
     definitions = schema.get("$defs", {})
     required = set(schema.get("required", ()))
@@ -73,9 +73,9 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
         return f" {low:g}..{high:g}"
-    found = [
+    bounds = [
         f"{sign} {schema[key]:g}"
         for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
         if key in schema
     ]
-    return f" {' and '.join(found)}" if found else ""
+    return f" {' and '.join(bounds)}" if bounds else ""

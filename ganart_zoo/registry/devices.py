@@ -1,4 +1,4 @@
-"""Where models are put: `"cpu"`, or a GPU that is there. Torch-free until asked."""
+"""Checks that a device exists on this machine. Torch-free until it is called."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["find_device"]
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """Return a device that this machine has.
+    """Return the device as a `torch.device`.
 
     Raises:
-        SettingsError: It has none of that name.
+        SettingsError: This machine has no such device.
     """
     import torch
 
     try:
-        found = torch.device(device)
+        checked = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise SettingsError(
             f"device is {device!r}, expected 'cpu' or 'cuda[:index]': {error}".splitlines()[0]
         ) from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device is {device!r}, and this machine has no usable CUDA device; use 'cpu'")
-    if found.type == "cuda" and found.index is not None and found.index >= torch.cuda.device_count():
-        raise SettingsError(f"device is {device!r}, and this machine has {torch.cuda.device_count()} CUDA device(s)")
-    return found
+    if checked.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"device is {device!r}, but this machine has no usable CUDA device; use 'cpu'")
+    if checked.type == "cuda" and checked.index is not None and checked.index >= torch.cuda.device_count():
+        raise SettingsError(f"device is {device!r}, but this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return checked

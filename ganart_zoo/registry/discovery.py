@@ -1,8 +1,8 @@
-"""Finds plugins, one at a time, so that a broken one costs only itself. Torch-free.
+"""Finds and loads plugins one at a time, so that a broken plugin disables only itself. Torch-free.
 
-A plugin passes four stages: metadata (its entry point), api (the range of ganart-zoo it asks for, read before any of
-its code runs), import, and hooks (their names and arguments). Its models and recipes pass two more: models or recipes
-(the hook runs) and spec (each declaration alone). What goes wrong becomes a `Fault`.
+A plugin passes four stages: metadata (its entry point), api (the range of ganart-zoo versions it requires, read before
+any of its code runs), import, and hooks (their names and arguments). Its models and recipes pass two more stages:
+models or recipes (the hook runs) and spec (each declaration is checked alone). A failure becomes a `Fault`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOUNS: Mapping[type, Literal["model", "recipe"]] = {ModelSpec: "model", RecipeS
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin known by its metadata, not yet imported."""
+    """A plugin whose metadata is known and which has not been imported yet."""
 
     plugin: str
     """The entry point's name."""
@@ -43,16 +43,16 @@ class Candidate:
     """Normalised: lower case, hyphens."""
     version: str
     target: Any
-    """An `EntryPoint`; or a module or object given to `Zoo(plugins=[...])`."""
+    """An `EntryPoint`, or a module or object given to `Zoo(plugins=[...])`."""
     requires: tuple[str, ...] = ()
 
     def fault(
         self, stage: str, cause: str | BaseException, model: str | None = None, *, recipe: str | None = None
     ) -> Fault:
-        """Return a fault of this plugin; an exception gives its one line and its traceback."""
+        """Return a fault of this plugin. For an exception, it has the message on one line and the traceback."""
         trace = ""
         if isinstance(cause, BaseException):
-            # A limit keeps the trace of an endless recursion readable.
+            # The limit keeps the trace of an infinite recursion readable.
             trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__, limit=-40))
             cause = one_line(cause)
         return Fault(self.plugin, self.distribution, stage, " ".join(cause.split()), model, trace, recipe)
@@ -60,11 +60,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin that was imported and whose hooks are in order."""
+    """A plugin that was imported and whose hooks are valid."""
 
     candidate: Candidate
     hooks: pluggy.HookRelay = field(repr=False)
-    """Calls this plugin's hooks and no other's."""
+    """Calls the hooks of this plugin only."""
     import_seconds: float
 
     @property
@@ -83,12 +83,12 @@ class Plugin:
         return self.candidate.version
 
     def implements(self, hook: str) -> bool:
-        """Say whether the plugin has this hook."""
+        """Return whether the plugin implements this hook."""
         return bool(getattr(self.hooks, hook).get_hookimpls())
 
 
 def one_line(error: BaseException) -> str:
-    """Return `"Type: message"` on one line, also for an exception whose own text fails."""
+    """Return `"Type: message"` on one line, even for an exception whose `__str__` raises."""
     try:
         message = " ".join(str(error).split())
     except KeyboardInterrupt:
@@ -99,7 +99,7 @@ def one_line(error: BaseException) -> str:
 
 
 def candidates(given: Iterable[Any] | None = None) -> Iterator[Candidate | Fault]:
-    """Yield what could be loaded: installed entry points, or just the modules and objects `given`."""
+    """Yield the plugins that can be loaded: the modules and objects `given`, or else installed entry points."""
     if given is not None:
         yield from _given(given)
         return
@@ -107,7 +107,7 @@ def candidates(given: Iterable[Any] | None = None) -> Iterator[Candidate | Fault
     for distribution in distributions():
         try:
             yield from _installed(distribution, seen)
-        except Exception as error:  # whatever a damaged dist-info raises first
+        except Exception as error:  # a damaged dist-info may raise anything
             folder = str(getattr(distribution, "_path", "?")).rpartition(os.sep)[2]
             name = canonicalize_name(folder.partition("-")[0])
             yield Candidate(folder, name, "0", None).fault("metadata", error)
@@ -120,7 +120,7 @@ def _installed(distribution: Distribution, seen: set[str]) -> Iterator[Candidate
     if "Name" not in distribution.metadata:
         raise ValueError("its METADATA has no Name, or is missing; install it again")
     name = canonicalize_name(distribution.metadata["Name"])
-    if name in seen:  # an editable install and its source tree describe one distribution; the first on the path wins
+    if name in seen:  # an editable install and its source tree are one distribution; the first on the path is used
         return
     seen.add(name)
     first, *rest = points
@@ -129,7 +129,8 @@ def _installed(distribution: Distribution, seen: set[str]) -> Iterator[Candidate
     yield candidate
     if rest:
         extra = ", ".join(point.name for point in rest)
-        yield candidate.fault("metadata", f"declares {len(points)} entry points, expected one; ignored: {extra}")
+        cause = f"declares {len(points)} entry points, expected one; the others are ignored: {extra}"
+        yield candidate.fault("metadata", cause)
 
 
 def _given(plugins: Iterable[Any]) -> Iterator[Candidate | Fault]:
@@ -139,7 +140,7 @@ def _given(plugins: Iterable[Any]) -> Iterator[Candidate | Fault]:
         version = str(getattr(plugin, "__version__", "0"))
         candidate = Candidate(name, canonicalize_name(name.strip("_") or name), version, plugin)
         if candidate.distribution in seen:
-            yield candidate.fault("metadata", f"another of the given plugins is called {name!r}; set its __name__")
+            yield candidate.fault("metadata", f"another given plugin is also called {name!r}; set its __name__")
             continue
         seen.add(candidate.distribution)
         yield candidate
@@ -150,10 +151,10 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
 
     Args:
         candidate: From `candidates`.
-        api_version: The version of ganart-zoo that its requirement must admit.
+        api_version: The version of ganart-zoo that its requirement must allow.
 
     Raises:
-        PluginFaultError: With the fault; `KeyboardInterrupt` alone passes through as itself.
+        PluginFaultError: It could not be loaded. Only `KeyboardInterrupt` is not converted.
     """
     installed = isinstance(candidate.target, EntryPoint)
     if installed and (refusal := _api_refusal(candidate.requires, api_version)):
@@ -180,7 +181,7 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
 
 
 def _hooks_refusal(manager: pluggy.PluginManager, module: Any) -> str:
-    """Say which hook would silently never be called, or nothing."""
+    """Return which hook would silently never be called, or `""`."""
     known = sorted(name for name in vars(hooks) if name.startswith("ganart_"))
     marked = 0
     for name in dir(module):
@@ -202,8 +203,8 @@ def _import(point: EntryPoint) -> Any:
 
 
 def _api_refusal(requires: Iterable[str], api_version: str) -> str:
-    """Say why the plugin's declared range does not admit this ganart-zoo, or nothing."""
-    asked: list[Requirement] = []
+    """Return why the plugin's declared range does not allow this version of ganart-zoo, or `""`."""
+    required: list[Requirement] = []
     for text in requires:
         try:
             requirement = Requirement(text)
@@ -212,23 +213,23 @@ def _api_refusal(requires: Iterable[str], api_version: str) -> str:
         if canonicalize_name(requirement.name) == "ganart-zoo" and (
             requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         ):
-            asked.append(requirement)
-    if not asked or not any(requirement.specifier for requirement in asked):
+            required.append(requirement)
+    if not any(requirement.specifier for requirement in required):
         major, minor, *_ = api_version.split(".")
         return f"declares no range for ganart-zoo; it must depend on 'ganart-zoo>={major}.{minor}' with an upper bound"
-    for requirement in asked:
+    for requirement in required:
         if not requirement.specifier.contains(api_version, prereleases=True):
-            return f"asks for {requirement}, and this is ganart-zoo {api_version}; install another version of it"
+            return f"requires {requirement}, but this is ganart-zoo {api_version}; install another version of it"
     return ""
 
 
 def models(plugin: Plugin) -> Iterator[ModelSpec | Fault]:
-    """Yield the sound models of a plugin, and a fault for each unsound one; those before a failure survive it."""
+    """Yield the valid models of a plugin, and a fault for each invalid one, also of those before a failure."""
     return _declared(plugin, "models", ModelSpec)
 
 
 def recipes(plugin: Plugin) -> Iterator[RecipeSpec | Fault]:
-    """Yield the sound recipes of a plugin, and a fault for each unsound one; those before a failure survive it."""
+    """Yield the valid recipes of a plugin, and a fault for each invalid one, also of those before a failure."""
     return _declared(plugin, "recipes", RecipeSpec)
 
 
@@ -238,7 +239,7 @@ def _declared(plugin: Plugin, stage: str, spec_type: type[_Spec]) -> Iterator[_S
         return
     fault = plugin.candidate.fault
     seen: set[str] = set()
-    # Nothing is yielded inside these try blocks: closing this generator raises there too, and that is no fault.
+    # Nothing is yielded inside these try blocks, since closing this generator raises at a yield and is not a fault.
     try:
         offered = _offered(plugin, hook, spec_type)
     except KeyboardInterrupt:
@@ -266,7 +267,7 @@ def _declared(plugin: Plugin, stage: str, spec_type: type[_Spec]) -> Iterator[_S
 
 def _offered(plugin: Plugin, hook: str, spec_type: type) -> Iterator[Any]:
     results = getattr(plugin.hooks, hook)()
-    result = results[0] if results else None  # pluggy leaves None out
+    result = results[0] if results else None  # pluggy drops None
     if isinstance(result, (spec_type, str, bytes, dict)) or not isinstance(result, Iterable):
         what = "None" if result is None else f"a {type(result).__name__}"
         raise TypeError(f"{hook} returned {what}, expected an iterable of {spec_type.__name__}")
@@ -274,7 +275,7 @@ def _offered(plugin: Plugin, hook: str, spec_type: type) -> Iterator[Any]:
 
 
 def _problems(spec: Any, spec_type: type[Any], taken: Collection[str]) -> str | BaseException:
-    """Say what is wrong with one declaration, or nothing."""
+    """Return what is wrong with one declaration, or `""`."""
     try:
         if not isinstance(spec, spec_type):
             return f"{type(spec).__name__} {spec!r:.60} is not a {spec_type.__name__}"
@@ -282,7 +283,7 @@ def _problems(spec: Any, spec_type: type[Any], taken: Collection[str]) -> str | 
             return "; ".join(problems)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin's own objects may fail to describe themselves
+    except BaseException as error:  # objects of a plugin may raise when they are inspected
         return error
     return f"the plugin already has a {_NOUNS[spec_type]} named {spec.name!r}" if spec.name in taken else ""
 

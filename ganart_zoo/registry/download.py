@@ -1,7 +1,7 @@
-"""The one door through which files come from elsewhere: mirrors in turn, resumed, hashed, and moved into place whole.
+"""Downloads files: mirrors are tried in order, transfers are resumed and hashed, and files appear complete.
 
-The standard library's client is enough here, and honours the user's proxies and certificates; what it lacks (resuming,
-refusing to leave https) is below.
+All downloads go through this module. It uses the standard library's client, which respects the user's proxies and
+certificates, and adds resuming and the refusal of redirects that leave https.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from ganart_zoo.contract.errors import WeightsError
 __all__ = ["Progress", "obtain", "read_json"]
 
 Progress = Callable[[int, "int | None"], None]
-"""Called with the bytes here and the bytes in all (None where nobody says)."""
+"""Called with the number of bytes present and the total (None if it is unknown)."""
 
-_TIMEOUT = 30.0  # seconds a server may stay silent
-_ATTEMPTS = 3  # a mirror: only a transfer that broke off is tried again, from where it stopped
+_TIMEOUT = 30.0  # seconds without any data
+_ATTEMPTS = 3  # per mirror; only an interrupted transfer is tried again, and then resumed
 _BLOCK = 1 << 16
 _JSON_LIMIT = 16 << 20
 
 
 class _MirrorError(Exception):
-    """One mirror cannot give the file; the message becomes its part of the final error."""
+    """One mirror could not deliver the file; its message becomes part of the final error."""
 
 
 class _BrokenOffError(_MirrorError):
-    """The transfer stopped half-way: worth another attempt."""
+    """The transfer was interrupted and can be tried again."""
 
 
 def obtain(
@@ -51,43 +51,44 @@ def obtain(
     size: int | None,
     progress: Progress | None = None,
 ) -> str:
-    """Bring a file to `target` and return its sha256. It appears there complete and verified, or not at all.
+    """Download a file to `target` and return its sha256. The file appears there complete and verified, or not at all.
 
-    Processes that want the same `target` take turns, and all but the first find it done. An interruption (Ctrl-C, a
-    lost connection, a full disk) leaves `part`; the next call goes on from it if the server still has the same file.
+    If several processes request the same `target`, one downloads it and the others wait. An interruption (Ctrl-C, a
+    lost connection, a full disk) leaves `part`, and the next call resumes if the server still has the same file.
 
     Args:
         urls: Mirrors, tried in order: https, http or file.
-        target: Where the file shall be. A file there whose hash is wrong is deleted.
+        target: The path of the file. An existing file with another hash is deleted.
         part: The unfinished file, on the same filesystem.
-        sha256: What the file must hash to. None takes what comes, and trusts a file that is there already.
-        size: What it must measure, in bytes. None: not known.
-        progress: Called while bytes arrive, also while another process is the one that fetches.
+        sha256: The expected hash. With None, any content is accepted, and an existing file is trusted.
+        size: The expected number of bytes, or None if it is unknown.
+        progress: Called while bytes arrive, also if another process downloads them.
 
     Raises:
-        WeightsError: No mirror gave the right file (each one's reason is in the message), or the disk refused.
+        WeightsError: No mirror delivered the right file (the message has the reason for each), or it could not be
+            written.
     """
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         with _turn(part, size, progress):
-            if digest := _present(target, sha256):  # another process was first
+            if digest := _present(target, sha256):  # another process has downloaded it
                 return digest
             target.unlink(missing_ok=True)
             digest = _from_mirrors(urls, part, sha256, size, progress)
             part.replace(target)
             _note(part).unlink(missing_ok=True)
             return digest
-    except OSError as error:  # a mirror's errors never get here, so this is the disk
+    except OSError as error:  # errors of mirrors are handled below, so this is the disk
         reason = error.strerror or error
-        raise WeightsError(f"cannot store {target}: {reason}; GANART_HOME chooses another place") from error
+        raise WeightsError(f"cannot store {target}: {reason}; set GANART_HOME to store it elsewhere") from error
 
 
 def read_json(url: str) -> Any:
     """Return the JSON document at `url`.
 
     Raises:
-        WeightsError: It cannot be fetched, is no JSON, or is absurdly large.
+        WeightsError: It cannot be downloaded, is not JSON, or is larger than 16 MiB.
     """
     try:
         with _open(urllib.request.Request(url)) as response:
@@ -102,7 +103,7 @@ def read_json(url: str) -> Any:
 
 
 def _present(target: Path, sha256: str | None) -> str | None:
-    """The sha256 of `target` where it is there and right."""
+    """Return the sha256 of `target` if it exists and is right."""
     if not target.is_file():
         return None
     digest = file_sha256(target)
@@ -111,7 +112,7 @@ def _present(target: Path, sha256: str | None) -> str | None:
 
 @contextmanager
 def _turn(part: Path, size: int | None, progress: Progress | None) -> Iterator[None]:
-    """Hold the file's lock; while another process has it, report that one's progress. The kernel frees a dead one's."""
+    """Hold the lock of `part`, and report progress while another process has it. A dead process releases its lock."""
     lock = FileLock(f"{part}.lock")
     while True:
         try:
@@ -139,7 +140,7 @@ def _from_mirrors(
 
 
 def _from_mirror(url: str, part: Path, sha256: str | None, size: int | None, progress: Progress | None) -> str:
-    """Fill `part` from one mirror, whatever it takes, and return its sha256."""
+    """Download `part` from one mirror, in several attempts if needed, and return its sha256."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             _transfer(url, part, size, progress)
@@ -155,7 +156,7 @@ def _from_mirror(url: str, part: Path, sha256: str | None, size: int | None, pro
 
 
 def _transfer(url: str, part: Path, size: int | None, progress: Progress | None) -> None:
-    """Stream one response into `part`, after what is there if the server still has the same file."""
+    """Stream one response into `part`, after the bytes already there if the server still has the same file."""
     request = urllib.request.Request(url)
     offset, validator = _length(part), _validator(part, url)
     if offset and validator:
@@ -167,15 +168,15 @@ def _transfer(url: str, part: Path, size: int | None, progress: Progress | None)
         response = _open(request)
     except HTTPError as error:
         error.close()
-        if error.code == 416 and offset:  # what is here is no prefix of what the server has
+        if error.code == 416 and offset:  # the bytes here are not the beginning of the file
             _discard(part)
             raise _BrokenOffError("the server cannot resume") from error
         raise _MirrorError(_reason(error)) from error
     with response:
-        status = getattr(response, "status", None) or 200  # file:// has none
+        status = getattr(response, "status", None) or 200  # file:// has no status
         if status == 206 and not (offset and _starts_at(response.headers, offset)):
             _discard(part)
-            raise _BrokenOffError("the server sent another range than was asked for")
+            raise _BrokenOffError("the server sent another range than the one requested")
         if status not in (200, 206):
             raise _MirrorError(f"HTTP {status}, expected 200")
         start = offset if status == 206 else 0
@@ -184,11 +185,11 @@ def _transfer(url: str, part: Path, size: int | None, progress: Progress | None)
         if size is not None and total not in (None, size):
             raise _MirrorError(f"serves {total} bytes, expected {size}")
         with part.open("ab" if start else "wb") as out:
-            if not start:  # only now that the old bytes are gone may the note speak of new ones
+            if not start:  # the old bytes are gone, so the note can now describe the new ones
                 _write_note(part, url, response.headers)
             _copy(response, out, start, total if total is not None else size, progress)
             out.flush()
-            os.fsync(out.fileno())  # the name must never outlive the bytes
+            os.fsync(out.fileno())  # the bytes must be on disk before the file is renamed
 
 
 def _copy(response: Any, out: IO[bytes], start: int, total: int | None, progress: Progress | None) -> None:
@@ -203,18 +204,18 @@ def _copy(response: Any, out: IO[bytes], start: int, total: int | None, progress
         if progress:
             progress(done, total)
     if total is not None and done < total:
-        raise _BrokenOffError(f"broke off after {done} of {total} bytes")
+        raise _BrokenOffError(f"was interrupted after {done} of {total} bytes")
 
 
 def _read(response: Any) -> bytes:
     try:
         return bytes(response.read(_BLOCK))
     except (OSError, HTTPException) as error:
-        raise _BrokenOffError(f"broke off: {_reason(error)}") from error
+        raise _BrokenOffError(f"was interrupted: {_reason(error)}") from error
 
 
 def _open(request: urllib.request.Request) -> Any:
-    request.add_header("User-Agent", "ganart-zoo")  # some hosts turn the library's own name away
+    request.add_header("User-Agent", "ganart-zoo")  # some hosts reject the default name
     try:
         return urllib.request.build_opener(_SafeRedirects).open(request, timeout=_TIMEOUT)
     except HTTPError:
@@ -224,7 +225,7 @@ def _open(request: urllib.request.Request) -> Any:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to anything weaker, nor from the web to another scheme."""
+    """Follows redirects, but not from https to http, and not from http to another scheme."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
@@ -236,7 +237,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _reason(error: Exception) -> str:
-    """One line on a network failure, less the wrapping that urllib puts round it."""
+    """Return one line about a network failure, without the wrapping that urllib adds."""
     if isinstance(error, HTTPError):
         text = f"HTTP {error.code} {error.reason}"
     else:
@@ -254,19 +255,19 @@ def _length(part: Path) -> int:
 
 
 def _note(part: Path) -> Path:
-    """The file beside `part` that says where its bytes come from."""
+    """Return the path of the file beside `part` that records the source of its bytes."""
     return part.with_name(f"{part.name}.json")
 
 
 def _write_note(part: Path, url: str, headers: Message) -> None:
     etag = headers.get("ETag", "")
-    # a weak tag does not promise equal bytes, so HTTP forbids it in If-Range
+    # a weak tag does not guarantee equal bytes, so HTTP does not allow it in If-Range
     validator = etag if etag.startswith('"') else headers.get("Last-Modified")
     _note(part).write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
 
 
 def _validator(part: Path, url: str) -> str | None:
-    """What the server must confirm before `part` is continued from `url`; None: start again."""
+    """Return what the server must confirm before `part` is resumed from `url`, or None to start again."""
     try:
         note = json.loads(_note(part).read_text(encoding="utf-8"))
         return note["validator"] if note["url"] == url else None

@@ -1,7 +1,7 @@
-"""Weights from the Hugging Face Hub: one pinned commit, safetensors and config only, through the door of all downloads.
+"""Weights from the Hugging Face Hub: safetensors files and the config of one pinned commit.
 
-A listing and plain downloads do it, so the `huggingface_hub` package is not needed. Private and gated repositories are
-not supported: a user who may read one downloads it and passes the folder.
+It needs only a listing and plain downloads (see `download`), and not the `huggingface_hub` package. Private and gated
+repositories are not supported: a user with access downloads one and passes the folder.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ __all__ = ["HubReference", "fetch_snapshot", "recorded_snapshot"]
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.safetensors|config\.json", re.ASCII)  # top level only, so no path can escape
+# Only files at the top level, so that no path leaves the folder.
+_WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.safetensors|config\.json", re.ASCII)
 _RECORD = "hashes.json"
 
 
 @dataclass(frozen=True)
 class HubReference:
-    """`hub:org/name@<commit>`, taken apart."""
+    """The parts of `hub:org/name@<commit>`."""
 
     repository: str
     commit: str
 
     @classmethod
     def parse(cls, text: str) -> HubReference:
-        """Return the reference that `text` writes.
+        """Parse a reference.
 
         Raises:
-            SettingsError: It is not of that form, or names a branch or tag, whose content can change.
+            SettingsError: `text` has another form, or names a branch or tag, whose content can change.
         """
         repository, _, commit = text.removeprefix(HUB_PREFIX).partition("@")
         if not _REPOSITORY.fullmatch(repository):
             raise SettingsError(f"weights {text!r}: expected {HUB_PREFIX}org/name@<commit>")
         if not _COMMIT.fullmatch(commit):
-            found = f"{commit!r} can change under you" if commit else "no commit is given"
+            problem = f"the content of {commit!r} can change" if commit else "no commit is given"
             raise SettingsError(
-                f"weights {text!r}: {found}; pin a commit, all 40 hex digits, {HUB_PREFIX}org/name@<commit>"
+                f"weights {text!r}: {problem}; pin a commit with all 40 hex digits, {HUB_PREFIX}org/name@<commit>"
             )
         return cls(repository, commit)
 
@@ -57,14 +58,14 @@ class HubReference:
         return f"{HUB_PREFIX}{self.repository}@{self.commit}"
 
     def folder(self, root: Path, patterns: Sequence[str] = ()) -> Path:
-        """Where the snapshot is kept under `root`."""
+        """Return the folder of the snapshot under `root`."""
         # models that take different files of one commit keep them apart, so that each record is complete for its model
         layout = f"-{hashlib.sha256(repr(tuple(patterns)).encode()).hexdigest()[:8]}" if patterns else ""
         return root / self.repository.replace("/", "--") / f"{self.commit}{layout}"
 
 
 def recorded_snapshot(reference: HubReference, root: Path, patterns: Sequence[str] = ()) -> Mapping[str, str] | None:
-    """Return `{file name: sha256}` of a snapshot fetched earlier, or None where it is not complete on this machine."""
+    """Return `{file name: sha256}` of a snapshot fetched earlier, or None if it is not complete on this machine."""
     folder = reference.folder(root, patterns)
     try:
         hashes: dict[str, str] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
@@ -81,12 +82,13 @@ def fetch_snapshot(
     patterns: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Mapping[str, str]:
-    """Fetch a snapshot's `*.safetensors` and `config.json`, and return `{file name: sha256}`, which is also kept.
+    """Fetch a snapshot's `*.safetensors` and `config.json`, and return and record `{file name: sha256}`.
 
-    The endpoint is `HF_ENDPOINT`, or the public hub. Large files must match the sha256 that it states for the commit.
+    The endpoint is `HF_ENDPOINT`, or else the public hub. Large files must match the sha256 that it states for the
+    commit.
 
     Raises:
-        WeightsError: The repository has no safetensors there, or the transfer failed.
+        WeightsError: The repository has no safetensors files at its top level, or the transfer failed.
     """
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
     folder = reference.folder(root, patterns)
@@ -108,7 +110,7 @@ def fetch_snapshot(
 
 
 def _listing(reference: HubReference, endpoint: str, patterns: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """What the hub says of the files we take, by name."""
+    """Return what the hub states about the files that are fetched, by name."""
     url = f"{endpoint}/api/models/{reference.repository}/revision/{reference.commit}?blobs=true"
     answer = read_json(url)
     try:

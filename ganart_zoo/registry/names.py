@@ -63,8 +63,8 @@ class NameTable(Generic[_Entry]):
         """Return the entry called `name`.
 
         Raises:
-            AmbiguousModelError: A short name with several owners; the message lists them.
-            UnknownModelError: Nothing has that name; the message gives near misses.
+            AmbiguousModelError: Several plugins offer that short name; the message lists them.
+            UnknownModelError: No model has that name; the message gives similar names.
         """
         if name in self._canonical:
             return self._canonical[name]
@@ -73,14 +73,14 @@ class NameTable(Generic[_Entry]):
             return owners[0]
         if owners:
             names = ", ".join(entry.canonical for entry in owners)
-            raise AmbiguousModelError(f"{self._noun} {name!r} is offered by several plugins; name one of {names}")
+            raise AmbiguousModelError(f"{self._noun} {name!r} is offered by several plugins; use one of {names}")
         if not self.entries:
             raise UnknownModelError(
-                f"{self._noun} {name!r} is unknown: no plugin is installed; 'ganart doctor' says what was found"
+                f"{self._noun} {name!r} is unknown: no plugin is installed; run 'ganart doctor' to see why"
             )
         near = did_you_mean(name, [*self._short, *self._canonical])
         raise UnknownModelError(f"{self._noun} {name!r} is unknown{near or '; ganart list shows what is installed'}")
 
     def shortest(self, entry: _Entry) -> str:
-        """Return the short name where it is unique, else the canonical one."""
+        """Return the short name if it is unique, else the canonical name."""
         return entry.spec.name if len(self._short[entry.spec.name]) == 1 else entry.canonical

@@ -1,7 +1,7 @@
-"""Run folders: a finished training run is itself a model. Torch-free.
+"""Reads run folders: a finished training run can be used as a model. Torch-free.
 
-`RUN/config.json` names, under `parts`, each network's model, config and uses as its `Provenance` gives them, and
-`RUN/<part>.safetensors` holds that network's own state.
+Under `parts`, `RUN/config.json` holds the `Provenance` of each network, with its model, config and uses.
+`RUN/<part>.safetensors` holds the state of that network.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ RUN_FORMAT = 1
 
 @dataclass(frozen=True)
 class RunPart:
-    """One network of a run: how to build it, and the file of its own state."""
+    """One network of a run: how to build it, and the file of its state."""
 
     provenance: Provenance
     file: Path
 
 
 def describe_parts(parts: Mapping[str, Provenance]) -> dict[str, Any]:
-    """Return what a run's `config.json` must hold so that `read_part` finds its networks again."""
+    """Return the content of `config.json` from which `read_part` finds the networks of a run."""
     return {"format": RUN_FORMAT, "parts": {name: provenance.to_json() for name, provenance in parts.items()}}
 
 
@@ -61,10 +61,10 @@ def read_part(run: Path, part: str) -> RunPart:
 
 
 def read_settings(run: Path) -> dict[str, Any]:
-    """Return what a run is trained with, in the form of a configuration file of `ganart train`.
+    """Return the settings that a run is trained with, in the form of a configuration file of `ganart train`.
 
     Raises:
-        ModelError: It is not a run folder, or not one that `ganart train` began.
+        ModelError: It is not a run folder, or one that `ganart train` did not create.
     """
     described, parts = _read(run)
     try:
@@ -80,20 +80,22 @@ def read_settings(run: Path) -> dict[str, Any]:
             "training": described["training"],
         }
     except (KeyError, TypeError) as error:
-        raise ModelError(f"{run}/config.json does not say how it is trained: no {error}; say it all anew") from None
+        raise ModelError(
+            f"{run}/config.json does not hold the settings of its training: {error} is missing; pass all settings again"
+        ) from None
 
 
 def _read(run: Path) -> tuple[dict[str, Any], dict[str, Provenance]]:
-    """Return what `config.json` holds, and the networks in it."""
+    """Return the content of `config.json`, and the networks in it."""
     config = run / "config.json"
     if not run.is_dir():
         raise ModelError(f"{run} is not a folder; a run is a folder with config.json in it")
     try:
         described = json.loads(config.read_text(encoding="utf-8"))
         if (format_found := described["format"]) != RUN_FORMAT:
-            raise ModelError(f"{config} has format {format_found!r}, expected {RUN_FORMAT}; another version made it")
+            raise ModelError(f"{config} has format {format_found!r}, expected {RUN_FORMAT}; another version wrote it")
         return described, {name: Provenance.from_json(data) for name, data in described["parts"].items()}
     except FileNotFoundError:
-        raise ModelError(f"{run} has no config.json, so it is not a run; runs are made by ganart train") from None
+        raise ModelError(f"{run} has no config.json, so it is not a run; ganart train creates runs") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{config} cannot be read as a run's config: {type(error).__name__}: {error}") from None

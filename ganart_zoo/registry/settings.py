@@ -1,4 +1,4 @@
-"""Config and options of a model: loaded from its declaration, checked, explained. Imports pydantic when used."""
+"""Loads the config and options classes of a model and checks values against them. Imports pydantic when used."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class _Declared:
         from pydantic import BaseModel
 
         path = getattr(self._owner.spec, role)
-        found = load_object(self._owner, path, "settings")
-        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        loaded = load_object(self._owner, path, "settings")
+        if not (isinstance(loaded, type) and issubclass(loaded, BaseModel)):
             raise self._fault(f"{role} {path!r} is not a pydantic model")
-        if found.model_config.get("extra") != "forbid":
+        if loaded.model_config.get("extra") != "forbid":
             raise self._fault(f"{role} {path!r} allows unknown keys; derive it from ganart_zoo.contract.Settings")
-        return found
+        return loaded
 
     def _validate(self, settings_class: type[BaseModel], values: Mapping[str, Any]) -> Any:
         from pydantic import ValidationError
@@ -89,14 +89,14 @@ class _Declared:
 
 
 class ModelSettings(_Declared):
-    """The three kinds of setting a model takes, in one namespace: config, options, and the models it uses."""
+    """The settings of a model, in one namespace: its config, its options, and the models it uses."""
 
     def __init__(self, entry: Entry) -> None:
         """Import the model's settings classes.
 
         Raises:
-            PluginFaultError: A class is missing, is no pydantic model, or allows unknown keys; a name is used twice; or
-                a weights variant needs a config field that there is not.
+            PluginFaultError: A class is missing, is not a pydantic model, or allows unknown keys; a name is used twice;
+                or a weights variant needs a config field that does not exist.
         """
         from ganart_zoo.contract.settings import Settings
 
@@ -111,30 +111,30 @@ class ModelSettings(_Declared):
         """Return a checked instance of the config class.
 
         Raises:
-            SettingsError: One line that names each setting, its value and what was expected.
-            PluginFaultError: A validator of the plugin broke.
+            SettingsError: A value is invalid; one line names each such setting, its value and what was expected.
+            PluginFaultError: A validator of the plugin failed.
         """
         return self._validate(self.config_class, values)
 
     def options(self, values: Mapping[str, Any]) -> Any:
-        """Return a checked instance of the options class; raises as `config` does."""
+        """Return a checked instance of the options class. Raises the same errors as `config`."""
         return self._validate(self.options_class, values)
 
     @property
     def config_names(self) -> tuple[str, ...]:
-        """Fields of the config."""
+        """The names of the config's fields."""
         return tuple(self.config_class.model_fields)
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Fields of the options."""
+        """The names of the options' fields."""
         return tuple(self.options_class.model_fields)
 
     def sort(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Split `values` into what `Zoo.create` takes (config and uses) and what a call takes (options).
+        """Split `values` into the arguments of `Zoo.create` (config and uses) and those of a call (options).
 
         Raises:
-            SettingsError: A name is neither; the message gives near misses.
+            SettingsError: A name is unknown; the message gives similar names.
         """
         for_create = {*self.config_names, *self.entry.spec.uses}
         for name in values:
@@ -146,7 +146,7 @@ class ModelSettings(_Declared):
         )
 
     def unknown(self, name: str) -> SettingsError:
-        """Return the error for a setting that this model does not have."""
+        """Return the error that says that this model has no setting `name`."""
         known = [*self.config_names, *self.option_names, *self.entry.spec.uses]
         hint = did_you_mean(name, known) or (f"; it has {', '.join(known)}" if known else "; it has none")
         return SettingsError(f"{self.entry.canonical} has no setting {name!r}{hint}")
@@ -158,7 +158,7 @@ class ModelSettings(_Declared):
             for name in variant.config:
                 if name not in self.config_names:
                     near = did_you_mean(name, self.config_names)
-                    raise self._fault(f"weights {variant.name!r} need {name!r}, which the config does not have{near}")
+                    raise self._fault(f"weights {variant.name!r} need {name!r}, which is no field of the config{near}")
 
 
 class RecipeSettings(_Declared):

@@ -1,7 +1,7 @@
-"""The weights store: where each declared file is or would be, fetching and verifying it, and what `weights=` means.
+"""The weights store: the paths of declared files, fetching and verifying them, and the meaning of `weights=`.
 
-Files live under their full sha256, so models that share one share it, and nothing that changed upstream passes for it.
-Torch-free; the network client loads only when something is fetched.
+Files are stored under their full sha256. Models can therefore share a file, and a file that changed upstream is never
+taken for the one declared. Torch-free; the network client is imported only when something is fetched.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["HUB_PREFIX", "ResolvedWeights", "Verdict", "WeightsStore"]
 
 Verdict = Literal["ok", "missing", "damaged", "unpinned"]
-"""`unpinned`: present, but its declaration states no sha256 to hold it against."""
+"""`unpinned`: present, but its declaration has no sha256 to compare it with."""
 
 HUB_PREFIX = "hub:"
 _SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
@@ -40,28 +40,28 @@ _SUFFIXES = {"safetensors": ".safetensors", "torch": ".pt"}
 
 @dataclass(frozen=True)
 class ResolvedWeights:
-    """Files ready to load, and what the record must say of them. No files: the model stays untrained."""
+    """Files that are ready to load, and what the record says about them. Without files, the model stays untrained."""
 
     variant: str | None = None
-    """The declared variant, or None where the user brought the files."""
+    """The declared variant, or None if the user gave the files."""
     files: Mapping[str, Path] = field(default_factory=dict)
-    """By `WeightsFile.name`, as `Model.load_weights` takes them."""
+    """The paths by `WeightsFile.name`, for `Model.load_weights`."""
     formats: Mapping[str, str] = field(default_factory=dict)
     sha256: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
-    """What the files were made for: the variant's config, or the `config.json` beside them."""
+    """The config that the files require: that of the variant, or the `config.json` beside them."""
     verified: bool = True
-    """Every file was held against a sha256 that an installed plugin declares."""
+    """Whether every file has the sha256 that an installed plugin declares."""
     source: str | None = None
-    """What to pass as `weights` to get the same again: a variant, an absolute path, or `hub:org/name@commit`."""
+    """The value of `weights` that gives these files: a variant, an absolute path, or `hub:org/name@commit`."""
 
 
 class WeightsStore:
-    """Declared weights on this machine.
+    """The weights on this machine.
 
     Args:
-        home: Where files are kept; None means `GANART_HOME`, else the user's cache folder. Created when first needed.
-        offline: Refuse the network; None means `GANART_OFFLINE`.
+        home: The folder of the files. None means `GANART_HOME`, or else the user's cache folder. Created when needed.
+        offline: Whether to refuse downloads. None means `GANART_OFFLINE`.
     """
 
     def __init__(self, home: Path | None = None, *, offline: bool | None = None) -> None:
@@ -70,22 +70,22 @@ class WeightsStore:
         self.offline = os.environ.get("GANART_OFFLINE", "0") not in ("", "0") if offline is None else offline
 
     def path(self, file: WeightsFile) -> Path:
-        """Return where a file is, or would be once fetched.
+        """Return the path of a file, whether or not it has been fetched.
 
         Raises:
-            WeightsMissingError: It has no place: its distribution is not installed, or no sha256 is known.
+            WeightsMissingError: Its distribution is not installed, or its sha256 is not known.
         """
         if file.package is not None:
             return _packaged(file.package)
         if file.sha256 is None:
             raise WeightsMissingError(_published(file))
         folder = self.home / "weights" / file.sha256
-        # the name is for people; another declaration of the same bytes may have chosen it
-        kept = sorted(folder.iterdir()) if folder.is_dir() else []
-        return kept[0] if kept else folder / _readable_name(file)
+        # the name is informative only; another declaration of the same file may have chosen it
+        existing = sorted(folder.iterdir()) if folder.is_dir() else []
+        return existing[0] if existing else folder / _readable_name(file)
 
     def locate(self, file: WeightsFile) -> Path | None:
-        """Return where a file is on this machine, or None. Its bytes are not looked at."""
+        """Return the path of a file on this machine, or None. Its content is not checked."""
         try:
             path = self.path(file)
         except WeightsMissingError:
@@ -93,7 +93,7 @@ class WeightsStore:
         return path if path.is_file() else None
 
     def verify(self, file: WeightsFile) -> Verdict:
-        """Hash a file again and say how it stands.
+        """Compare the hash of a file with its declaration.
 
         Raises:
             WeightsError: It cannot be read.
@@ -106,16 +106,17 @@ class WeightsStore:
         return "ok" if _sha256(path) == file.sha256 else "damaged"
 
     def fetch(self, file: WeightsFile, *, progress: Progress | None = None) -> Path:
-        """Return a file's path, having downloaded it if it is missing or damaged. Hashes it in any case.
+        """Return the path of a file. It is hashed, and downloaded if it is missing or damaged.
 
         Args:
             file: The declaration.
-            progress: Called with the bytes here and in all (None where unknown), while another process fetches too.
+            progress: Called with the bytes present and the total (None if unknown), also if another process downloads.
 
         Raises:
-            WeightsMissingError: It cannot be downloaded at all: no sha256 is known, or its distribution is missing.
-            OfflineError: It would need the network.
-            WeightsError: No mirror gave the right bytes, the disk refused, or a distribution's own file is damaged.
+            WeightsMissingError: It cannot be downloaded: its sha256 is not known, or its distribution is not installed.
+            OfflineError: It would have to be downloaded.
+            WeightsError: No mirror delivered the right file, it could not be written, or the file of a distribution is
+                damaged.
         """
         path = self.path(file)
         verdict = self.verify(file)
@@ -132,7 +133,7 @@ class WeightsStore:
                 f"GANART_OFFLINE is set and {path} is {verdict}; "
                 f"unset it, or put the file there from {file.source or file.urls[0]}"
             )
-        from ganart_zoo.registry.download import obtain  # the network client costs time that listing must not pay
+        from ganart_zoo.registry.download import obtain  # imports the network client, which takes time
 
         obtain(
             urls,
@@ -153,22 +154,22 @@ class WeightsStore:
         fetch: bool,
         progress: Progress | None = None,
     ) -> ResolvedWeights:
-        """Return the files that `create(weights=...)` means.
+        """Return the files for a value of `create(weights=...)`.
 
         Args:
-            weights: `"default"` (the variant of that name, else the first, else nothing to load), another variant's
-                name, a file, a folder of `*.safetensors` with an optional `config.json`, `hub:org/name@<commit>`, or
-                None (untrained). A string is a path unless it names a variant. A user's file is hashed for the
-                record, not verified.
+            weights: `"default"` (the variant with that name, or else the first, or else no files), the name of another
+                variant, a file, a folder of `*.safetensors` with an optional `config.json`, `hub:org/name@<commit>`,
+                or None (untrained). A string that is not the name of a variant is a path. The files of a user are
+                hashed for the record and not verified.
             spec: The model.
             owner: Its canonical name, for messages.
-            fetch: Download what is missing; otherwise it is an error.
-            progress: As in `fetch`, file after file.
+            fetch: Whether to download missing files; otherwise they are an error.
+            progress: As for `fetch`, for each file in turn.
 
         Raises:
-            SettingsError: No such variant or path, or a hub reference that is not pinned.
+            SettingsError: There is no such variant or path, or a hub reference has no pinned commit.
             WeightsMissingError: Files are not on this machine; the message names the command that fetches them.
-            OfflineError: They would need the network.
+            OfflineError: They would have to be downloaded.
             WeightsError: A file could not be fetched, is damaged, or is of the wrong format.
         """
         if weights is None:
@@ -204,17 +205,17 @@ class WeightsStore:
     ) -> ResolvedWeights:
         files: dict[str, Path] = {}
         for file in variant.files:
-            found = self.locate(file)
-            if found is None and not fetch:
-                self.path(file)  # says so where fetching would not help either
+            located = self.locate(file)
+            if located is None and not fetch:
+                self.path(file)  # raises if fetching would not help
                 raise WeightsMissingError(
                     f"weights {variant.name!r} of {owner} are not on this machine"
                     f"{_megabytes(variant)}; {_fetch_command(owner, spec, variant.name)}"
                 )
-            # what an installed distribution carries never came through our door, so it is hashed at each use
-            if found is None or file.package is not None:
-                found = self.fetch(file, progress=progress)
-            files[file.name] = found
+            # a file of an installed distribution was not hashed by a download, so it is hashed at each use
+            if located is None or file.package is not None:
+                located = self.fetch(file, progress=progress)
+            files[file.name] = located
         return ResolvedWeights(
             variant=variant.name,
             files=files,
@@ -272,7 +273,7 @@ def _from_folder(
         )
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise WeightsError(f"{folder} holds no *.safetensors; give the file itself if it is of another format")
+        raise WeightsError(f"{folder} holds no *.safetensors; pass the file itself if it has another format")
     return _user_files(paths, spec, source=source, hashes=hashes, config=_read_config(folder / "config.json"))
 
 
@@ -296,7 +297,7 @@ def _user_files(
 
 
 def _by_role(paths: Sequence[Path], spec: ModelSpec, source: str) -> dict[str, Path]:
-    """Name the files as the model knows them: by stem, or where one file is all it takes, by that file's name."""
+    """Return the files by the names the model expects: by stem, or the expected name if there is only one file."""
     by_stem = {path.stem: path for path in paths}
     expected = [[file.name for file in variant.files] for variant in spec.weights]
     for roles in expected:
@@ -307,9 +308,9 @@ def _by_role(paths: Sequence[Path], spec: ModelSpec, source: str) -> dict[str, P
         return {role: paths[0]}
     if not expected:
         return by_stem
-    found = ", ".join(path.name for path in paths)
+    present = ", ".join(path.name for path in paths)
     choices = ", or ".join(" and ".join(f"{role}.safetensors" for role in roles) for roles in expected)
-    raise WeightsError(f"{source} holds {found}; {spec.name} takes {choices}")
+    raise WeightsError(f"{source} holds {present}; {spec.name} takes {choices}")
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
@@ -325,7 +326,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 
 def _packaged(package: str) -> Path:
-    """Find a file of an installed distribution without importing anything of it."""
+    """Return the path of a file of an installed distribution without importing any of its code."""
     name, _, inside = package.partition(":")
     try:
         distribution = importlib.metadata.distribution(name)
@@ -336,13 +337,13 @@ def _packaged(package: str) -> Path:
     path = Path(str(distribution.locate_file(inside)))
     if path.is_file():
         return path
-    # an editable install keeps its files elsewhere; finding a top-level package's folder does not run it
+    # an editable install has its files elsewhere; locating a top-level package does not run it
     top, _, rest = inside.partition("/")
-    found = importlib.util.find_spec(top) if top.isidentifier() else None
-    for folder in (found.submodule_search_locations or ()) if found else ():
+    package_spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    for folder in (package_spec.submodule_search_locations or ()) if package_spec else ():
         if (Path(folder) / rest).is_file():
             return Path(folder) / rest
-    raise WeightsMissingError(f"{name} {distribution.version} carries no {inside}; another version may")
+    raise WeightsMissingError(f"{name} {distribution.version} does not contain {inside}; another version may")
 
 
 def _readable_name(file: WeightsFile) -> str:
@@ -360,8 +361,8 @@ def _sha256(path: Path) -> str:
 def _published(file: WeightsFile) -> str:
     places = dict.fromkeys(place for place in (file.source, *file.urls) if place)
     return (
-        f"the full sha256 of weights file {file.name!r} is not known, so it is never downloaded; "
-        f"it is published at {', '.join(places)}: get it from there and pass weights=PATH"
+        f"the full sha256 of weights file {file.name!r} is not known, so it is not downloaded automatically; "
+        f"it is published at {', '.join(places)}: download it from there and pass weights=PATH"
     )
 
 

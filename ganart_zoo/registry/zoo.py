@@ -1,4 +1,4 @@
-"""The registry: an ordinary object that knows what plugins offer, and builds it. Torch-free until `create`."""
+"""The registry object, which knows the models that plugins offer and builds them. Torch-free until `create`."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _log = logging.getLogger("ganart_zoo")
 class Zoo:
     """All models that the installed plugins offer.
 
-    Two can live in one process. Reading is thread-safe. A plugin that breaks becomes a `Fault` in `faults`, and the
-    rest works.
+    A process can have several. Reading is thread-safe. A plugin that fails becomes a `Fault` in `faults`, and the
+    others keep working.
 
     Args:
-        plugins: Modules or objects with hooks, in place of discovery: for tests and embedders.
-        strict: Raise on the first fault.
+        plugins: Modules or objects with hooks to use in place of discovery, for tests and embedders.
+        strict: Whether to raise the first fault.
         disabled: Distributions or entry points to leave out; default: the comma-separated `GANART_DISABLE_PLUGINS`.
-        store: Where weights are kept; default: `WeightsStore()`.
+        store: The store of the weights; default: `WeightsStore()`.
 
     Raises:
-        PluginFaultError: With `strict`, a plugin is faulty.
+        PluginFaultError: A plugin is faulty and `strict` is set.
 
     Example:
         >>> zoo = Zoo(plugins=[])
@@ -69,9 +69,9 @@ class Zoo:
         self._strict = strict
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
-        self._deaf: set[str] = set()
+        self._muted: set[str] = set()
         self._store = store
-        found: list[Plugin] = []
+        loaded: list[Plugin] = []
         skipped: list[str] = []
         entries: list[Entry] = []
         recipes = list(builtin_recipes(ganart_zoo.__version__))
@@ -87,7 +87,7 @@ class Zoo:
             except PluginFaultError as error:
                 self.report(error.fault, error)
                 continue
-            found.append(plugin)
+            loaded.append(plugin)
             for item in discovery.models(plugin):
                 if isinstance(item, Fault):
                     self.report(item)
@@ -98,16 +98,16 @@ class Zoo:
                     self.report(recipe)
                 else:
                     recipes.append(RecipeEntry(recipe, plugin))
-        self.plugins: tuple[Plugin, ...] = tuple(found)
-        """Those that loaded."""
+        self.plugins: tuple[Plugin, ...] = tuple(loaded)
+        """The plugins that were loaded."""
         self.disabled: tuple[str, ...] = tuple(dict.fromkeys(skipped))
-        """Distributions that the deny list left out."""
+        """The distributions that `disabled` excludes."""
         self._names = NameTable(entries)
         self._recipes = NameTable(recipes, "recipe")
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What is known to be wrong, in the order it was found; building a model can add to it."""
+        """The faults so far, in the order in which they were found; building a model can add faults."""
         with self._lock:
             return tuple(self._faults)
 
@@ -123,10 +123,10 @@ class Zoo:
     def list(
         self, *, kind: str | None = None, capability: str | None = None, plugin: str | None = None
     ) -> tuple[Entry, ...]:
-        """Return the models by canonical name, filtered.
+        """Return the models with the given kind, capability and plugin, sorted by canonical name.
 
         Raises:
-            SettingsError: The kind or capability is not one there is.
+            SettingsError: The kind or capability is unknown.
         """
         if kind is not None and kind not in KINDS:
             raise SettingsError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
@@ -142,10 +142,11 @@ class Zoo:
         )
 
     def entry(self, name: str) -> Entry:
-        """Return the model called `name` (canonical, or short while unique), with its plugin.
+        """Return the model called `name`, canonical or short if that is unique, with its plugin.
 
         Raises:
-            UnknownModelError, AmbiguousModelError: See `NameTable.find`.
+            UnknownModelError: No model has that name.
+            AmbiguousModelError: Several plugins offer a model with that short name.
         """
         try:
             return self._names.find(name)
@@ -153,14 +154,14 @@ class Zoo:
             if not self.faults:
                 raise
             broken = ", ".join(dict.fromkeys(fault.distribution for fault in self.faults))
-            raise UnknownModelError(f"{error}; 'ganart doctor' says what is wrong with {broken}") from None
+            raise UnknownModelError(f"{error}; run 'ganart doctor' to see what is wrong with {broken}") from None
 
     def spec(self, name: str) -> ModelSpec:
         """Return the declaration of the model called `name`."""
         return self.entry(name).spec
 
     def recipes(self, *, plugin: str | None = None) -> tuple[RecipeEntry, ...]:
-        """Return the recipes by canonical name, of one distribution or of all; the core's own are among them."""
+        """Return the recipes of one distribution or of all, those of the core included, sorted by canonical name."""
         return tuple(
             entry
             for entry in self._recipes.entries
@@ -168,23 +169,24 @@ class Zoo:
         )
 
     def recipe(self, name: str) -> RecipeEntry:
-        """Return the recipe called `name` (canonical, or short while unique), with its plugin.
+        """Return the recipe called `name`, canonical or short if that is unique, with its plugin.
 
         Raises:
-            UnknownModelError, AmbiguousModelError: See `NameTable.find`.
+            UnknownModelError: No recipe has that name.
+            AmbiguousModelError: Several plugins offer a recipe with that short name.
         """
         return self._recipes.find(name)
 
     def display_name(self, entry: Entry | RecipeEntry) -> str:
-        """Return the shortest name that means this model or recipe."""
+        """Return the shortest name that identifies this model or recipe."""
         return self._names.shortest(entry) if isinstance(entry, Entry) else self._recipes.shortest(entry)
 
     def recipe_settings(self, name: str) -> RecipeSettings:
         """Return the config class of a recipe, for help, schemas and checks.
 
         Raises:
-            UnknownModelError, AmbiguousModelError: See `NameTable.find`.
-            PluginFaultError: The plugin's settings are broken.
+            UnknownModelError, AmbiguousModelError: No recipe, or more than one, has that name.
+            PluginFaultError: The config class is broken.
         """
         try:
             return RecipeSettings(self.recipe(name))
@@ -196,7 +198,7 @@ class Zoo:
         """Return the config and options classes of a model, for help, schemas and checks.
 
         Raises:
-            PluginFaultError: The plugin's settings are broken.
+            PluginFaultError: The settings classes are broken.
         """
         try:
             return ModelSettings(self.entry(name))
@@ -205,10 +207,10 @@ class Zoo:
             raise
 
     def options(self, name: str, /, **values: Any) -> Any:
-        """Return checked options for a call of the model, an instance of its options class.
+        """Return checked options for a call of the model, as an instance of its options class.
 
         Raises:
-            SettingsError: One is unknown or out of range.
+            SettingsError: An option is unknown or out of range.
         """
         settings = self.settings(name)
         for key in values:
@@ -234,23 +236,23 @@ class Zoo:
         """Build a model, ready to call: in eval mode, frozen, on its device.
 
         Args:
-            model: A name; or the `Path` of a run folder.
-            part: Which network of a run, by its role; None: the one that the run stands for (the generator of a GAN).
-            weights: A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model. A run has
-                its own.
-            device: Where it goes.
-            dtype: Its compute type; None for float32. Pictures stay float32.
-            fetch: Download missing weights, of this model and of those it uses.
+            model: A name, or the `Path` of a run folder.
+            part: The network of a run, by its role. None means its main network, such as the generator of a GAN.
+            weights: A variant, a file, a folder, `"hub:org/name@<commit>"`, or None for an untrained model. Must be
+                left out for a run.
+            device: The device of the model.
+            dtype: Its compute dtype; None means float32. Pictures stay float32.
+            fetch: Whether to download missing weights, also of the models it uses.
             **settings: Fields of its config, and keys of its `uses`: a name,
                 `{"model": ..., "weights": ..., **settings}`, or a live model.
 
         Raises:
-            UnknownModelError, AmbiguousModelError: The name.
+            UnknownModelError, AmbiguousModelError: No model, or more than one, has that name.
             SettingsError: A setting is unknown or out of range.
             ModelError: The folder is not a run.
-            WeightsMissingError: Weights are not on this machine and `fetch` is off.
+            WeightsMissingError: Weights are not on this machine and `fetch` is False.
             WeightsError: A file is damaged or could not be fetched.
-            PluginFaultError: The plugin broke; the fault is recorded too.
+            PluginFaultError: The plugin failed; the fault is added to `faults`.
         """
         from ganart_zoo.registry.build import Builder
 
@@ -262,9 +264,9 @@ class Zoo:
             raise
 
     def emit(self, event: RunEvent) -> None:
-        """Tell every plugin that listens. A listener that raises is logged once and dropped."""
+        """Call the `ganart_run_event` hook of every plugin. A hook that raises is logged and no longer called."""
         for plugin in self.plugins:
-            if plugin.distribution in self._deaf or not plugin.implements("ganart_run_event"):
+            if plugin.distribution in self._muted or not plugin.implements("ganart_run_event"):
                 continue
             try:
                 plugin.hooks.ganart_run_event(event=event)
@@ -272,13 +274,13 @@ class Zoo:
                 raise
             except BaseException as error:
                 with self._lock:
-                    self._deaf.add(plugin.distribution)
+                    self._muted.add(plugin.distribution)
                 fault = plugin.candidate.fault("ganart_run_event", error)
                 self.report(fault, PluginFaultError(fault))
-                _log.warning("%s; it will hear no more events", fault)
+                _log.warning("%s; it will receive no more events", fault)
 
     def check(self) -> tuple[Fault, ...]:
-        """Look deeper, without torch: do factories, settings and used models exist? Return what is new in `faults`."""
+        """Check that factories, settings and default models exist, without torch. Return the faults that are new."""
         from ganart_zoo.registry.check import check_entry
 
         before = len(self.faults)
@@ -289,11 +291,11 @@ class Zoo:
         return self.faults[before:]
 
     def report(self, fault: Fault, error: PluginFaultError | None = None) -> None:
-        """Keep a fault in `faults`; with `strict`, raise it.
+        """Add a fault to `faults`, and raise it if `strict` is set.
 
         Args:
-            fault: What a plugin did.
-            error: The exception that already carries it, where there is one.
+            fault: The fault.
+            error: The exception that carries it, if there is one.
         """
         with self._lock:
             if fault not in self._faults:

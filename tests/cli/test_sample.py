@@ -56,7 +56,7 @@ def test_a_name_gives_single_files_in_a_folder(shapes: Zoo, tmp_path: Path, caps
         (["--classes", "3"], "has no class '3'; it has cat, dog, eel"),
         (["--classes", ","], "classes is empty"),
         (["--truncation", "0.5"], "has no setting 'truncation'"),
-        (["--set", "resolution=16"], "resolution cannot be changed; a run was trained with its config"),
+        (["--set", "resolution=16"], "resolution cannot be changed, because the run was trained with its config"),
         (["--prompt", "a hat"], "takes no text"),
         (["-n", "0"], "n is 0, expected at least 1 picture"),
     ],

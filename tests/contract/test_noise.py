@@ -66,5 +66,5 @@ def test_generators_of_rows_pass_through() -> None:
 
 @pytest.mark.parametrize("draw", [lambda rng, n: randn((n, 4), rng), per_row], ids=["randn", "per_row"])
 def test_a_wrong_number_of_generators_is_refused(draw) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(SettingsError, match="2 generators for 3 rows; give one generator, or one a row"):
+    with pytest.raises(SettingsError, match="2 generators for 3 rows; give one generator, or one for each row"):
         draw([generator(1), generator(2)], 3)

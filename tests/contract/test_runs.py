@@ -78,7 +78,7 @@ def test_a_run_can_be_used_by_another_model(zoo: Zoo, tmp_path: Path, backbone: 
 def test_another_backbone_may_be_given_and_no_other_config(zoo: Zoo, tmp_path: Path, backbone: Model) -> None:
     run = save_run(tmp_path / "run", critic=zoo.create("projected"))
     assert zoo.create(run, part="critic", backbone=backbone).backbone is backbone
-    with pytest.raises(SettingsError, match="layers cannot be changed; a run was trained with its config"):
+    with pytest.raises(SettingsError, match="layers cannot be changed, because the run was trained with its config"):
         zoo.create(run, part="critic", layers=["deep"])
     with pytest.raises(SettingsError, match="has its own"):
         zoo.create(run, part="critic", weights="other")

@@ -40,8 +40,8 @@ def test_a_blend_is_the_weighted_mean_of_its_styles(named: Named) -> None:
     [
         ([Style(name="dsk")], "Named has no style 'dsk'; did you mean 'dusk'"),
         ([Style(name="winter")], "it has dawn, noon, dusk"),
-        ([Style()], "a style is a picture or a name"),
-        ([Style(image=torch.zeros(1, 3, 2, 2), name="dusk")], "a style is a picture or a name"),
+        ([Style()], "a style is either a picture or a name"),
+        ([Style(image=torch.zeros(1, 3, 2, 2), name="dusk")], "a style is either a picture or a name"),
         ([Style(name="dusk", weight=-1)], "style weight is -1, expected a number of at least 0"),
         ([Style(name="dusk", weight=float("nan"))], "style weight is nan"),
         ([Style(name="dusk", weight=0), Style(name="dawn", weight=0)], "all style weights are 0"),

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ganart_zoo.contract import Backbone, ModelError
 from ganart_zoo.contract.errors import WeightsError, WeightsMissingError
-from ganart_zoo.contract.tensors import load_tensors, weights_format
+from ganart_zoo.contract.tensors import load_tensors, unwrap_names, weights_format
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 4), "steps": torch.tensor(7), "half": torch.ones(3).half()}
 
@@ -87,7 +88,7 @@ def test_a_safetensors_header_that_lies_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({"state_dict": {"weight": torch.ones(1)}, "epoch": 3}, "no tensors under 'state_dict', 'epoch'$"),
+        ({"weights": {"weight": [1.0]}, "epoch": 3}, "no tensors under 'weights', 'epoch'$"),
         ([torch.ones(1)], "holds a list"),
         ({0: torch.ones(1)}, "no tensors under 0$"),
     ],
@@ -106,3 +107,64 @@ def test_no_file_and_no_weights_file(tmp_path: Path) -> None:
     (tmp_path / "page.safetensors").write_text("<!doctype html>")
     with pytest.raises(WeightsError, match="neither"):
         load_tensors(tmp_path / "page.safetensors")
+
+
+class Net(Backbone):
+    """Two layers, of which one has a name that wrappers use too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 4, 3)
+        self.rest = torch.nn.Sequential(torch.nn.Linear(4, 2))
+
+
+def wrapped(kind: str, net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state of a net as it is saved from inside a wrapper."""
+    if kind == "compiled in part":
+        return {name.replace("rest.0", "rest.0._orig_mod"): value for name, value in net.state_dict().items()}
+    return {f"{kind}{name}": value for name, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["", "module.", "_orig_mod.", "module._orig_mod.", "generator.", "ema.module.", "compiled in part"],
+)
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_names_lose_the_prefixes_of_wrappers(kind: str, suffix: str, tmp_path: Path) -> None:
+    saved, loaded = Net(), Net()
+    path = tmp_path / f"net.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)(wrapped(kind, saved), path)
+    loaded.load_weights({"model": path}, device=torch.device("cpu"), dtype=torch.float32)
+    for one, other in zip(saved.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_model_may_use_the_name_of_a_wrapper_itself() -> None:
+    state = {"module.weight": torch.ones(1), "module.bias": torch.ones(1)}
+    assert unwrap_names(state, state) == state
+
+
+def test_no_two_tensors_get_one_name() -> None:
+    state = {"module.a": torch.ones(1), "a": torch.zeros(1)}
+    assert unwrap_names(state, ["a"]) == state
+
+
+def test_what_does_not_fit_is_named_as_in_the_file_less_the_wrapper(tmp_path: Path) -> None:
+    state = wrapped("module.", Net())
+    del state["module.rest.0.bias"]
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(ModelError, match=r"missing 'rest\.0\.bias'$"):
+        Net().load_weights({"model": tmp_path / "net.pt"}, device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "g_ema", "params"])
+def test_the_only_state_dict_of_a_checkpoint_is_taken(key: str, tmp_path: Path) -> None:
+    optimizer = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save({key: OrderedDict(STATE), "epoch": 3, "optimizer": optimizer, "empty": {}}, tmp_path / "all.pt")
+    assert load_tensors(tmp_path / "all.pt").keys() == STATE.keys()
+
+
+def test_a_checkpoint_of_several_state_dicts_names_them(tmp_path: Path) -> None:
+    torch.save({"g": STATE, "d": STATE, "g_ema": STATE}, tmp_path / "all.pt")
+    with pytest.raises(WeightsError, match=r"several state dicts: 'g', 'd', 'g_ema'; save the one you need"):
+        load_tensors(tmp_path / "all.pt")

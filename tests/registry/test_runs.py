@@ -55,7 +55,7 @@ def test_a_hand_built_part_must_be_given(tmp_path: Path) -> None:
         ('{"format": 1, "parts": ["generator"]}', "cannot be read as a run's config"),
         ('{"format": 1, "parts": {"generator": null}}', "cannot be read as a run's config"),
         ('{"format": 1, "parts": {"generator": {"version": "1"}}}', "cannot be read as a run's config"),
-        ('{"format": 9, "parts": "of another kind"}', "has format 9, expected 1; another version made it"),
+        ('{"format": 9, "parts": "of another kind"}', "has format 9, expected 1; another version wrote it"),
         ('{"format": 1, "parts": {}}', "has no part 'generator'; it has none"),
         ('{"format": 1, "parts": {"critic": {"model": "a/b", "version": "1"}}}', "no part 'generator'; it has critic"),
     ],
@@ -71,5 +71,5 @@ def test_what_is_no_run(tmp_path: Path) -> None:
         read_part(tmp_path / "absent", "generator")
     with pytest.raises(ModelError, match=r"has no config\.json, so it is not a run"):
         read_part(tmp_path, "generator")
-    with pytest.raises(SettingsError, match=r"weights is None, and the run .* has its own"):
+    with pytest.raises(SettingsError, match=r"weights is None, but the run .* has its own"):
         Zoo(plugins=[]).create(tmp_path, weights=None)

@@ -114,13 +114,13 @@ def test_wrong_options_are_refused_in_one_line(zoo: Zoo, wrong: dict[str, object
         ({"resolutoin": 64}, "has no setting 'resolutoin'; did you mean 'resolution'"),
         ({"resolution": 9}, "resolution is 9, expected an even number"),
         ({"resolution": 8, "layers": 4}, "4 layers need a resolution of at least 16"),
-        ({"steps": 3}, "steps is an option of a call, not of the model; give it to the call"),
+        ({"steps": 3}, "steps is an option of a call and not a setting of the model; pass it to the call"),
         ({"zzz": 3}, "it has resolution, class_names, layers, steps, strength, name"),
         ({"dtype": torch.int8}, "dtype is torch.int8, expected a floating-point torch.dtype"),
         ({"dtype": "float16"}, "dtype is 'float16', expected a floating-point torch.dtype"),
         ({"device": "gpu"}, "device is 'gpu', expected 'cpu' or 'cuda"),
         ({"device": 1.5}, "device is 1.5, expected 'cpu' or 'cuda"),
-        ({"part": "critic"}, "part is 'critic', which is for runs, and 'squares' is a name"),
+        ({"part": "critic"}, "part is 'critic', but 'squares' is the name of a model"),
     ],
 )
 def test_wrong_configs_are_refused_in_one_line(zoo: Zoo, wrong: dict[str, object], message: str) -> None:
@@ -201,7 +201,7 @@ def test_settings_are_refused_before_weights_are_sought(zoo: Zoo) -> None:
         (7, "below is 7, expected a name"),
         ({"weights": None}, "below is {'weights': None}, expected a name"),
         ({"model": "squares", "resolutin": 3}, "did you mean 'resolution'"),
-        ({"model": "squares", "part": "critic"}, "part is 'critic', which is for runs"),
+        ({"model": "squares", "part": "critic"}, "part is 'critic', but 'squares' is the name of a model"),
         (torch.nn.Linear(1, 1), "below is Linear.*, expected a name"),
     ],
 )

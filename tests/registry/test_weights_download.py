@@ -72,7 +72,7 @@ def test_a_truncated_body_is_continued_where_it_stopped(store: WeightsStore, ser
 
 def test_a_body_truncated_every_time_is_an_error_and_nothing_is_installed(store: WeightsStore, server: Any) -> None:
     file = declare(server.serve("/f", BODY, cuts=[1000] * 9))
-    with pytest.raises(WeightsError, match=rf"/f: broke off after 1000 of {len(BODY)} bytes$"):
+    with pytest.raises(WeightsError, match=rf"/f: was interrupted after 1000 of {len(BODY)} bytes$"):
         store.fetch(file)
     assert store.locate(file) is None
     assert len(server.requests) == 3
@@ -330,7 +330,7 @@ def test_a_full_disk_is_one_clear_line(store: WeightsStore, server: Any) -> None
     file = declare(server.serve("/f", BODY))
     (store.home / "downloads").mkdir(parents=True)
     (store.home / "downloads" / f"{SHA256}.part").symlink_to("/dev/full")
-    with pytest.raises(WeightsError, match="No space left on device; GANART_HOME") as caught:
+    with pytest.raises(WeightsError, match="No space left on device; set GANART_HOME") as caught:
         store.fetch(file)
     assert "\n" not in str(caught.value)
     assert store.locate(file) is None

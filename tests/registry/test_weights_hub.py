@@ -104,7 +104,7 @@ def test_without_fetch_or_network_the_message_says_what_to_do(store: WeightsStor
     ("weights", "reason"),
     [
         ("hub:artist/brush", "no commit is given"),
-        ("hub:artist/brush@main", "'main' can change under you"),
+        ("hub:artist/brush@main", "the content of 'main' can change"),
         (f"hub:artist/brush@{COMMIT[:12]}", "all 40 hex digits"),
         (f"hub:brush@{COMMIT}", "expected hub:org/name@<commit>"),
         (f"hub:../brush@{COMMIT}", "expected hub:org/name@<commit>"),

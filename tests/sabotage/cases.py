@@ -88,7 +88,7 @@ METADATA_CASES = [
         "two-entry-points",
         offering('return [spec("first")]'),
         "metadata",
-        "declares 2 entry points, expected one; ignored: second",
+        "declares 2 entry points, expected one; the others are ignored: second",
         survivors=("first",),
         entry_points="[ganart_zoo.plugins]\nfirst = broken_two_entry_points\nsecond = broken_two_entry_points\n",
     ),
@@ -107,10 +107,10 @@ API_CASES = [
         "api-too-new",
         "raise AssertionError('imported before its API range was read')",
         "api",
-        r"asks for ganart-zoo.*9.*, and this is ganart-zoo 0\.\d",
+        r"requires ganart-zoo.*9.*, but this is ganart-zoo 0\.\d",
         requires=("ganart-zoo>=9",),
     ),
-    Case("api-too-old", "", "api", "asks for ganart-zoo<0.1", requires=("ganart-zoo<0.1",)),
+    Case("api-too-old", "", "api", "requires ganart-zoo<0.1", requires=("ganart-zoo<0.1",)),
     Case("no-api-range", "", "api", "declares no range for ganart-zoo", requires=("ganart-zoo",)),
     Case("no-requirement", "", "api", "declares no range for ganart-zoo", requires=("numpy",)),
     Case(
@@ -312,7 +312,7 @@ SETTINGS_CASES = [
             " config={'layers': 2})])]"
         ),
         "settings",
-        "weights 'w' need 'layers', which the config does not have",
+        "weights 'w' need 'layers', which is no field of the config",
         found="check",
         model="a",
         survivors=("a",),
@@ -353,13 +353,13 @@ USES_CASES = [
         survivors=("a",),
     ),
     Case(
-        "uses-in-a-circle",
+        "uses-in-a-cycle",
         offering(
-            "return [spec('a', uses={'other': Use('generator', default='broken-uses-in-a-circle/b')}),"
-            " spec('b', uses={'other': Use('generator', default='broken-uses-in-a-circle/a')})]"
+            "return [spec('a', uses={'other': Use('generator', default='broken-uses-in-a-cycle/b')}),"
+            " spec('b', uses={'other': Use('generator', default='broken-uses-in-a-cycle/a')})]"
         ),
         "uses",
-        "makes a circle: broken-uses-in-a-circle/a -> broken-uses-in-a-circle/b -> broken-uses-in-a-circle/a",
+        "is a cycle: broken-uses-in-a-cycle/a -> broken-uses-in-a-cycle/b -> broken-uses-in-a-cycle/a",
         found="check",
         model="a",
         survivors=("a", "b"),
@@ -419,7 +419,7 @@ FACTORY_CASES = [
         "factory-makes-another-kind",
         offering("return [spec('a', kind='critic')]"),
         "factory",
-        "healthy.model:Grey made a Grey, expected a Critic",
+        "healthy.model:Grey returned a Grey, expected a Critic",
         found="create",
         model="a",
         survivors=("a",),
@@ -428,7 +428,7 @@ FACTORY_CASES = [
         "factory-makes-nothing",
         offering("return [spec('a', factory='broken_void_model:build')]"),
         "factory",
-        "broken_void_model:build made a NoneType, expected a Generator",
+        "broken_void_model:build returned a NoneType, expected a Generator",
         found="create",
         model="a",
         survivors=("a",),

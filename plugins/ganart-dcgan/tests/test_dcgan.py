@@ -91,9 +91,9 @@ def test_wrong_settings_are_refused(name: str, settings: dict[str, object], mess
 @pytest.mark.parametrize(
     ("labels", "classes", "message"),
     [
-        (None, CLASSES, "a network of 3 classes got no labels"),
-        (torch.tensor([0, 3]), CLASSES, "label 3 is none of the 3 classes, which are 0 to 2"),
-        (torch.tensor([-1]), CLASSES, "label -1 is none"),
+        (None, CLASSES, "a network of 3 classes was given no labels"),
+        (torch.tensor([0, 3]), CLASSES, "label 3 is out of range; the 3 classes are 0 to 2"),
+        (torch.tensor([-1]), CLASSES, "label -1 is out of range"),
         (torch.tensor([0.0, 1.0]), CLASSES, r"labels are torch.float32 \[2\]"),
         (torch.tensor([[0], [1]]), CLASSES, r"labels are torch.int64 \[2, 1\]"),
         (torch.tensor([0, 1, 2]), CLASSES, "3 rows of labels for 2 pictures"),

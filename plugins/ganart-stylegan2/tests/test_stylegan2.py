@@ -195,8 +195,8 @@ def test_wrong_settings_are_refused(settings: dict[str, object], message: str) -
 def test_wrong_inputs_are_refused() -> None:
     made, critic = tiny(class_names=CLASSES), StyleGan2Critic(CriticConfig(**TINY, class_names=CLASSES))
     for labels, message in (
-        (None, "a network of 3 classes got no labels"),
-        (torch.tensor([3]), "label 3 is none of the 3 classes"),
+        (None, "a network of 3 classes was given no labels"),
+        (torch.tensor([3]), "label 3 is out of range; the 3 classes"),
         (torch.tensor([0, 1, 2]), "3 rows of labels for 2 pictures"),
     ):
         with pytest.raises(SettingsError, match=message):

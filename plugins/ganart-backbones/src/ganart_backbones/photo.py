@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganart_zoo.contract import Backbone, ImageError, LayerInfo, ModelError, load_tensors
+from ganart_zoo.contract import Backbone, ImageError, LayerInfo, ModelError, load_tensors, unwrap_names
 
 __all__ = ["CLASSES", "IMAGENET_MEAN", "IMAGENET_STD", "PhotoBackbone", "folded_batch_norm", "init_parameters"]
 
@@ -95,7 +95,8 @@ class PhotoBackbone(Backbone):
             names = ", ".join(sorted(files))
             raise ModelError(f"{type(self).__name__} takes one weights file, got {len(files)}: {names}")
         (path,) = files.values()
-        tensors = load_tensors(path)
+        published = frozenset[str]().union(*self.published_names())
+        tensors = unwrap_names(load_tensors(path), self.own_state().keys() | published)
         if tensors.keys() != self.own_state().keys():
             self._check_published(tensors, path)
             tensors = self.from_published(tensors)

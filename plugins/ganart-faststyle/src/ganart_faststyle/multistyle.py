@@ -18,7 +18,7 @@ from ganart_faststyle.config import MultiStyleConfig
 from ganart_faststyle.feed_forward import FeedForward
 from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
 from ganart_zoo import ops
-from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
+from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors, unwrap_names
 
 __all__ = ["MultiStyle", "numbered_names"]
 
@@ -153,7 +153,7 @@ class MultiStyle(FeedForward):
         if len(files) != 1:
             raise ModelError(f"multistyle takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
         (path,) = files.values()
-        tensors = load_tensors(path)
+        tensors = unwrap_names(load_tensors(path), self.own_state())
         first = tensors.get("contract.0.norm.gamma")
         if first is None or first.ndim != 2 or len(first) == 0:
             raise ModelError(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganart_stylegan2.config import CriticConfig, GeneratorConfig
 from ganart_stylegan2.layers import resampling_taps
-from ganart_zoo.contract import Model, ModelError, load_tensors
+from ganart_zoo.contract import Model, ModelError, load_tensors, unwrap_names
 
 __all__ = ["critic_names", "generator_names", "read_published"]
 
@@ -72,7 +72,7 @@ def read_published(model: Model, files: Mapping[str, Path], names: Mapping[str, 
     if len(files) != 1:
         raise ModelError(f"{type(model).__name__} takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
     (path,) = files.values()
-    tensors = load_tensors(path)
+    tensors = unwrap_names(load_tensors(path), model.own_state().keys() | set(names.values()))
     if tensors.keys() == model.own_state().keys():
         return tensors
     filters = {name: tensors.pop(name) for name in list(tensors) if name.endswith(_FILTER)}
