@@ -40,6 +40,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "labels": "takes class labels",
         "prompt": "takes text prompts",
         "reference": "takes reference pictures",
+        "init": "can start from a given picture",
         "trainable": "can be trained by ganart_zoo.training",
         "differentiable": "gradients reach its inputs",
         "image_styles": "takes any picture as the style",
