@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ganart_zoo import ModelSpec, hookimpl
+from ganart_zoo import ModelSpec, RecipeSpec, Use, hookimpl
 
-__all__ = ["ganart_models"]
+__all__ = ["ganart_models", "ganart_recipes"]
 
 
 @hookimpl
@@ -33,4 +33,28 @@ def ganart_models() -> list[ModelSpec]:
             capabilities=frozenset({"no_style", "differentiable", "trainable"}),
             paper="https://arxiv.org/abs/1603.08155",
         ),
+    ]
+
+
+@hookimpl
+def ganart_recipes() -> list[RecipeSpec]:
+    """Return the recipe `faststyle`."""
+    return [
+        RecipeSpec(
+            name="faststyle",
+            summary="Trains multistyle on your photos and your style pictures, or adds a style to a trained network.",
+            license="Apache-2.0",
+            factory="ganart_faststyle.recipe:FastStyle",
+            config="ganart_faststyle.training_config:FastStyleConfig",
+            uses={
+                "backbone": Use(
+                    "backbone",
+                    default="ganart-backbones/efficientnet_lite0",
+                    summary="Its features define content and style.",
+                )
+            },
+            networks={"stylist": Use("style_transfer", default="ganart-faststyle/multistyle")},
+            main="stylist",
+            paper="https://arxiv.org/abs/1610.07629",
+        )
     ]

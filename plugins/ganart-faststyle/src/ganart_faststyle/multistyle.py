@@ -18,12 +18,14 @@ from ganart_faststyle.config import MultiStyleConfig
 from ganart_faststyle.feed_forward import FeedForward
 from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
 from ganart_zoo import ops
-from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors, unwrap_names
+from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
 
-__all__ = ["MultiStyle", "numbered_names"]
+__all__ = ["MultiStyle", "numbered_names", "styles_in_file"]
 
 _NAMES = "style_names"
 """Key of a safetensors file's metadata: a JSON list of the styles' names."""
+_FIRST = "contract.0.norm.gamma"
+"""The tensor that tells how many styles a file holds."""
 
 
 class ConditionalInstanceNorm(nn.Module):
@@ -146,32 +148,41 @@ class MultiStyle(FeedForward):
         """Load one file. Its styles are named by its metadata, by the config, or `style00` and so on.
 
         Raises:
-            ModelError: There is not exactly one file, its tensors do not fit, or the config names another number of
-                styles than it holds.
+            ModelError: There is not exactly one file, its tensors do not fit or hold NaN, or the config names another
+                number of styles than it holds.
             WeightsError: The file is damaged.
         """
         if len(files) != 1:
             raise ModelError(f"multistyle takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
-        (path,) = files.values()
-        tensors = unwrap_names(load_tensors(path), self.own_state())
-        first = tensors.get("contract.0.norm.gamma")
-        if first is None or first.ndim != 2 or len(first) == 0:
-            raise ModelError(
-                f"{path.name} is not a multi-style network: it has no tensor 'contract.0.norm.gamma' [styles, channels]"
-            )
-        names = self._names(path, len(first))
-        self._set_styles(names)
-        self.load_own_state(tensors)
-        if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-            raise ModelError(f"{path.name} has values that are NaN or infinite in {broken[0]!r}; get it again")
-
-    def _names(self, path: Path, styles: int) -> tuple[str, ...]:
         assert isinstance(self.config, MultiStyleConfig)
-        named = _names_in(path)
-        for names, source in ((self.config.style_names, "the config"), (named, "its metadata")):
-            if names and len(names) != styles:
-                raise ModelError(f"{path.name} holds {styles} styles, and {source} names {len(names)}")
-        return self.config.style_names or named or numbered_names(styles)
+        (path,) = files.values()
+        tensors = _network_in(path)
+        names, wanted = styles_in_file(path), self.config.style_names
+        if wanted and len(wanted) != len(names):
+            raise ModelError(f"{path.name} holds {len(names)} styles, and the config names {len(wanted)}")
+        self._set_styles(wanted or names)
+        self.load_own_state(tensors)
+
+    def load_trunk(self, path: Path) -> int:
+        """Load a file with fewer styles than the network: its styles become the first, and the others their mean.
+
+        Returns:
+            The number of styles in the file.
+
+        Raises:
+            ModelError: The tensors do not fit, or the file has as many styles as the network or more.
+            WeightsError: The file is damaged.
+        """
+        tensors, own = _network_in(path), self.own_state()
+        old, new = len(styles_in_file(path)), len(self.style_names)
+        if old >= new:
+            raise ModelError(f"{path.name} holds {old} styles, and the network has {new}; expected more than the file")
+        for name, tensor in tensors.items():
+            if ".norm." in name:
+                more = tensor.mean(dim=0, keepdim=True).expand(new - old, -1)
+                tensors[name] = torch.cat([tensor, more]).to(own[name].dtype if name in own else tensor.dtype)
+        self.load_own_state(tensors)
+        return old
 
     def _set_styles(self, names: tuple[str, ...]) -> None:
         """Give each norm as many rows as there are styles."""
@@ -188,7 +199,32 @@ def numbered_names(styles: int) -> tuple[str, ...]:
     return tuple(f"style{number:02}" for number in range(styles))
 
 
-def _names_in(path: Path) -> tuple[str, ...]:
+def styles_in_file(path: Path) -> tuple[str, ...]:
+    """Return the names of the styles in a file: those of its metadata, or `style00` and so on.
+
+    Raises:
+        ModelError: The file is not a multi-style network, or its metadata names another number of styles than it holds.
+        WeightsError: The file is damaged.
+    """
+    styles = len(_network_in(path)[_FIRST])
+    names = _names_in_metadata(path)
+    if names and len(names) != styles:
+        raise ModelError(f"{path.name} holds {styles} styles, and its metadata names {len(names)}")
+    return names or numbered_names(styles)
+
+
+def _network_in(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file, checked to be those of some multi-style network and finite."""
+    tensors = load_tensors(path)
+    first = tensors.get(_FIRST)
+    if first is None or first.ndim != 2 or len(first) == 0:
+        raise ModelError(f"{path.name} is not a multi-style network: it has no tensor {_FIRST!r} [styles, channels]")
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise ModelError(f"{path.name} has values that are NaN or infinite in {broken[0]!r}; get it again")
+    return tensors
+
+
+def _names_in_metadata(path: Path) -> tuple[str, ...]:
     """Return the names in a safetensors file's metadata; none where it has none."""
     from safetensors import SafetensorError, safe_open
 

@@ -1,0 +1,167 @@
+"""The recipe `faststyle`: a network learns to restyle photos in one pass.
+
+The loss of a photo x in style s, with F the features of the network's picture y and P those of x:
+
+    content_weight * mean_l mean (F_l - P_l)^2 / mean P_l^2
+    + style_weight * mean_l mean (G_l - A_ls)^2 / mean A_ls^2
+    + tv_weight * (mean of squared differences of y, down + across)
+
+G and A are Gram matrices of the picture and of the style. This is the loss of `ganart-gatys` for one photo, here over
+photos and styles: J. Johnson, A. Alahi, L. Fei-Fei, ECCV 2016; several styles as V. Dumoulin, J. Shlens, M. Kudlur,
+ICLR 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ganart_faststyle.multistyle import MultiStyle, styles_in_file
+from ganart_faststyle.training_config import FastStyleConfig
+from ganart_zoo import ops
+from ganart_zoo.contract import Backbone, Model, SettingsError
+from ganart_zoo.contract.draws import uniforms
+from ganart_zoo.data.pictures import Batch, Data
+from ganart_zoo.imaging import load
+from ganart_zoo.perceptual import ContentTarget, GramTarget, fastest, total_variation
+from ganart_zoo.training import Recipe
+
+__all__ = ["FastStyle"]
+
+
+class FastStyle(Recipe):
+    """Trains `multistyle` on photos and style pictures.
+
+    Args:
+        config: Styles, weights of the losses, and the run's settings.
+        networks: `"stylist"`.
+        backbone: Whose features are content and style.
+
+    Raises:
+        SettingsError: There are no styles, two have the same name, or the network is not `multistyle`.
+        ImageError: A style cannot be read.
+    """
+
+    takes: ClassVar[Sequence[str]] = ()
+    requires: ClassVar[Mapping[str, Sequence[str]]] = {"stylist": ("trainable", "named_styles")}
+    config: FastStyleConfig
+
+    def __init__(self, config: FastStyleConfig, networks: Mapping[str, Model], *, backbone: Backbone) -> None:
+        super().__init__(config, networks, backbone=backbone)
+        stylist = networks["stylist"]
+        if not isinstance(stylist, MultiStyle):
+            raise SettingsError(
+                f"the recipe faststyle trains ganart-faststyle/multistyle, not {type(stylist).__name__}"
+            )
+        self.stylist = stylist
+        self.backbone = backbone
+        self.style_layers = backbone.role_layers("style")
+        self.content_layers = backbone.role_layers("content")
+        self.old_styles = 0
+        if config.trunk is not None:
+            self.old_styles = stylist.load_trunk(Path(config.trunk))
+
+    @classmethod
+    def network_settings(cls, role: str, config: Any, data: Data, conditions: Sequence[str]) -> dict[str, Any]:
+        """Return the names of the styles: those of the trunk, then those of the style pictures."""
+        return {"style_names": _style_names(config)}
+
+    def check(self) -> None:
+        """Read the style pictures and compute their Gram matrices."""
+        size = self.config.style_size or 2 * self.engine.data.size
+        self.eye = fastest(self.backbone, self.config.compute)
+        pictures = [load(path, size=size).to(self.engine.device) for path in self.config.style]
+        seen = [self._features(picture, self.style_layers) for picture in pictures]
+        self.grams = {
+            layer: torch.cat([ops.gram_matrix(features[layer]) for features in seen]) for layer in self.style_layers
+        }
+
+    def begin(self) -> None:
+        """Make the optimizer and choose the photos of the sample grid."""
+        norms = [parameter for name, parameter in self.stylist.named_parameters() if ".norm." in name]
+        if self.old_styles:
+            self.stylist.requires_grad_(False)
+            for parameter in norms:
+                parameter.requires_grad_(True)
+                # The rows of old styles get no gradient, so Adam, which has no decay here, leaves them as they are.
+                parameter.register_hook(self._new_rows_only)
+        trained = norms if self.old_styles else list(self.stylist.own_parameters())
+        self.optimizer = self.engine.optimizer("stylist", torch.optim.Adam(trained, lr=self.config.rate))
+        self.network = self.engine.wrap("stylist")
+        rows = -(-self.config.samples // len(self.config.style))
+        self.photos = self.engine.pictures(self.engine.examples(rows))
+        self.preview_columns = len(self.config.style)
+
+    def step(self, batches: Sequence[Batch]) -> Mapping[str, Tensor | float]:
+        """Restyle the photos, each in a style drawn for it, and lower the loss."""
+        config, sums = self.config, {}
+        chosen = uniforms(range(config.batch), 1, config.seed, "style", self.engine.steps_done)[:, 0]
+        for part in self.engine.parts(batches, "stylist"):
+            styles = (chosen[part.rows.start : part.rows.stop] * len(config.style)).long().to(part.images.device)
+            with self.engine.autocast():
+                pictures = self.network(part.images, self._shares(styles))
+            losses = self._losses(pictures, part.images, styles)
+            self.engine.backward(losses["loss"])
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach() / config.accumulate
+        self.engine.step(self.optimizer)
+        return sums
+
+    def preview(self) -> Tensor:
+        """Return each photo in each new style, one photo per row."""
+        stylist = self.engine.average()
+        styles = torch.arange(len(self.config.style), device=self.photos.device)
+        with torch.no_grad():
+            rows = [
+                stylist(photo.expand(len(styles), -1, -1, -1), self._shares(styles)) for photo in self.photos.split(1)
+            ]
+        return torch.cat(rows)[: self.config.samples].clamp(0, 1).cpu()
+
+    def card_rows(self) -> Mapping[str, str]:
+        """Return what was learned."""
+        return {"Styles": ", ".join(self.stylist.style_names), "Backbone": _model_name(self.backbone)}
+
+    def _losses(self, pictures: Tensor, photos: Tensor, styles: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        layers = (*self.style_layers, *(name for name in self.content_layers if name not in self.style_layers))
+        with torch.no_grad():
+            wanted = self._features(photos, self.content_layers)
+        seen = self._features(pictures, layers)
+        content = torch.stack([ContentTarget(wanted[name]).loss(seen[name]) for name in self.content_layers]).mean()
+        style = torch.stack(
+            [GramTarget(self.grams[name][styles]).loss(seen[name]) for name in self.style_layers]
+        ).mean()
+        variation = total_variation(pictures)
+        total = config.content_weight * content + config.style_weight * style + config.tv_weight * variation
+        return {"loss": total, "content": content, "style": style, "variation": variation}
+
+    def _features(self, pictures: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        return self.eye(pictures.to(self.eye.compute_dtype), layers)
+
+    def _shares(self, styles: Tensor) -> Tensor:
+        """Return `[n, all styles]`: the whole share for one of the new styles, by number."""
+        shares = torch.zeros(len(styles), len(self.stylist.style_names), device=styles.device)
+        return shares.scatter_(1, styles[:, None] + self.old_styles, 1.0)
+
+    def _new_rows_only(self, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        gradient[: self.old_styles] = 0
+        return gradient
+
+
+def _style_names(config: FastStyleConfig) -> tuple[str, ...]:
+    if not config.style:
+        raise SettingsError("faststyle has no style to learn; give pictures with --style PICTURE, one for each style")
+    old = () if config.trunk is None else styles_in_file(Path(config.trunk))
+    names = (*old, *(Path(path).stem for path in config.style))
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"two styles are named {twice[0]!r}; a style is named after its file, so rename one")
+    return names
+
+
+def _model_name(model: Model) -> str:
+    return type(model).__name__ if model.provenance is None else model.provenance.model

@@ -1,0 +1,51 @@
+"""The settings of the recipe `faststyle`. Torch-free."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ganart_zoo.contract import Field, model_validator
+from ganart_zoo.training import RunSettings
+
+__all__ = ["FastStyleConfig"]
+
+
+class FastStyleConfig(RunSettings):
+    """How a multi-style network learns the styles of pictures, from photos."""
+
+    steps: int = Field(default=4000, ge=1, description="Steps of training.")
+    batch: int = Field(default=4, ge=1, description="Photos per step over all processes together (the global batch).")
+    ema_decay: float = Field(
+        default=0.99, ge=0, lt=1, description="Share of the averaged weights that is kept at each step."
+    )
+    samples: int = Field(default=16, ge=1, description="Pictures in a sample grid: photos in each style in turn.")
+    checkpoint_every: int = Field(default=200, ge=1, description="Steps between checkpoints.")
+    sample_every: int = Field(default=200, ge=1, description="Steps between sample grids.")
+    style: tuple[str, ...] = Field(
+        default=(),
+        description="Files of the style pictures, one per style. A style is named after its file, without the suffix.",
+    )
+    trunk: str | None = Field(
+        default=None,
+        description="Weights file of a trained network. Its convolutions and its styles stay as they are, and only the "
+        "scales and shifts of the new styles are trained, which takes minutes. null: train everything.",
+    )
+    style_size: int | None = Field(
+        default=None,
+        ge=32,
+        description="Long side of the style pictures in pixels, which decides the size of the strokes; null: twice the "
+        "side of the photos.",
+    )
+    content_weight: float = Field(default=0.2, ge=0, description="Weight of the content loss: fidelity to the photo.")
+    style_weight: float = Field(default=1.0, gt=0, description="Weight of the style loss.")
+    tv_weight: float = Field(default=2.0, ge=0, description="Weight of the total variation: smoothness, fewer specks.")
+    rate: float = Field(default=1e-3, gt=0, description="Learning rate (Adam).")
+    compute: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Arithmetic of the backbone: 'auto' is bfloat16 where the device is faster in it."
+    )
+
+    @model_validator(mode="after")
+    def _check_styles(self) -> FastStyleConfig:
+        if len(set(self.style)) < len(self.style):
+            raise ValueError("style names a file twice; give each style once")
+        return self
