@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to upright sRGB pixels, by Pillow and NumPy alone (no torch).
+"""Decodes picture files to upright sRGB pixels, with Pillow and NumPy. Torch-free.
 
 `images.load` turns the result into a tensor; `record` compares pixels with it.
 """
@@ -17,19 +17,28 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.imaging.bare import without_metadata
 
-__all__ = ["MAX_PIXELS", "PictureSource", "decode", "read"]
+__all__ = ["MAX_PIXELS", "PictureSource", "decode", "picture_name", "read"]
+
+
+class _DamagedError(ImageError):
+    """Pillow could not read a file that it recognised."""
+
 
 PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
 
-#: The default limit of `read` and `decode`: 134 megapixels, 1.5 GiB once they are float32.
+#: The default limit of `read` and `decode`: 134 megapixels, which take 1.5 GiB as float32.
 MAX_PIXELS = 2**27
 
-# Pillow can open far more. These are recognised by their first bytes, and none hands the file to another program, as
-# EPS does to Ghostscript.
+# Bytes of a damaged file that are read again without metadata.
+_MOST_BYTES = 2**28
+
+# Pillow can open many more formats. These are recognised by their first bytes, and none passes the file to another
+# program, as EPS does to Ghostscript.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
 
-# What undoes each EXIF orientation.
+# The operation that undoes each EXIF orientation.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,21 +54,24 @@ _BLACK_POINT_COMPENSATION = 0x2000
 
 
 def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
-    """Return the first frame of a picture, its pixels in memory and otherwise as stored.
+    """Return the first frame of a picture, loaded and otherwise as stored.
+
+    Metadata that cannot be read is ignored, as long as the pixels can be.
 
     Args:
-        source: a path, the bytes of a picture file, or a Pillow image, which is returned itself.
-        max_pixels: refuse a picture that declares more than this, before anything is allocated for it.
-        least_side: for a picture that will be scaled down: decode a JPEG at a half, a quarter or an eighth, as long as
-            no side falls below this. That takes a fraction of the time. None decodes in full.
+        source: A path, the bytes of a picture file, or a Pillow image, which is returned itself.
+        max_pixels: A picture that declares more pixels than this is refused before memory is allocated for it.
+        least_side: For a picture that will be scaled down: a JPEG is decoded at a half, a quarter or an eighth of its
+            size, as long as no side is then shorter than this. That takes a fraction of the time. None decodes it at
+            full size.
 
     Raises:
-        ImageError: `source` is missing, unreadable, no picture, damaged, cut short or too large.
+        ImageError: `source` does not exist, cannot be read, is not a picture, is damaged or truncated, or is too large.
         SettingsError: `max_pixels` is not positive.
     """
     if max_pixels < 1:
         raise SettingsError(f"max_pixels is {max_pixels}; expected a positive number of pixels")
-    name = _name(source)
+    name = picture_name(source)
     if isinstance(source, Image.Image):
         return _load(source, name, max_pixels, None)
     if isinstance(source, bytes):
@@ -82,28 +94,28 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     least_side: int | None = None,
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """Return the upright sRGB pixels of a picture's first frame, transparency laid over `ground`.
+    """Return the upright sRGB pixels of a picture's first frame, with transparency blended over `ground`.
 
-    Embedded ICC profiles are converted to sRGB (relative colorimetric, black point compensation); a profile that is
-    damaged or belongs to another kind of picture is ignored, as browsers do. CMYK without a profile is taken as
-    the complement of RGB. Pillow keeps 16 bits of greyscale only: of 16-bit colour it delivers the upper eight.
+    Embedded ICC profiles are converted to sRGB (relative colorimetric, black point compensation). A profile that is
+    damaged or is for another kind of picture is ignored, as in browsers. CMYK without a profile is taken as the
+    complement of RGB. Pillow keeps 16 bits for greyscale only; of 16-bit colour it returns the upper eight bits.
 
     Args:
-        source: as for `read`.
-        ground: the sRGB colour behind transparent pixels, each part in 0..1. Blended in sRGB, as browsers do.
-        max_pixels: as for `read`.
-        least_side: as for `read`.
+        source: As for `read`.
+        ground: The sRGB colour behind transparent pixels, each component in 0..1. Blended in sRGB, as in browsers.
+        max_pixels: As for `read`.
+        least_side: As for `read`.
 
     Returns:
-        Pixels [H, W, 3]: uint8 in 0..255 where the file holds no more than that, else float32 in 0..1.
+        Pixels [H, W, 3]: uint8 in 0..255 if the file has at most eight bits per channel, else float32 in 0..1.
 
     Raises:
-        ImageError: as for `read`, or floating-point pixels lie outside 0..1, or the pixel format cannot be converted.
+        ImageError: As for `read`; or floating-point pixels lie outside 0..1; or the pixel format cannot be converted.
         SettingsError: `ground` is not three numbers in 0..1, or `max_pixels` is not positive.
     """
     if len(ground) != 3 or not all(0.0 <= part <= 1.0 for part in ground):
         raise SettingsError(f"ground is {tuple(ground)}; expected red, green and blue, each in 0..1")
-    name = _name(source)
+    name = picture_name(source)
     image = _upright(read(source, max_pixels=max_pixels, least_side=least_side))
     colour: npt.NDArray[Any]
     try:
@@ -121,8 +133,8 @@ def decode(
     return _unit(colour) * share + np.asarray(ground, np.float32) * (1.0 - share)
 
 
-def _name(source: PictureSource) -> str:
-    """What an error calls the picture."""
+def picture_name(source: PictureSource) -> str:
+    """Return the name of the picture for error messages."""
     if isinstance(source, bytes):
         return f"picture of {len(source)} bytes"
     if isinstance(source, Image.Image):
@@ -135,27 +147,43 @@ def _reason(error: Exception) -> str:
 
 
 def _read_stream(stream: BinaryIO, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
+    """Decode a file, and if that fails, its copy without metadata."""
+    try:
+        return _decoded(stream, name, max_pixels, least_side)
+    except _DamagedError:
+        stream.seek(0)
+        bare = without_metadata(stream.read(_MOST_BYTES))
+        if bare is None:
+            raise
+        with contextlib.suppress(ImageError):
+            image = _decoded(io.BytesIO(bare.data), name, max_pixels, least_side)
+            image.info.update(bare.info)
+            return image
+        raise
+
+
+def _decoded(stream: BinaryIO, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
     prefix = stream.read(16)
     if not prefix:
         raise ImageError(f"{name}: is empty (0 bytes); expected a picture")
-    # Not Image.open: its bomb check warns and raises by process-wide settings, and it would try every format.
+    # Image.open has a bomb check with process-wide settings, and would try every format.
     Image.init()
     for form in _FORMATS:
-        if form not in Image.OPEN:  # this Pillow was built without it
+        if form not in Image.OPEN:  # not supported by this build of Pillow
             continue
         factory, accept = Image.OPEN[form]
         stream.seek(0)
         try:
             accepted = accept is None or accept(prefix)
-            if isinstance(accepted, str):  # recognised, but this Pillow was built without the decoder
+            if isinstance(accepted, str):  # recognised, but not supported by this build of Pillow
                 raise ImageError(f"{name}: {accepted}")
             if not accepted:
                 continue
             image = factory(stream, name)
         except ImageError:
             raise
-        except Exception as error:  # a parser fed arbitrary bytes may raise anything
-            raise ImageError(f"{name}: damaged {form} file ({_reason(error)})") from error
+        except Exception as error:  # a parser may raise anything for arbitrary bytes
+            raise _DamagedError(f"{name}: damaged {form} file ({_reason(error)})") from error
         return _load(image, name, max_pixels, least_side)
     raise ImageError(f"{name}: not a picture of a known format ({', '.join(_FORMATS)})")
 
@@ -165,23 +193,23 @@ def _load(image: Image.Image, name: str, max_pixels: int, least_side: int | None
     if width * height > max_pixels:
         raise ImageError(
             f"{name}: declares {width}×{height} pixels, more than the limit of {max_pixels}; "
-            "scale it down first, or raise max_pixels if you trust it"
+            "scale it down with another program first"
         )
     if not width * height:
         raise ImageError(f"{name}: is {width}×{height} pixels; expected at least one")
     try:
         if least_side is not None:
-            image.draft(None, (least_side, least_side))  # nothing where the format is not JPEG
+            image.draft(None, (least_side, least_side))  # has no effect on formats other than JPEG
         image.load()
-    except Exception as error:  # a decoder fed arbitrary bytes may raise anything
-        raise ImageError(f"{name}: damaged or cut short ({_reason(error)})") from error
+    except Exception as error:  # a decoder may raise anything for arbitrary bytes
+        raise _DamagedError(f"{name}: damaged or cut short ({_reason(error)})") from error
     return image
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it rewrites the metadata too, and fails where that is damaged.
+    # ImageOps.exif_transpose also rewrites the metadata, and fails if that is damaged.
     orientation = None
-    with contextlib.suppress(Exception):  # damaged EXIF data is no reason to lose the picture
+    with contextlib.suppress(Exception):  # damaged EXIF data is ignored
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     undo = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if undo is None else image.transpose(undo)
@@ -219,7 +247,7 @@ def _deep_grey(image: Image.Image, name: str) -> tuple[npt.NDArray[np.float32], 
         alpha = (values != key).astype(np.float32)
     grey = (values / top).astype(np.float32)
     if profile := image.info.get("icc_profile"):
-        # ImageCms takes eight bits at most, so the profile's curve is read off a ramp and interpolated.
+        # ImageCms supports at most eight bits, so the profile's curve is sampled on a ramp and interpolated.
         ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
         with contextlib.suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):
             curve = _unit(np.asarray(_to_srgb(ramp, io.BytesIO(profile))))[0]
@@ -236,12 +264,12 @@ def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
         ImageCms.createProfile("sRGB"),
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         outputMode="RGB",
-        flags=_BLACK_POINT_COMPENSATION,  # type: ignore[arg-type]  # lcms2 takes the plain number too
+        flags=_BLACK_POINT_COMPENSATION,  # type: ignore[arg-type]  # lcms2 accepts the number too
     )
     assert converted is not None  # None only for inPlace=True
     return converted
 
 
 def _unit(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return uint8 as float32 in 0..1; leave floats alone."""
+    """Return uint8 as float32 in 0..1, and floats unchanged."""
     return values.astype(np.float32) / np.float32(255) if values.dtype == np.uint8 else values

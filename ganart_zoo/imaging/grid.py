@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.imaging.images import from_pil, single_picture
 
 __all__ = ["to_grid"]
@@ -37,8 +38,8 @@ def to_grid(
 
     Raises:
         ImageError: One of `images` is not a picture.
-        SettingsError: There are no pictures, `columns` is not positive, `padding` is negative, or there is not
-            one caption for each picture.
+        SettingsError: There are no pictures, `columns` is not positive, `padding` is negative, there is not one
+            caption for each picture, or the sheet would have more than `MAX_PIXELS`.
     """
     pictures = [single_picture(image) for image in images]
     columns = len(pictures) if columns is None else columns
@@ -54,6 +55,11 @@ def to_grid(
     width = max(picture.shape[2] for picture in pictures)
     row_height = height + padding + (0 if captions is None else _CAPTION_HEIGHT)
     rows = -(-len(pictures) // columns)
+    if rows * row_height * columns * (width + padding) > MAX_PIXELS:
+        raise SettingsError(
+            f"a sheet of {columns}×{rows} cells of {width}×{height} pixels has more than the limit of {MAX_PIXELS}; "
+            "scale the pictures down first, or use fewer"
+        )
     sheet = torch.ones(3, padding + rows * row_height, padding + columns * (width + padding))
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)

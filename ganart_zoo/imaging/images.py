@@ -1,6 +1,6 @@
-"""Picture files to tensors and back: load, save, resize, and the way to and from Pillow.
+"""Loads and saves pictures as tensors, resizes them, and converts them from and to Pillow images.
 
-A picture is sRGB, NCHW, 0 black to 1 white. What is loaded lies within 0..1; what is saved is clamped to it.
+A picture is sRGB, NCHW, 0 black to 1 white. Loaded pictures lie in 0..1, and saved pictures are clamped to it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
-from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode
+from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, picture_name
 from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, Record, to_user_comment
 
 __all__ = ["ResizeMode", "check_suffix", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
 
 ResizeMode = Literal["bicubic", "bilinear", "nearest"]
 
-#: File suffix to Pillow's format and the longest side that the format can hold.
+#: For each suffix, Pillow's name of the format and the longest side that it supports.
 _WRITABLE = {
     ".png": ("PNG", 2**31 - 1),
     ".jpg": ("JPEG", 65500),
@@ -43,18 +43,20 @@ def load(
     max_pixels: int = MAX_PIXELS,
     least_side: int | None = None,
 ) -> Tensor:
-    """Read a picture, whatever its format, as an upright sRGB tensor [1, 3, H, W], float32 in 0..1.
+    """Read a picture of any format as an upright sRGB tensor [1, 3, H, W], float32 in 0..1.
 
     Args:
-        source: a path, the bytes of a picture file, or a Pillow image. Of an animation, the first frame counts.
-        size: the long side wanted, as for `resize`; None keeps the stored size.
-        ground: the sRGB colour behind transparent pixels, each part in 0..1.
-        max_pixels: refuse a picture that declares more than this, before anything is allocated for it.
-        least_side: for a picture that will be scaled down: decode a JPEG at a half, a quarter or an eighth, as long as
-            no side falls below this. None decodes in full.
+        source: A path, the bytes of a picture file, or a Pillow image. Of an animation, the first frame is read.
+        size: The long side of the result, as for `resize`; None keeps the stored size.
+        ground: The sRGB colour behind transparent pixels, each component in 0..1.
+        max_pixels: A picture of more pixels than this, as stored or after scaling, is refused before memory is
+            allocated for it.
+        least_side: For a picture that will be scaled down: a JPEG is decoded at a half, a quarter or an eighth of its
+            size, as long as no side is then shorter than this. None decodes it at full size.
 
     Raises:
-        ImageError: `source` is missing, unreadable, no picture, damaged, cut short or too large. The message names it.
+        ImageError: `source` does not exist, cannot be read, is not a picture, is damaged or truncated, or is too large.
+            The message names it.
         SettingsError: `size`, `ground` or `max_pixels` is out of range.
     """
     pixels = torch.tensor(decode(source, ground=ground, max_pixels=max_pixels, least_side=least_side))
@@ -63,22 +65,28 @@ def load(
         images = images.div_(255)
     if size is None:
         return images
+    height, width = _scaled_sides(images, size)
+    if height * width > max_pixels:
+        raise ImageError(
+            f"{picture_name(source)}: would have {width}×{height} pixels at size {size}, more than the limit of "
+            f"{max_pixels}; choose a smaller size"
+        )
     return resize(images, size).clamp_(0, 1)  # bicubic overshoots at edges
 
 
 def from_pil(image: Image.Image, *, ground: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
-    """Return a Pillow image of any mode as `load` does, orientation, profile and transparency included."""
+    """Convert a Pillow image of any mode, with its orientation, profile and transparency, as `load` does."""
     return load(image, ground=ground)
 
 
 def single_picture(images: Tensor) -> Tensor:
-    """Return the one picture given as [3, H, W] or [1, 3, H, W], detached, as float32 [3, H, W] on the CPU.
+    """Return a picture of shape [3, H, W] or [1, 3, H, W] as float32 [3, H, W] on the CPU, detached.
 
     Raises:
-        ImageError: the shape differs, or the dtype is not floating point.
+        ImageError: The picture has another shape, or its dtype is not floating point.
     """
     if images.ndim == 4 and len(images) > 1:
-        raise ImageError(f"{len(images)} pictures were given where one was expected; lay them out with to_grid first")
+        raise ImageError(f"{len(images)} pictures were given where one was expected; combine them with to_grid first")
     if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape:
         raise ImageError(f"a picture of shape {list(images.shape)} was given; expected [3, H, W] or [1, 3, H, W]")
     if not images.is_floating_point():
@@ -93,7 +101,7 @@ def to_pil(images: Tensor) -> Image.Image:
         images: [3, H, W] or [1, 3, H, W], floating point, on any device.
 
     Raises:
-        ImageError: the shape or dtype differs, or a value is NaN or infinite.
+        ImageError: The shape or dtype is wrong, or a value is NaN or infinite.
     """
     values = single_picture(images)
     broken = values.numel() - int(torch.isfinite(values).sum())
@@ -106,16 +114,16 @@ def to_pil(images: Tensor) -> Image.Image:
 
 
 def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None = None, quality: int = 95) -> None:
-    """Write one picture as PNG, JPEG or WebP, chosen by the suffix of `path`; the file appears whole or not at all.
+    """Write one picture as PNG, JPEG or WebP, by the suffix of `path`. The file appears complete or not at all.
 
     Args:
         images: [3, H, W] or [1, 3, H, W], floating point; clamped to 0..1 and rounded to 8 bits.
         path: `.png` (lossless), `.jpg`, `.jpeg` or `.webp`. An existing file is replaced; its folder must exist.
-        record: how the picture was made, kept inside the file: a text chunk in PNG, EXIF's UserComment in the others.
+        record: How the picture was made. It is stored in a text chunk of a PNG, or else in EXIF's UserComment.
         quality: 1..100 for JPEG and WebP. JPEG keeps full colour resolution.
 
     Raises:
-        ImageError: the suffix is unknown, the picture is unfit (see `to_pil`) or too large for the format, the record
+        ImageError: The suffix is unknown, the picture is invalid (see `to_pil`) or too large for the format, the record
             is too long for it, or the file cannot be written.
         SettingsError: `quality` is out of range.
     """
@@ -137,7 +145,7 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Raise ImageError unless `save` can write the suffix of `path`; call it before a long run."""
+    """Raise ImageError if `save` cannot write the suffix of `path`. Call it before long work."""
     suffix = Path(path).suffix
     if suffix.lower() not in _WRITABLE:
         raise ImageError(
@@ -147,30 +155,26 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
 
 
 def resize(images: Tensor, size: int | tuple[int, int], *, mode: ResizeMode = "bicubic") -> Tensor:
-    """Scale pictures, antialiased when they shrink, differentiably.
+    """Scale pictures differentiably, with antialiasing when they become smaller.
 
-    Filters as Pillow's. Bicubic overshoots 0..1 at hard edges and is not clamped, so that gradients pass.
+    The filters are those of Pillow. Bicubic overshoots 0..1 at hard edges and is not clamped, so that gradients pass.
 
     Args:
-        images: [n, c, H, W], float32 or float64; any number of channels, so masks may pass too.
-        size: the long side wanted, larger or smaller than now; the short side follows in proportion, at least 1.
-            Or (height, width), whatever the proportions.
-        mode: "bicubic", "bilinear", or "nearest" for masks that must not blend.
+        images: [n, c, H, W], float32 or float64, with any number of channels, such as masks.
+        size: The long side of the result; the short side follows in proportion and is at least 1. Or (height, width)
+            in any proportion.
+        mode: "bicubic", "bilinear", or "nearest" for masks whose values must not be blended.
 
     Returns:
-        [n, c, h, w]; `images` itself where it has that size already.
+        [n, c, h, w]; `images` itself if it has that size already.
 
     Raises:
-        SettingsError: a side is not positive, or `mode` is unknown.
+        SettingsError: A side is not positive, or `mode` is unknown.
     """
     if mode not in ("bicubic", "bilinear", "nearest"):
         raise SettingsError(f"resize mode is {mode!r}; expected 'bicubic', 'bilinear' or 'nearest'")
     height, width = images.shape[-2:]
-    if isinstance(size, int):
-        long_side = max(height, width)
-        wanted = (max(1, round(height * size / long_side)), max(1, round(width * size / long_side)))
-    else:
-        wanted = size
+    wanted = _scaled_sides(images, size) if isinstance(size, int) else size
     if min(wanted) < 1 or (isinstance(size, int) and size < 1):
         raise SettingsError(f"size is {size}; expected a positive number of pixels")
     if wanted == (height, width):
@@ -180,8 +184,15 @@ def resize(images: Tensor, size: int | tuple[int, int], *, mode: ResizeMode = "b
     return functional.interpolate(images, size=wanted, mode=mode, antialias=True, align_corners=False)
 
 
+def _scaled_sides(images: Tensor, size: int) -> tuple[int, int]:
+    """Return the height and width of pictures once their long side is `size`."""
+    height, width = images.shape[-2:]
+    long_side = max(height, width)
+    return max(1, round(height * size / long_side)), max(1, round(width * size / long_side))
+
+
 def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str, Any]:
-    """Return what Pillow's `save` takes for this format."""
+    """Return the arguments of Pillow's `save` for this format."""
     options: dict[str, Any] = {"format": form}
     if form == "PNG":
         if record is not None:
@@ -190,7 +201,7 @@ def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str
         return options
     options["quality"] = quality
     if form == "JPEG":
-        options["subsampling"] = "4:4:4"  # halved colour resolution smears thin saturated strokes
+        options["subsampling"] = "4:4:4"  # halved colour resolution blurs thin saturated strokes
     if record is not None:
         exif = Image.Exif()
         exif[EXIF_IFD] = {EXIF_USER_COMMENT: to_user_comment(record)}
@@ -199,9 +210,9 @@ def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str
 
 
 def _write_whole(image: Image.Image, target: Path, form: str, options: dict[str, Any]) -> None:
-    """Write beside the target and move into place, so that no reader ever meets half a picture."""
-    place = Path(os.path.realpath(target))  # what a link points to is replaced, not the link
-    # Not tempfile: its files are readable by their owner only, and would stay so after the move.
+    """Write to a file beside the target and rename it, so that the target is never incomplete."""
+    place = Path(os.path.realpath(target))  # replaces the file that a link points to, not the link
+    # The files of tempfile are readable by their owner only, and would stay so after the move.
     part = place.with_name(f".ganart-{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as stream:
@@ -212,5 +223,5 @@ def _write_whole(image: Image.Image, target: Path, form: str, options: dict[str,
     except (OSError, ValueError) as error:  # the encoders refuse with ValueError
         raise ImageError(f"{target}: not written as {form}: {getattr(error, 'strerror', None) or error}") from None
     finally:
-        with contextlib.suppress(OSError):  # gone already where all went well
+        with contextlib.suppress(OSError):  # it no longer exists after success
             part.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -319,10 +320,14 @@ def test_pillows_own_limit_neither_warns_nor_refuses(monkeypatch: pytest.MonkeyP
     assert decode(encoded(Image.new("L", (10, 10)), "PNG")).shape == (10, 10, 3)
 
 
-def test_text_chunk_bomb_is_an_image_error() -> None:
+def test_text_that_inflates_is_not_inflated_and_costs_no_pixels() -> None:
     text = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
-    with pytest.raises(ImageError, match="PNG"):
-        decode(png(1, 1, 8, 0, b"\0", (b"zTXt", text)))
+    tracemalloc.start()
+    try:
+        assert decode(png(1, 1, 8, 0, b"\x80", (b"zTXt", text))).tolist() == [[[128, 128, 128]]]
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000"])

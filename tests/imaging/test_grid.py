@@ -65,3 +65,8 @@ def test_only_pictures_are_laid_out() -> None:
     for image in (torch.zeros(2, 3, 4, 4), torch.zeros(1, 4, 4), torch.zeros(3, 4, 4, dtype=torch.int64)):
         with pytest.raises(ImageError, match="given"):
             imaging.to_grid([image])
+
+
+def test_a_sheet_larger_than_any_picture_may_be_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"a sheet of 2×1 cells of 30000×30000 pixels has more than the limit"):
+        imaging.to_grid([torch.zeros(3, 1, 30_000), torch.zeros(3, 30_000, 1)])

@@ -276,3 +276,12 @@ def test_real_photos_load(shared_data: Path) -> None:
         images = imaging.load(photo, size=64)
         assert max(images.shape[2:]) == 64
         assert 0 <= images.min() < images.max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (1, 30), (30, 1)])
+def test_the_limit_of_pixels_holds_for_the_scaled_picture(height: int, width: int) -> None:
+    picture = Image.new("RGB", (width, height))
+    sides = imaging.load(picture, size=30, max_pixels=900).shape[2:]
+    assert max(sides) == 30
+    with pytest.raises(ImageError, match=r"would have \d+×\d+ pixels at size 100000, more than the limit of 900"):
+        imaging.load(picture, size=100_000, max_pixels=900)
