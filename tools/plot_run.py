@@ -22,7 +22,7 @@ _SMOOTHED = 50  # a thick line's mean is over this share of the run
 
 def read(run: Path) -> dict[str, np.ndarray]:
     """Return the columns of a run's metrics, `step` among them, each `[lines]`."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").open(encoding="utf-8")]
     lines = [line for line in lines if "critic" in line]
     names = {"step", *(name for _, panel in _PANELS for name in panel)}
     return {name: np.array([line[name] for line in lines]) for name in names}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.data.arrays import ArrayData
 from ganart_zoo.data.folder import FolderData
 from ganart_zoo.data.pictures import Batch, Crop, Data, Sample, Share
+
+_log = logging.getLogger("ganart_zoo")
 
 __all__ = ["ArrayData", "Batch", "Crop", "Data", "FolderData", "Sample", "Share", "open_data"]
 
 
 def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", flip: bool = False) -> Data:
-    """Return the data at `path`, of the kind that lies there.
+    """Return the data at `path`, whose kind follows from what is there, and log its notes.
 
     Args:
         path: An `.npz` file; a folder of pictures; a folder of `*.tar` shards, one shard, or a pattern of them,
@@ -26,6 +29,13 @@ def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", fli
         ImageError: There is nothing to be read.
         SettingsError: A size is needed.
     """
+    data = _opened(path, size, crop, flip)
+    for note in data.notes:
+        _log.warning("%s", note)
+    return data
+
+
+def _opened(path: Path, size: int | None, crop: Crop, flip: bool) -> Data:
     if path.suffix == ".npz":
         return ArrayData(path, size, crop=crop, flip=flip)
     if size is None:
@@ -34,4 +44,8 @@ def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", fli
         from ganart_zoo.data.shards import ShardData  # webdataset is slow to import
 
         return ShardData(path, size, crop=crop, flip=flip)
+    if path.is_file():
+        raise ImageError(
+            f"{path} is a file; expected a folder of pictures, an .npz file or .tar shards; unpack other archives first"
+        )
     return FolderData(path, size, crop=crop, flip=flip)

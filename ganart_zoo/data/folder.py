@@ -6,13 +6,13 @@ As in Hugging Face's imagefolder: where pictures lie in several folders, the fol
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.data.files import PICTURE_SUFFIXES, captions_of, files_below
 from ganart_zoo.data.fingerprint import fingerprint
 from ganart_zoo.data.indexed import IndexedData
 from ganart_zoo.data.pictures import LEAST_SCALING, Crop, Sample, as_text, cut, scaled
@@ -20,18 +20,18 @@ from ganart_zoo.imaging.images import load
 
 __all__ = ["PICTURE_SUFFIXES", "FolderData"]
 
-PICTURE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".jp2", ".j2k", ".avif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm"}
-)
-_METADATA = "metadata.jsonl"
+
+_MOST_NAMED = 10
+"""Classes that a note names."""
 
 _MOST_KEPT = 2**29
 """Bytes of scaled pictures that each loading process keeps: 43,000 pictures of 64 pixels."""
 
 
 class FolderData(IndexedData):
-    """The pictures below a folder, by name. Those that cannot be read are passed over when their turn comes.
+    """The pictures below a folder, by name. Those that cannot be read are skipped when they are due.
+
+    Links to folders are followed. Hidden files and runs of `ganart train` are left out.
 
     Decoding takes most of the time, so the first 512 MiB of scaled pictures stay in memory.
 
@@ -42,17 +42,16 @@ class FolderData(IndexedData):
         flip: Mirror every other picture.
 
     Raises:
-        ImageError: There is no such folder, it holds no pictures, or a `metadata.jsonl` is damaged.
+        ImageError: There is no such folder; it holds no pictures; a `metadata.jsonl` is damaged; or no caption names a
+            picture.
     """
 
     def __init__(self, path: Path, size: int, *, crop: Crop = "centre", flip: bool = False) -> None:
         if not path.is_dir():
             raise ImageError(f"{path}: there is no such folder; check the path")
         self._path, self.size, self._crop, self._flip = path, size, crop, flip
-        self._files = sorted(
-            (each for each in path.rglob("*") if each.suffix.lower() in PICTURE_SUFFIXES and _visible(each, path)),
-            key=lambda each: each.relative_to(path).as_posix(),
-        )
+        found = files_below(path)
+        self._files = found.pictures
         if not self._files:
             raise ImageError(f"{path} holds no pictures; expected files such as .png, .jpg or .webp in it or below it")
         folders = sorted({file.parent for file in self._files})
@@ -61,8 +60,11 @@ class FolderData(IndexedData):
         if len(set(names)) < len(names):  # two folders of one name below different ones
             names = [folder.relative_to(path).as_posix() for folder in self._classes]
         self.class_names = tuple(map(as_text, names))
-        captions = _captions(path)
-        self.prompts = [captions.get(file, "") for file in self._files] if captions else None
+        self.prompts = captions_of(path, found)
+        if self.class_names:
+            named = ", ".join(self.class_names[:_MOST_NAMED]) + ", ..." * (len(self.class_names) > _MOST_NAMED)
+            found.notes.append(f"{path}: {len(self.class_names)} classes by the names of folders: {named}")
+        self.notes = tuple(map(as_text, found.notes))
         self._kept: dict[int, Tensor] = {}
         self._room = _MOST_KEPT
 
@@ -98,29 +100,3 @@ class FolderData(IndexedData):
             "crop": self._crop,
             "flip": self._flip,
         }
-
-
-def _visible(file: Path, root: Path) -> bool:
-    return not any(part.startswith(".") for part in file.relative_to(root).parts) and file.is_file()
-
-
-def _captions(root: Path) -> dict[Path, str]:
-    found = {}
-    for metadata in sorted(root.rglob(_METADATA)):
-        try:
-            lines = metadata.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ImageError(f"{metadata}: cannot be read ({error})") from None
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-                name, text = entry["file_name"], entry.get("text")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise ImageError(
-                    f'{metadata}, line {number}: expected {{"file_name": ..., "text": ...}}, found {line:.80}'
-                ) from None
-            if text is not None:
-                found[metadata.parent / name] = str(text)
-    return found

@@ -17,6 +17,7 @@ from ganart_zoo.imaging.images import resize
 
 __all__ = [
     "LEAST_SCALING",
+    "MOST_ASPECT",
     "Batch",
     "Batches",
     "Crop",
@@ -33,6 +34,11 @@ Crop = Literal["centre", "random", "stretch", "pad"]
 
 LEAST_SCALING = 2
 """A JPEG is decoded at no less than so many times the side wanted: what remains to scale, the filter does well."""
+
+
+MOST_ASPECT = 8
+"""The aspect ratio up to which a picture is enlarged whole before a square is cut from it. A strip of 1×30000 pixels
+would need gigabytes."""
 
 
 class Sample(NamedTuple):
@@ -99,6 +105,8 @@ class Data(ABC):
     """Empty where pictures have no labels."""
     prompts: Sequence[str] | None = None
     """Some of the texts, for sample grids; None where pictures have none."""
+    notes: tuple[str, ...] = ()
+    """Lines that a user should see once: inferred classes, captions without pictures, and files that are left out."""
 
     @abstractmethod
     def loader(self, share: Share, seed: int, workers: int) -> Batches:
@@ -144,6 +152,9 @@ def scaled(image: Tensor, size: int, crop: Crop) -> Tensor:
     if crop == "stretch":
         image = resize(image, (size, size))
     else:
+        if crop != "pad":
+            image = _trimmed(image, size)
+            height, width = image.shape[-2:]
         scale = size / (max(height, width) if crop == "pad" else min(height, width))
         image = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
     if crop == "pad":
@@ -151,6 +162,16 @@ def scaled(image: Tensor, size: int, crop: Crop) -> Tensor:
         top, left = (size - height) // 2, (size - width) // 2
         image = functional.pad(image, (left, size - width - left, top, size - height - top), value=1.0)
     return image[0].clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def _trimmed(image: Tensor, size: int) -> Tensor:
+    """Return the middle of a long strip that will be enlarged. All but a square of the rest would be cut off anyway."""
+    height, width = image.shape[-2:]
+    longest = MOST_ASPECT * min(height, width)
+    if min(height, width) >= size or max(height, width) <= longest:
+        return image
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    return image[..., top : top + longest, left : left + longest]
 
 
 def cut(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -> Tensor:

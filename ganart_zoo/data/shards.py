@@ -8,7 +8,8 @@ store has to be mounted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from typing import Any
 import torch
 from braceexpand import braceexpand
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from webdataset.tariterators import group_by_keys, tar_file_expander  # type: ignore[import-untyped]
+from webdataset.tariterators import base_plus_ext, group_by_keys, tar_file_expander  # type: ignore[import-untyped]
 
 from ganart_zoo.contract.draws import key_generator, key_seed
 from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.data.files import PICTURE_SUFFIXES, text_of
 from ganart_zoo.data.fingerprint import fingerprint
-from ganart_zoo.data.folder import PICTURE_SUFFIXES
 from ganart_zoo.data.indexed import MOST_FAILURES, collate, ignore_interrupts
 from ganart_zoo.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, fit_square
 from ganart_zoo.imaging.images import load
@@ -234,9 +235,47 @@ def _read(shard: Path, skipped: list[str]) -> Iterator[dict[str, Any]]:
     try:
         with shard.open("rb") as stream:
             files = tar_file_expander([{"url": str(shard), "stream": stream}], handler=note)
-            yield from group_by_keys(files, handler=note)
+            yield from group_by_keys(files, keys=_splitter(shard), handler=note)
     except OSError as error:
         note(error)
+
+
+def _splitter(shard: Path) -> Callable[[str], tuple[str | None, str | None]]:
+    """Return the function that splits the name of a file into its sample's name and a suffix.
+
+    By WebDataset's convention the suffix starts at the first dot of the name, as in `0001.seg.png`. Names that contain
+    dots, as in `face v1.000.png`, would then all belong to one sample. So the suffix of a name with several dots starts
+    at its first dot only if there is a picture `0001.png` beside it, and at its last dot otherwise.
+    """
+    known: set[str | None] = set()
+    listed = False
+
+    def split(name: str) -> tuple[str | None, str | None]:
+        nonlocal listed
+        key, suffix = base_plus_ext(name)
+        if key is None or "." not in suffix:
+            return key, suffix
+        if not listed:
+            known.update(_plain_samples(shard))
+            listed = True
+        if key in known:
+            return key, suffix
+        stem, _, last = name.rpartition(".")
+        return stem, last
+
+    return split
+
+
+def _plain_samples(shard: Path) -> Iterator[str]:
+    """Yield the names of samples whose picture has only one suffix."""
+    try:
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                key, suffix = base_plus_ext(member.name)
+                if key is not None and f".{suffix}".lower() in PICTURE_SUFFIXES:
+                    yield key
+    except (tarfile.TarError, OSError, EOFError):  # what can be read is reported where samples are read
+        return
 
 
 def _shards(path: Path) -> list[Path]:
@@ -252,12 +291,19 @@ def _class_names(path: Path) -> tuple[str, ...]:
     if not path.exists():
         return ()
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be read ({error})") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ImageError(f"{path}: expected a JSON list of names")
     return tuple(names)
+
+
+def _read_text(data: bytes) -> str:
+    try:
+        return text_of(data).strip()
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace").strip()
 
 
 def _described(raw: dict[str, Any]) -> dict[str, Any]:
@@ -270,13 +316,13 @@ def _described(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _text(raw: dict[str, Any]) -> str | None:
     if "txt" in raw:
-        return str(raw["txt"].decode("utf-8", "replace").strip())
+        return _read_text(raw["txt"])
     text = _described(raw).get("text")
     return None if text is None else str(text)
 
 
 def _label(raw: dict[str, Any]) -> int | None:
     try:
-        return int(raw["cls"]) if "cls" in raw else int(_described(raw)["label"])
+        return int(_read_text(raw["cls"])) if "cls" in raw else int(_described(raw)["label"])
     except (ValueError, KeyError, TypeError):
         return None

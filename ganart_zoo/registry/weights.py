@@ -315,7 +315,7 @@ def _by_role(paths: Sequence[Path], spec: ModelSpec, source: str) -> dict[str, P
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

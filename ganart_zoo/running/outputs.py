@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from ganart_zoo.contract.errors import ImageError
-from ganart_zoo.data.folder import PICTURE_SUFFIXES
+from ganart_zoo.data.files import PICTURE_SUFFIXES, counted
 from ganart_zoo.imaging.images import check_suffix
 from ganart_zoo.imaging.record import read_record
+
+_log = logging.getLogger("ganart_zoo")
 
 __all__ = ["check_folder", "check_pictures", "check_replaceable", "is_folder", "make_folder", "pictures_in"]
 
@@ -39,14 +42,15 @@ def make_folder(folder: Path) -> None:
 def pictures_in(folder: Path) -> list[Path]:
     """Return the files with a picture's suffix in a folder, sorted, without hidden files and subfolders.
 
+    The number of other files is logged.
+
     Raises:
         ImageError: There are none.
     """
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    present = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    files = [path for path in present if path.suffix.lower() in PICTURE_SUFFIXES]
+    if others := [path for path in present if path.suffix.lower() not in PICTURE_SUFFIXES]:
+        _log.warning("%s: %s without a picture's suffix left out", folder, counted(others, "file"))
     if not files:
         raise ImageError(f"{folder}: there are no pictures in this folder")
     return files

@@ -115,7 +115,7 @@ def read_skipped(folder: Path) -> tuple[str, ...]:
 
 def _lines(path: Path) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n") if path.stat().st_size else []
     return []
 
 

@@ -210,7 +210,7 @@ def _read(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as TOML: {' '.join(str(error).split())}") from None
     kinds: dict[str, type] = {**_PLAIN, **dict.fromkeys((*_NETWORKS, "training"), dict)}
