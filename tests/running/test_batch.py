@@ -132,3 +132,13 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(
     (outcome,) = stylize_all(stylizer, [Job(photo, tmp_path / output)], on_start=started.append)
     assert message in str(outcome.error)
     assert not started
+
+
+def test_files_of_a_folder_that_are_left_out_by_suffix_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.png", "b.heic", "c.txt", ".hidden"):
+        (tmp_path / name).touch()
+    (job,) = plan([tmp_path], tmp_path / "out")
+    assert job.content == tmp_path / "a.png"
+    assert caplog.messages == [f"{tmp_path}: 2 files (b.heic, c.txt) without a picture's suffix left out"]
