@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import click
 
 from ganart_zoo.cli.group import cli
 from ganart_zoo.cli.show import BROKEN, INTERRUPTED, MISUSED, note
+from ganart_zoo.cli.streams import tolerant_streams
 from ganart_zoo.contract.errors import GanartError
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ def main(arguments: Sequence[str] | None = None, *, zoo: Zoo | None = None) -> i
         arguments: The words after `ganart`; None for those of the process.
         zoo: The registry to use; None for one of the installed plugins, created when a command first needs it.
     """
+    with tolerant_streams() as output:
+        code = _run(arguments, zoo)
+        output.flush()
+        if output.error is None:
+            return code
+        if not isinstance(output.error, BrokenPipeError):  # that is `ganart list | head`
+            note(f"standard output is incomplete: {output.error.strerror or output.error}")
+        return code or BROKEN
+
+
+def _run(arguments: Sequence[str] | None, zoo: Zoo | None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -42,9 +53,6 @@ def main(arguments: Sequence[str] | None = None, *, zoo: Zoo | None = None) -> i
             return INTERRUPTED
         except GanartError as error:
             return _fail(str(error), MISUSED)
-        except BrokenPipeError:  # `ganart list | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return BROKEN
         except Exception as error:
             hint = "" if _debugging() else "; set GANART_DEBUG=1 to see where"
             return _fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}", BROKEN)

@@ -29,7 +29,12 @@ def note(message: str) -> None:
 
 def emit_json(data: Any) -> None:
     """Print data as JSON on standard output."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(data, indent=2)
+    click.echo(text)
 
 
 def record_data(record: Record) -> Any:
