@@ -73,7 +73,7 @@ def tolerant_streams() -> Iterator[TolerantStream]:
     """Replace `sys.stdout` and `sys.stderr` until the block ends, and return the former."""
     before = sys.stdout, sys.stderr
     output, errors = map(TolerantStream, before)
-    sys.stdout, sys.stderr = output, errors  # type: ignore[assignment]
+    sys.stdout, sys.stderr = output, errors
     try:
         yield output
     finally:

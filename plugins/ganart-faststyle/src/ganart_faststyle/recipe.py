@@ -98,7 +98,8 @@ class FastStyle(Recipe):
 
     def step(self, batches: Sequence[Batch]) -> Mapping[str, Tensor | float]:
         """Restyle the photos, each in a style drawn for it, and lower the loss."""
-        config, sums = self.config, {}
+        config = self.config
+        sums: dict[str, Tensor | float] = {}
         chosen = uniforms(range(config.batch), 1, config.seed, "style", self.engine.steps_done)[:, 0]
         for part in self.engine.parts(batches, "stylist"):
             styles = (chosen[part.rows.start : part.rows.stop] * len(config.style)).long().to(part.images.device)
