@@ -95,7 +95,7 @@ def plan() -> tuple[list[Extension], type[build_ext], dict[str, Any]]:
         raise BuildError(f"the build needs torch and pybind11: {error}") from error
 
     no_cuda = cuda_obstacle(torch, cpp_extension)
-    make, sources = cpp_extension.CppExtension, files("csrc/bindings.cpp", "csrc/*/*.cpp")
+    make, sources = cpp_extension.CppExtension, files("csrc/*/*.cpp")
     levels: list[tuple[str, str | None]] = [("FEW_LEVELS", None)] if LEVELS == "few" else []
     sources = [source for source in sources if not (levels and "isa/avx512" in source)]
     macros: list[tuple[str, str | None]] = [("TORCH_TARGET_VERSION", TORCH_TARGET), *levels]

@@ -19,7 +19,7 @@
 
 #include "common/cpu_level.h"
 
-// KEEP_IN_REGISTER stops the compiler from folding a chain away or spilling it, without an instruction of its own.
+// KEEP_IN_REGISTER keeps the compiler from removing or spilling a chain, without adding an instruction.
 namespace probe::baseline {
 #define PROBE_BYTES 16
 #if defined(__x86_64__)
@@ -138,7 +138,7 @@ double fma_peak(const std::string& dtype, int threads, double seconds, const std
   check_positive("fma_peak", "seconds", seconds);
   const CpuLevel level = isa.empty() ? ganart::level_from_environment() : ganart::level_named(isa);
   const Chains chains = chains_for(level, dtype);
-  constexpr int64_t ROUNDS = 1 << 18;  // about a millisecond: short enough that the best one misses the interruptions
+  constexpr int64_t ROUNDS = 1 << 18;  // about a millisecond: the best of many avoids interruptions
   double best = 0;
   std::atomic<double> sink{0};
   const auto start = Clock::now();

@@ -39,7 +39,7 @@ def main() -> int:
     includes = [f"-I{folder}" for folder in (CSRC, *torch_includes())]
     command = [nvcc, "-std=c++20", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={TORCH_2_11}", *includes, "-c"]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-        hosts = [CSRC / "bindings.cpp", *sorted((CSRC / "bindings").glob("*.cpp"))]
+        hosts = sorted((CSRC / "bindings").glob("*.cpp"))
         jobs = [
             partial(compile_kernels, command, source, architecture, Path(folder), verbose)
             for source in sorted((CSRC / "cuda").glob("*.cu"))

@@ -1,86 +1,130 @@
-// What the bindings of all ops share.
+// What the bindings of all ops share, and the op that chooses the instruction set.
 #include "bindings/support.h"
 
 #include <algorithm>
 #include <atomic>
-#include <sstream>
 
 namespace ganart::bindings {
 
-std::string shape_of(const Tensor& tensor) {
-  std::ostringstream text;
-  text << '[';
-  for (int64_t dim = 0; dim < tensor.dim(); ++dim) text << (dim ? ", " : "") << tensor.size(dim);
-  text << ']';
-  return text.str();
+Type type_of(ScalarType type) {
+  switch (type) {
+    case ScalarType::BFloat16: return Type::bfloat16;
+    case ScalarType::Half: return Type::float16;
+    case ScalarType::Double: return Type::float64;
+    default: return Type::float32;  // the ops refuse all others
+  }
 }
 
 ScalarType sum_type(ScalarType type) { return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float; }
 
-// ---- layout ----
+namespace {
 
-bool readable(const Tensor& features, Layout& layout) {
+// Whether `x` can be read where it is; if so, `features` says how.
+bool readable(const Tensor& x, Features& features) {
+  features.data = x.const_data_ptr();
+  features.type = type_of(x.scalar_type());
+  features.samples = x.size(0);
+  features.channels = x.size(1);
   // Pixels in memory order are what the dimensions from the last to the third walk through.
   int64_t pixels = 1, pixel = 1;
-  if (features.numel() == 0) {  // nothing is read
-    for (int64_t dim = 2; dim < features.dim(); ++dim) pixels *= features.size(dim);
-    layout = {features.size(0), features.size(1), pixels, 0, 1, 1};
+  if (x.numel() == 0) {  // nothing is read
+    for (int64_t dim = 2; dim < x.dim(); ++dim) pixels *= x.size(dim);
+    features.pixels = pixels;
+    features.sample_stride = 0;
+    features.channel_stride = features.pixel_stride = 1;
     return true;
   }
-  for (int64_t dim = features.dim() - 1; dim >= 2; --dim) {
-    if (features.size(dim) == 1) continue;
+  for (int64_t dim = x.dim() - 1; dim >= 2; --dim) {
+    if (x.size(dim) == 1) continue;
     if (pixels == 1)
-      pixel = features.stride(dim);
-    else if (features.stride(dim) != pixel * pixels)
+      pixel = x.stride(dim);
+    else if (x.stride(dim) != pixel * pixels)
       return false;
-    pixels *= features.size(dim);
+    pixels *= x.size(dim);
   }
-  const int64_t channels = features.size(1), channel = channels > 1 ? features.stride(1) : 1;
+  const int64_t channels = features.channels, channel = channels > 1 ? x.stride(1) : 1;
   if (channels == 1 && pixel != 1) return false;
-  if (pixels != 1 && pixel != 1 && features.dim() != 4) return false;  // only pictures have a channels_last layout
-  if (pixels == 1 && features.dim() == 2) {
+  if (pixels != 1 && pixel != 1 && x.dim() != 4) return false;  // only pictures have a channels_last layout
+  features.channel_stride = channel;
+  if (pixels == 1 && x.dim() == 2) {
     // A matrix is one sample whose pixels are its rows.
-    layout = {1, channels, features.size(0), 0, channel, features.size(0) > 1 ? features.stride(0) : channels};
+    features.samples = 1;
+    features.pixels = x.size(0);
+    features.sample_stride = 0;
+    features.pixel_stride = x.size(0) > 1 ? x.stride(0) : channels;
     // Where rows overlap so that both strides are 1, its pixels would be taken for adjacent ones.
-    return channel == 1 && (channels == 1) == (layout.pixel_stride == 1);
+    return channel == 1 && (channels == 1) == (features.pixel_stride == 1);
   }
-  layout = {features.size(0), channels, pixels, features.stride(0), channel, pixel};
+  features.pixels = pixels;
+  features.sample_stride = x.stride(0);
+  features.pixel_stride = pixel;
   return pixel == 1 || channel == 1;
 }
 
-std::pair<Tensor, Layout> readable_features(const Tensor& features) {
-  Layout layout;
-  if (readable(features, layout)) return {features, layout};
-  Tensor copy = torch::stable::contiguous(features);
-  readable(copy, layout);
-  return {copy, layout};
+}  // namespace
+
+MemoryFormat Input::format() const {
+  return tensor.dim() == 4 && features.pixel_stride != 1 ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
 }
 
-MemoryFormat format_of(const Tensor& features, const Layout& layout) {
-  return features.dim() == 4 && layout.pixel_stride != 1 ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
+Input read(const Tensor& x) {
+  Input input{x, {}};
+  if (!readable(x, input.features)) {
+    input.tensor = torch::stable::contiguous(x);
+    readable(input.tensor, input.features);
+  }
+  return input;
 }
 
-Tensor empty_of(const Tensor& like, Sizes sizes, MemoryFormat format) {
-  return torch::stable::empty(sizes, like.scalar_type(), std::nullopt, like.device(), std::nullopt, format);
+Input read_like(const Tensor& grad, const Input& x) {
+  Input input{grad, {}};
+  const Features &own = input.features, &wanted = x.features;
+  const bool as_it_is = readable(grad, input.features) && (own.pixel_stride == 1) == (wanted.pixel_stride == 1) &&
+                        (own.channel_stride == 1 || wanted.channel_stride != 1 || wanted.channels == 1);
+  if (!as_it_is) {
+    input.tensor = torch::stable::contiguous(grad, x.format());
+    readable(input.tensor, input.features);
+  }
+  return input;
 }
 
-// ---- CPU ----
+OptionalTensor contiguous_of(const OptionalTensor& tensor) {
+  return tensor ? OptionalTensor(torch::stable::contiguous(*tensor)) : std::nullopt;
+}
+
+const void* data_of(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr() : nullptr; }
+
+Tensor empty_result(const Input& x, Sizes sizes) {
+  const Tensor& like = x.tensor;
+  return torch::stable::empty(sizes, like.scalar_type(), std::nullopt, like.device(), std::nullopt, x.format());
+}
+
+Tensor empty_result(const Input& x) { return empty_result(x, x.tensor.sizes()); }
+
+Tensor empty_sums(const Tensor& x, std::initializer_list<int64_t> sizes) {
+  return torch::stable::new_empty(x, Sizes(sizes.begin(), sizes.size()), sum_type(x.scalar_type()));
+}
+
+// ---- CPU kernels ----
 
 namespace {
+
 // -1 until the first use, so that a wrong GANART_CPU_ISA is an error of that call and not of loading the library.
 std::atomic<int> chosen_level{-1};
+
+// Chooses the level for later calls unless `name` is empty, and returns the one in force before.
+std::string use_cpu_isa(std::string name) {
+  const std::string before = name_of(cpu_level());
+  if (!name.empty()) chosen_level = int(level_named(name));
+  return before;
+}
+
 }  // namespace
 
 CpuLevel cpu_level() {
   int level = chosen_level.load(std::memory_order_relaxed);
   if (level < 0) chosen_level = level = int(level_from_environment());
   return CpuLevel(level);
-}
-
-std::string use_cpu_isa(std::string name) {
-  const std::string before = name_of(cpu_level());
-  if (!name.empty()) chosen_level = int(level_named(name));
-  return before;
 }
 
 void run_tasks(int64_t count, void* closure, void (*task)(void* closure, int64_t index)) {
@@ -93,21 +137,10 @@ void run_tasks(int64_t count, void* closure, void (*task)(void* closure, int64_t
   });
 }
 
-cpu::Type cpu_type(ScalarType type) {
-  return type == ScalarType::Float      ? cpu::Type::float32
-         : type == ScalarType::BFloat16 ? cpu::Type::bfloat16
-                                        : cpu::Type::float64;
-}
-
-cpu::Features cpu_features(const Tensor& features, const Layout& layout) {
-  return {features.const_data_ptr(),
-          cpu_type(features.scalar_type()),
-          layout.samples,
-          layout.channels,
-          layout.pixels,
-          layout.sample_stride,
-          layout.channel_stride,
-          layout.pixel_stride};
-}
-
 }  // namespace ganart::bindings
+
+STABLE_TORCH_LIBRARY_FRAGMENT(ganart, library) { library.def("use_cpu_isa(str name) -> str"); }
+
+STABLE_TORCH_LIBRARY_IMPL(ganart, CompositeExplicitAutograd, library) {
+  library.impl("use_cpu_isa", TORCH_BOX(&ganart::bindings::use_cpu_isa));
+}

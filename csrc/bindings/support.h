@@ -1,4 +1,4 @@
-// What the bindings of all ops share: the instruction set in force, threads, layouts, and how shapes read in errors.
+// What the bindings of all ops share: how tensors are read, where results go, how kernels are chosen and run.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -6,11 +6,11 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <optional>
 #include <string>
-#include <utility>
 
 #include "common/cpu_level.h"
-#include "cpu/kernels.h"
+#include "common/features.h"
 
 namespace ganart::bindings {
 
@@ -18,39 +18,51 @@ using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 using torch::headeronly::MemoryFormat;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+using OptionalTensor = std::optional<Tensor>;
 
-std::string shape_of(const Tensor& tensor);
+Type type_of(ScalarType type);
 
-// The type that statistics and sums are kept in.
+// The type in which sums and statistics of that type are kept.
 ScalarType sum_type(ScalarType type);
 
-// ---- layout ----
+// ---- reading ----
 
-struct Layout {
-  int64_t samples, channels, pixels, sample_stride, channel_stride, pixel_stride;
+// Features that kernels can read: as they are if their pixels are evenly spaced and pixels or channels adjacent, else a
+// copy.
+struct Input {
+  Tensor tensor;
+  Features features;
 
-  bool is_empty() const { return samples == 0 || channels == 0 || pixels == 0; }
+  bool is_empty() const { return features.samples == 0 || features.channels == 0 || features.pixels == 0; }
+
+  // The dense layout that results get: channels_last unless pixels are adjacent. ganart_zoo/ops/layout.py must agree.
+  MemoryFormat format() const;
 };
 
-// Whether features can be read where they are: pixels evenly spaced, and pixels or channels adjacent.
-// ganart_zoo/ops/layout.py must agree.
-bool readable(const Tensor& features, Layout& layout);
+Input read(const Tensor& x);
 
-// Features that can be read, copied if need be, and their layout.
-std::pair<Tensor, Layout> readable_features(const Tensor& features);
+// A gradient, in the layout that `x` is read in.
+Input read_like(const Tensor& grad, const Input& x);
 
-// The dense layout that a result of features read in that layout gets: channels_last unless pixels are adjacent.
-MemoryFormat format_of(const Tensor& features, const Layout& layout);
+OptionalTensor contiguous_of(const OptionalTensor& tensor);
+const void* data_of(const OptionalTensor& tensor);
 
-Tensor empty_of(const Tensor& like, Sizes sizes, MemoryFormat format);
+// ---- results, uninitialised ----
 
-// ---- CPU ----
+// Of x's type and in its layout.
+Tensor empty_result(const Input& x, Sizes sizes);
+Tensor empty_result(const Input& x);
 
-// The instruction set in force; std::invalid_argument at the first call where GANART_CPU_ISA names none of this processor.
+// Of the type in which sums of x are kept.
+Tensor empty_sums(const Tensor& x, std::initializer_list<int64_t> sizes);
+
+// ---- CPU kernels ----
+
+// The instruction set in force; std::invalid_argument at the first call where GANART_CPU_ISA names none of this
+// processor.
 CpuLevel cpu_level();
 
-// The table of that name of the level in force: each level's namespace has one. With FEW_LEVELS only the two lowest
-// levels are compiled.
+// The table of that name for the instruction set in force. With FEW_LEVELS only the two lowest levels are compiled.
 #if !defined(__x86_64__)
 #define GANART_KERNELS(table) ganart::cpu::baseline::table
 #else
@@ -66,13 +78,20 @@ CpuLevel cpu_level();
 #endif
 #endif
 
-// Chooses the level for later calls unless `name` is empty, and returns the one in force before.
-std::string use_cpu_isa(std::string name);
-
-// Each thread takes the next task when it is done with one: a thread that is held up does not hold up the others.
+// The RunTasks of the kernels. A thread takes the next task when it is done with one, so that a thread that is held up
+// does not hold up the others.
 void run_tasks(int64_t count, void* closure, void (*task)(void* closure, int64_t index));
 
-cpu::Type cpu_type(ScalarType type);
-cpu::Features cpu_features(const Tensor& features, const Layout& layout);
-
 }  // namespace ganart::bindings
+
+// Registers implementations for every device that this build has kernels for: GANART_IMPLEMENTATIONS(library) { ... },
+// once in a file.
+#if defined(USE_CUDA)
+#define GANART_IMPLEMENTATIONS(library)                                        \
+  static void implement_ops(torch::stable::detail::StableLibrary&);            \
+  STABLE_TORCH_LIBRARY_IMPL(ganart, CPU, of_cpu) { implement_ops(of_cpu); }    \
+  STABLE_TORCH_LIBRARY_IMPL(ganart, CUDA, of_cuda) { implement_ops(of_cuda); } \
+  static void implement_ops(torch::stable::detail::StableLibrary& library)
+#else
+#define GANART_IMPLEMENTATIONS(library) STABLE_TORCH_LIBRARY_IMPL(ganart, CPU, library)
+#endif

@@ -1,7 +1,7 @@
 // Register-only chains of multiply-adds: the roof of arithmetic. Included once per instruction set, inside a namespace
 // (so without a guard), with PROBE_BYTES, the vector's width, and KEEP_IN_REGISTER defined. The loop touches no memory.
 
-// Enough independent chains to cover four cycles of latency on two pipes, few enough for sixteen registers.
+// Enough independent chains to hide four cycles of latency on two pipes, few enough for sixteen registers.
 constexpr int CHAINS = 12;
 
 template <class Lane>

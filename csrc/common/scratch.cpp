@@ -1,4 +1,4 @@
-// One growing buffer a slot and thread.
+// One growing buffer per slot and thread.
 #include "common/scratch.h"
 
 #include <cstdlib>

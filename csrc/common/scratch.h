@@ -1,11 +1,12 @@
-// Scratch memory that a thread keeps from call to call, since fresh pages cost more than the work done in them. No torch.
+// Scratch memory that a thread keeps between calls, since new pages cost more than the work done in them. No torch.
 #pragma once
 
 #include <cstddef>
 
 namespace ganart {
 
-// The caller's part is shared with its tasks; each worker has its own. A caller is often a worker too, hence two slots.
+// `shared` belongs to the caller and its tasks, `worker` to one thread. A caller is often a worker too, hence two
+// slots.
 enum class ScratchSlot { shared, worker };
 
 // `bytes` of uninitialised memory on a 64-byte boundary, valid until this thread next asks for the same slot. At most

@@ -1,12 +1,15 @@
 // Vectors of one instruction set's width, by compiler extension: loads, stores, transposes, bfloat16. No torch.
 //
-// csrc/isa/<level>.cpp includes this inside an unnamed namespace after choosing its target, with GANART_VECTOR_BYTES
-// defined; the standard headers must come before. Nothing here may call an inline function from outside: the linker
-// would keep one copy of it for all levels, perhaps compiled for a processor that this one is not.
+// csrc/isa/<level>.cpp compiles this for each instruction set, with GANART_VECTOR_BYTES defined. Nothing here, or in a
+// kernel, may call an inline function from a standard header: the linker would keep one copy of it for all levels,
+// perhaps one compiled for a newer processor.
 #pragma once
 
 #define GANART_INLINE [[gnu::always_inline]] inline
 #define GANART_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 template <class Lane>
 struct VectorOf {
@@ -48,8 +51,8 @@ GANART_INLINE __m256i mask_of_first_words(int64_t bytes) {
 }
 #endif
 
-// The first `count` elements of a vector's memory, `rest` in the places of the others, whose memory is not touched; and
-// the same stored. `count` may be more than there are places, or less than none.
+// Loads the first `count` elements of a vector, with `rest` in the other places, or stores the first `count`. The
+// memory of the others is not touched. `count` may be negative or exceed the number of places.
 template <class Element>
 GANART_INLINE Vector<uint32_t> load_first(const Element* from, int64_t count, Element rest) {
   constexpr int PLACES = GANART_VECTOR_BYTES / sizeof(Element);
@@ -86,7 +89,8 @@ GANART_INLINE void store_first(Element* to, Vector<uint32_t> bits, int64_t count
   for (int64_t i = 0; i < (count < PLACES ? count : PLACES); ++i) to[i] = padded[i];
 }
 
-// The smaller or larger of `bound` and x, lane by lane, and NaN where x is: written so that it is one instruction.
+// The smaller or larger of `bound` and x, lane by lane, and NaN where x is NaN; written so that it compiles to one
+// instruction.
 template <class Lane>
 GANART_INLINE Vector<Lane> at_most(Vector<Lane> bound, Vector<Lane> x) {
   return bound < x ? bound : x;
@@ -96,7 +100,7 @@ GANART_INLINE Vector<Lane> at_least(Vector<Lane> bound, Vector<Lane> x) {
   return bound > x ? bound : x;
 }
 
-// The square root, lane by lane: compilers make one instruction of it.
+// The square root, lane by lane; it compiles to one instruction.
 template <class Lane>
 GANART_INLINE Vector<Lane> square_root(Vector<Lane> x) {
   Vector<Lane> root = x;
@@ -113,7 +117,7 @@ GANART_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 GANART_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 GANART_INLINE int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
-// ---- memory ahead of the arithmetic ----
+// ---- prefetching and streaming ----
 
 // Rows that will be read next, fetched into the second-level cache a line at a time from within arithmetic loops.
 struct Ahead {
@@ -138,7 +142,7 @@ struct Ahead {
 };
 
 // Stores a vector, or its lower half, past the caches; `to` is aligned to its size. end_streaming() orders such stores
-// before whatever tells another thread of them.
+// before any later store that signals another thread.
 template <class V, class Lane>
 GANART_INLINE void stream(Lane* to, V vector) {
 #if defined(__x86_64__) && GANART_VECTOR_BYTES >= 64
@@ -165,7 +169,7 @@ struct Bfloat16 {
   uint16_t bits;
 };
 
-typedef uint16_t HalfVector __attribute__((vector_size(GANART_VECTOR_BYTES / 2)));  // one value a 32-bit lane
+typedef uint16_t HalfVector __attribute__((vector_size(GANART_VECTOR_BYTES / 2)));  // one value per 32-bit lane
 
 GANART_INLINE Vector<uint32_t> load_bits(const Bfloat16* from) {
   HalfVector bits;
@@ -175,7 +179,7 @@ GANART_INLINE Vector<uint32_t> load_bits(const Bfloat16* from) {
 
 GANART_INLINE Vector<float> widen(Vector<uint32_t> bits) { return (Vector<float>)(bits << 16); }
 
-// Rounds to the nearest, ties to even, in the upper half of each lane; NaN stays NaN. The lower half is of no use.
+// Rounds to the nearest, ties to even, in the upper half of each lane; NaN stays NaN. The lower half is undefined.
 GANART_INLINE Vector<uint32_t> rounded(Vector<float> value) {
   const Vector<uint32_t> bits = (Vector<uint32_t>)value;
   return value == value ? bits + 0x7fffu + ((bits >> 16) & 1u) : splat<uint32_t>(0x7fc00000u);
@@ -213,3 +217,6 @@ template <class Lane>
 GANART_INLINE void transpose(Vector<Lane> (&rows)[LANES<Lane>]) {
   transpose_from<LANES<Lane> / 2, Lane>(rows);
 }
+
+}  // namespace
+}  // namespace ganart::cpu::GANART_LEVEL

@@ -1,10 +1,14 @@
-// Activations and their derivatives on vectors; float's exponential is our own, double's is libm's. For one level.
+// Activations and their derivatives on vectors; exp for float is written here, for double it is libm's. Compiled for
+// each instruction set.
 //
-// FROM_OUTPUT says whether `slope` takes the activation's result (what a layer keeps anyway) or its argument; FROM_SIGN
-// that either will do, since it needs no more than the sign, which both share.
+// FROM_OUTPUT: `slope` takes the activation's result, which a layer keeps anyway, instead of its argument. FROM_SIGN:
+// either will do, since only the sign matters, and both have the same.
 #pragma once
 
 #include "cpu/elements.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 template <class S, class Function>
 GANART_INLINE Vector<S> lanewise(Vector<S> x, Function function) {
@@ -48,7 +52,7 @@ GANART_INLINE Vector<float> exponential_minus_one(Vector<float> x) {
   const Vector<float> scale = parts.scale_low * parts.scale_high;
   return parts.fraction * scale + (scale - 1.0f);
 }
-// By libm, lane by lane: inlined into every kernel, these calls would double the time that compiling takes.
+// By libm, lane by lane. Not inlined: in every kernel these calls would double the compile time.
 [[gnu::noinline]] Vector<double> exponential(Vector<double> x) {
   return lanewise<double>(x, [](double value) { return __builtin_exp(value); });
 }
@@ -205,10 +209,10 @@ GANART_INLINE Vector<S> slope_at(Vector<S> z, S negative_slope) {
 // An activation with its gain and clamp.
 template <class Act, class S>
 struct Layer {
-  S negative_slope, gain, limit;  // infinity where there is no clamp
-  S inverse_gain, flat_from;      // NaN where there is no clamp: outputs of this magnitude have a derivative of 0
+  S negative_slope, gain, limit;  // infinity without a clamp
+  S inverse_gain, flat_from;      // outputs of this magnitude have derivative 0; NaN without a clamp
 
-  // `clamp` of NaN is none; `stored_clamp` is what remains of it in an output.
+  // A clamp of NaN means no clamp; `stored_clamp` is the clamp rounded to the type of an output.
   Layer(const ActivationParameters& act, S stored_clamp)
       : negative_slope(S(act.negative_slope)), gain(S(act.gain)),
         limit(act.clamp == act.clamp ? S(act.clamp) : S(__builtin_inf())), inverse_gain(S(1) / gain),
@@ -219,7 +223,7 @@ struct Layer {
     return at_least<S>(splat(-limit), at_most<S>(splat(limit), y));
   }
 
-  // The derivative, given what is kept: the output, or for some activations z.
+  // The derivative from the value kept for it: the output, or z for some activations.
   GANART_INLINE Vector<S> derivative(Vector<S> kept) const {
     const Vector<S> argument = Act::FROM_OUTPUT && !Act::FROM_SIGN ? kept * inverse_gain : kept;
     const Vector<S> slope = Act::slope(argument, negative_slope) * gain;
@@ -231,11 +235,14 @@ struct Layer {
     }
   }
 
-  // The derivative, given z, whatever is kept for it elsewhere.
+  // The derivative from z.
   GANART_INLINE Vector<S> derivative_at(Vector<S> z) const {
     if constexpr (Act::FROM_SIGN)
       if (!(flat_from == flat_from))
-        return Act::slope(z, negative_slope) * gain;  // without a clamp, no need of the output
+        return Act::slope(z, negative_slope) * gain;  // without a clamp the output is not needed
     return derivative(Act::FROM_OUTPUT ? apply(z) : z);
   }
 };
+
+}  // namespace
+}  // namespace ganart::cpu::GANART_LEVEL

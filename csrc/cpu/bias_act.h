@@ -1,12 +1,37 @@
-// Bias, activation, gain and clamp of one instruction set.
+// Bias, activation, gain and clamp on the CPU.
 //
-// Formula   y = clamp(act(x + bias) * gain); backward grad_x = grad * d, grad_bias = sum of grad_x over samples and pixels.
+// Formula   y = clamp(act(x + bias) * gain); backward grad_x = grad * d, grad_bias = sum of grad_x over samples and
+//           pixels.
 // Shapes    x, y, grad, kept, grad_x [N, C, P], pixels or channels adjacent; bias, grad_bias [C].
 // Cost      forward one read and one write of x's size; backward two reads and one write.
-// Sums      float (double for double), in pieces fixed by sizes, pieces in double.
+// Sums      float (double for double), in pieces whose sizes depend on shapes alone; pieces are added in double.
 // Repeats   bit for bit.
+#pragma once
+
+#include "common/parameters.h"
+#include "cpu/kernels.h"
+
+namespace ganart::cpu {
+
+struct BiasActKernels {
+  // bias [C] Sum or null; y like x.
+  void (*forward)(const Features& x, const void* bias, const ActivationParameters& act, void* y, RunTasks run);
+
+  // kept: y, or x for the activations whose derivative needs it. grad_bias [C] Sum, or null if it is not needed.
+  void (*backward)(const Features& grad, const Features& kept, const void* bias, const ActivationParameters& act,
+                   void* grad_x, void* grad_bias, RunTasks run);
+};
+GANART_DECLARE_KERNELS(BiasActKernels, bias_act_kernels)
+
+}  // namespace ganart::cpu
+
+#if defined(GANART_LEVEL)
+
 #include "cpu/activations.h"
 #include "cpu/rows.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 template <class Act, class Element>
 void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<Element>>& shared_layer, Element* y,
@@ -16,7 +41,7 @@ void bias_act(const Features& x, const Sum<Element>* bias, const Layer<Act, Sum<
   const BiasRows<Element> biases(rows, bias, false);
   const bool past_caches = rows.stores_past_caches(y, sizeof(Element));
   for_each(rows.runner(run), rows.tasks, [&](int64_t task) {
-    const auto layer = shared_layer;  // a copy stays in registers
+    const auto layer = shared_layer;  // a local copy stays in registers
     rows.for_rows(task, [&](const Rows::Row& row, auto across) {
       const Element* from = static_cast<const Element*>(x.data) + row.offset(x);
       const S* values = biases.of(row);
@@ -81,7 +106,7 @@ void bias_act_backward(const Features& grad, const Features& kept, const Sum<Ele
   give_back_large_scratch(ScratchSlot::shared);
 }
 
-// `body` gets the layer of an activation; what an output of type Element keeps of the clamp is the clamp, rounded.
+// Calls body(layer) for an activation. An output of type Element holds the clamp rounded to that type.
 template <class Element, class Body>
 void with_layer(const ActivationParameters& act, Body body) {
   using S = Sum<Element>;
@@ -110,3 +135,14 @@ void bias_act_backward_of_type(const Features& grad, const Features& kept, const
     });
   });
 }
+
+}  // namespace
+
+const BiasActKernels bias_act_kernels{
+    .forward = bias_act_of_type,
+    .backward = bias_act_backward_of_type,
+};
+
+}  // namespace ganart::cpu::GANART_LEVEL
+
+#endif

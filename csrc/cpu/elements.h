@@ -1,7 +1,10 @@
-// Elements of memory to and from vectors of the type that sums are kept in. Included for one level.
+// Loads and stores of elements as vectors of the type that sums are kept in. Compiled for each instruction set.
 #pragma once
 
 #include "common/simd.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 template <class Element>
 struct SumOf {
@@ -15,7 +18,7 @@ template <class Element>
 using Sum = typename SumOf<Element>::type;
 
 template <class Element>
-constexpr int WIDTH = LANES<Sum<Element>>;  // elements a vector
+constexpr int WIDTH = LANES<Sum<Element>>;  // elements per vector
 
 // One element as a number, and back.
 template <class Element>
@@ -91,23 +94,23 @@ GANART_INLINE void stream_elements(Element* to, Vector<Sum<Element>> values) {
 
 // ---- two vectors at a time ----
 
-// Two vectors of elements that follow one another, in the order that costs least: bfloat16's even ones and then its odd
-// ones, since a shift or a mask widens them where they lie; others as they come.
+// Two vectors of consecutive elements, in the cheapest order. For bfloat16 first the even elements and then the odd
+// ones, since a shift or a mask then widens them in place; other types in order.
 template <class Element>
 struct Pair {
   Vector<Sum<Element>> first, second;
 };
 
 template <class Element>
-constexpr int STEP = 2 * WIDTH<Element>;  // elements a pair
+constexpr int STEP = 2 * WIDTH<Element>;  // elements per pair
 
-// How many elements of a pair there are, where that is all: a constant.
+// The number of elements in a full pair, as a constant.
 template <class Element>
 struct Whole {
   GANART_INLINE constexpr operator int64_t() const { return STEP<Element>; }
 };
 
-// Where element i is in memory that is filled with whole vectors of pairs.
+// The place of element i in memory that holds whole vectors in the order of pairs.
 template <class Element>
 constexpr int64_t place_in_pairs(int64_t i) {
   if (sizeof(Element) == sizeof(Sum<Element>)) return i;
@@ -140,7 +143,7 @@ GANART_INLINE Pair<Element> load_pair(const Element* from, int64_t valid, Elemen
     return {(Vector<Element>)bits, (Vector<Element>)load_first(from + WIDTH<Element>, valid - WIDTH<Element>, rest)};
 }
 
-// Pairs of bfloat16 as they lie in memory. Where the processor rounds by itself, subnormal results become 0.
+// Pairs of bfloat16 in memory order. Processors with an instruction for rounding turn subnormal results into 0.
 GANART_INLINE Vector<uint32_t> narrow_pair(const Pair<Bfloat16>& pair) {
 #if defined(GANART_BFLOAT16_PAIRS)
   typedef uint16_t Halves __attribute__((vector_size(64)));
@@ -200,7 +203,7 @@ GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from) {
   }
 }
 
-// As much as there is of it: elements from `valid` on are zero, and their memory is not touched.
+// A partial pair: elements from `valid` on are zero, and their memory is not touched.
 template <class Element>
 GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from, int64_t valid) {
   if (valid >= STEP<Element>) return copy_pair(to, from);
@@ -215,7 +218,7 @@ GANART_INLINE Pair<Element> copy_pair(Element* to, const Element* from, int64_t 
   }
 }
 
-// Calls body(i, how many elements there are) for each step of a row.
+// Calls body(i, valid) for each step of a row; `valid` is the number of elements left.
 template <class Element, class Body>
 GANART_INLINE void for_steps(int64_t length, Body body) {
   constexpr int64_t N = STEP<Element>;
@@ -278,5 +281,9 @@ void with_element(Type type, Body body) {
     case Type::float32: return body(float{});
     case Type::bfloat16: return body(Bfloat16{});
     case Type::float64: return body(double{});
+    case Type::float16: return;  // the bindings refuse it on CPUs
   }
 }
+
+}  // namespace
+}  // namespace ganart::cpu::GANART_LEVEL

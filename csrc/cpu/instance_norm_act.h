@@ -1,18 +1,46 @@
-// Instance norm, scale, shift and activation of one instruction set.
+// Instance norm, scale, shift and activation on the CPU.
 //
 // Formula   y = act(normal * weight + bias), normal = (x - mean) / sqrt(variance + eps) over a channel's pixels.
 //           With g = grad * act'(...): grad_bias = sum g, grad_weight = sum g * normal,
 //           grad_x = weight * scale * (g - mean g - normal * mean(g * normal)).
-// Shapes    x, y, grad, grad_x [N, C, P], pixels or channels adjacent; weight, bias [N or 1, C]; mean, scale, grad_weight,
-//           grad_bias [N, C].
-// Cost      forward one read and one write of memory, the second reading from the caches; backward two reads, one write.
-// Sums      block by block in float (double for double), blocks joined in double. The statistics are of differences from
-//           the mean so far, in blocks no longer than all before: what the squares lose to that is at most their size.
+// Shapes    x, y, grad, grad_x [N, C, P], pixels or channels adjacent; weight, bias [N or 1, C]; mean, scale,
+//           grad_weight, grad_bias [N, C].
+// Cost      forward one read and one write of memory, the second reading from the caches; backward two reads, one
+//           write.
+// Sums      block by block in float (double for double), blocks joined in double. The statistics are of differences
+//           from the mean so far, in blocks no longer than all earlier ones together, which bounds what cancels in the
+//           squares by their own size.
 // Repeats   bit for bit: a task has whole channels of one sample.
+#pragma once
+
+#include "common/parameters.h"
+#include "cpu/kernels.h"
+
+namespace ganart::cpu {
+
+struct InstanceNormActKernels {
+  // mean and scale [N, C] Sum, with scale = 1 / sqrt(v + eps). The gain and clamp of `act` are not used.
+  void (*forward)(const Features& x, ChannelParameters weight, ChannelParameters bias, const ActivationParameters& act,
+                  double eps, void* y, void* mean, void* scale, RunTasks run);
+
+  // grad_weight and grad_bias [N, C] Sum.
+  void (*backward)(const Features& grad, const Features& x, const void* mean, const void* scale,
+                   ChannelParameters weight, ChannelParameters bias, const ActivationParameters& act, void* grad_x,
+                   void* grad_weight, void* grad_bias, RunTasks run);
+};
+GANART_DECLARE_KERNELS(InstanceNormActKernels, instance_norm_act_kernels)
+
+}  // namespace ganart::cpu
+
+#if defined(GANART_LEVEL)
+
 #include "cpu/activations.h"
 #include "cpu/rows.h"
 
-// The channels of one sample that a task has: one along its pixels, or a pair of vectors across.
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
+
+// The channels of one sample that a task processes: one along its pixels, or a pair of vectors across.
 template <class Element>
 struct Channels {
   bool across;
@@ -35,7 +63,7 @@ struct Channels {
 };
 
 constexpr int64_t LONGEST_BLOCK =
-    256;  // steps along a row, or pixels across: so few that a lane's sum stays exact enough
+    256;  // steps along a row, or pixels across; few enough for a lane's sum to stay accurate
 
 // Statistics of N series at once, joined block by block (Chan et al. 1979).
 template <int N>
@@ -57,16 +85,16 @@ struct Moments {
   // 1 / sqrt(variance + eps).
   GANART_INLINE double scale(int n, double eps) const {
     const double variance = squares[n] / count;
-    return 1.0 / __builtin_sqrt((variance < 0 ? 0.0 : variance) + eps);  // below by rounding only
+    return 1.0 / __builtin_sqrt((variance < 0 ? 0.0 : variance) + eps);  // negative through rounding only
   }
 };
 
-// The length of the statistics' next block, `first` elements having been seen.
+// The length of the statistics' next block after `first` elements.
 GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t longest, int64_t length) {
   return smaller(smaller(larger(first, shortest), longest), length - first);
 }
 
-// ---- along: a channel's pixels follow one another ----
+// ---- along: the pixels of a channel are adjacent ----
 
 struct Deviations {
   double sum, squares;
@@ -106,9 +134,9 @@ Moments<1> row_moments(const Element* row, int64_t length) {
   return moments;
 }
 
-// ---- across: channels follow one another, and a pair of vectors holds some of them ----
+// ---- across: channels are adjacent, and a pair of vectors holds some of them ----
 
-// Calls body(how many channels of a pair there are), which is a constant where there are all.
+// Calls body(count) with the number of channels of a pair, a constant if the pair is full.
 template <class Element, class Body>
 GANART_INLINE void with_valid(int64_t valid, Body body) {
   if (valid == STEP<Element>)
@@ -163,7 +191,7 @@ Moments<STEP<Element>> lane_moments(const Element* from, int64_t stride, int64_t
   return moments;
 }
 
-// A value for each channel, with a default where there are none.
+// A value for each channel, or a default.
 template <class S>
 struct ChannelValues {
   const S* values;
@@ -252,13 +280,13 @@ struct NormBackward {  // of a channel, or of a vector of them
   GANART_INLINE Vector<S> inner(Vector<S> normal, Vector<S> grad) const {
     return grad * slope_at<Act>(normal * weight + bias, negative_slope);
   }
-  // First every point is added.
+  // First every point is added up.
   GANART_INLINE void add(Vector<S> x, Vector<S> grad) {
     const Vector<S> point = normal(x), value = inner(point, grad);
     sum += value;
     product += value * point;
   }
-  // Then the means of what was added give the result at each.
+  // Then the means of these sums give the result at each point.
   GANART_INLINE void use_means(Vector<S> mean_sum, Vector<S> mean_product) {
     factor = weight * scale;
     from_sum = factor * mean_sum;
@@ -356,15 +384,19 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
   });
 }
 
-void instance_norm_act_of_type(const Features& x, const void* weight, int64_t weight_stride, const void* bias,
-                               int64_t bias_stride, const ActivationParameters& act, double eps, void* y, void* mean,
-                               void* scale, RunTasks run) {
+template <class S>
+ChannelValues<S> channel_values(ChannelParameters parameters, S otherwise) {
+  return {static_cast<const S*>(parameters.values), parameters.sample_stride, otherwise};
+}
+
+void instance_norm_act_of_type(const Features& x, ChannelParameters weight, ChannelParameters bias,
+                               const ActivationParameters& act, double eps, void* y, void* mean, void* scale,
+                               RunTasks run) {
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
     using S = Sum<Element>;
     with_activation(act.activation, [&](auto activation) {
-      instance_norm_act<decltype(activation)>(x, ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
-                                              ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)},
+      instance_norm_act<decltype(activation)>(x, channel_values(weight, S(1)), channel_values(bias, S(0)),
                                               S(act.negative_slope), eps, static_cast<Element*>(y),
                                               static_cast<S*>(mean), static_cast<S*>(scale), run);
     });
@@ -372,18 +404,28 @@ void instance_norm_act_of_type(const Features& x, const void* weight, int64_t we
 }
 
 void instance_norm_act_backward_of_type(const Features& grad, const Features& x, const void* mean, const void* scale,
-                                        const void* weight, int64_t weight_stride, const void* bias,
-                                        int64_t bias_stride, const ActivationParameters& act, void* grad_x,
-                                        void* grad_weight, void* grad_bias, RunTasks run) {
+                                        ChannelParameters weight, ChannelParameters bias,
+                                        const ActivationParameters& act, void* grad_x, void* grad_weight,
+                                        void* grad_bias, RunTasks run) {
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
     using S = Sum<Element>;
     with_activation(act.activation, [&](auto activation) {
       instance_norm_act_backward<decltype(activation)>(
-          grad, x, static_cast<const S*>(mean), static_cast<const S*>(scale),
-          ChannelValues<S>{static_cast<const S*>(weight), weight_stride, S(1)},
-          ChannelValues<S>{static_cast<const S*>(bias), bias_stride, S(0)}, S(act.negative_slope),
-          static_cast<Element*>(grad_x), static_cast<S*>(grad_weight), static_cast<S*>(grad_bias), run);
+          grad, x, static_cast<const S*>(mean), static_cast<const S*>(scale), channel_values(weight, S(1)),
+          channel_values(bias, S(0)), S(act.negative_slope), static_cast<Element*>(grad_x),
+          static_cast<S*>(grad_weight), static_cast<S*>(grad_bias), run);
     });
   });
 }
+
+}  // namespace
+
+const InstanceNormActKernels instance_norm_act_kernels{
+    .forward = instance_norm_act_of_type,
+    .backward = instance_norm_act_backward_of_type,
+};
+
+}  // namespace ganart::cpu::GANART_LEVEL
+
+#endif

@@ -1,25 +1,48 @@
-// Minibatch standard deviation of one instruction set.
+// Minibatch standard deviation on the CPU.
 //
-// Formula   s = sqrt(variance over a group's samples + 1e-8) at each channel and pixel; y = x and, appended to each sample
-//           of the group, the mean of s over the pixels and over each run of channels, as a channel.
-//           grad_x = grad + t * (x - mean) / s, t = sum of grad over the appended channel, in all samples of the group,
-//           / (samples of the group * channels of the run * pixels).
+// Formula   s = sqrt(variance over a group's samples + 1e-8) at each channel and pixel; y = x and, appended to each
+//           sample of the group, the mean of s over the pixels and over each run of channels, as a channel. grad_x =
+//           grad + t * (x - mean) / s, t = sum of grad over the appended channel, in all samples of the group, /
+//           (samples of the group * channels of the run * pixels).
 // Shapes    x, grad_x [N, C, P], y, grad [N, C + runs, P], pixels or channels adjacent.
 // Cost      forward one read and one write; backward two reads and one write.
-// Sums      over a group, of differences from its first sample, in float (double for double): the variance loses no more
-//           than a rounding a sample. Pieces fixed by sizes in the same type, pieces in double.
+// Sums      over a group, of differences from its first sample, in float (double for double): the variance loses no
+//           more than one rounding per sample. Pieces are added in double; their sizes depend on shapes alone.
 // Repeats   bit for bit.
+#pragma once
+
+#include "common/parameters.h"
+#include "cpu/kernels.h"
+
+namespace ganart::cpu {
+
+struct MinibatchStddevKernels {
+  // y [N, C + runs, P].
+  void (*forward)(const Features& x, const SampleGroups& groups, void* y, RunTasks run);
+
+  // grad [N, C + runs, P].
+  void (*backward)(const Features& grad, const Features& x, const SampleGroups& groups, void* grad_x, RunTasks run);
+};
+GANART_DECLARE_KERNELS(MinibatchStddevKernels, minibatch_stddev_kernels)
+
+}  // namespace ganart::cpu
+
+#if defined(GANART_LEVEL)
+
 #include "cpu/rows.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 constexpr double STDDEV_EPSILON = 1e-8;
 
-// How far the mean of a group is from its first sample in a pair of places, and its standard deviation.
+// For a pair of places, the mean of a group relative to its first sample, and the standard deviation.
 template <class Element>
 struct Spread {
   Pair<Element> mean, deviation;
 };
 
-// The members' elements lie `stride` apart.
+// The members' elements are `stride` apart.
 template <class Element>
 GANART_INLINE Spread<Element> spread_of(const Element* from, int64_t stride, int64_t members, int64_t valid) {
   using S = Sum<Element>;
@@ -34,15 +57,16 @@ GANART_INLINE Spread<Element> spread_of(const Element* from, int64_t stride, int
   const S share = S(1) / S(members);
   const auto root = [=](Vector<S> square, Vector<S> sum) {
     const Vector<S> variance = (square - sum * sum * share) * share;
-    return square_root<S>(at_least<S>(Vector<S>{}, variance) + S(STDDEV_EPSILON));  // below 0 by rounding only
+    return square_root<S>(at_least<S>(Vector<S>{}, variance) + S(STDDEV_EPSILON));  // negative through rounding only
   };
   return {{sums.first * share, sums.second * share},
           {root(squares.first, sums.first), root(squares.second, sums.second)}};
 }
 
-// Each run of a group's channels as rows that lie alike in all samples, of x and of wider features (y, or its gradient)
-// that have the appended channels too. Rows are cut into pieces, which are near in all samples when they are read again,
-// and written in one go: memory likes few streams. Pieces are dealt out to tasks.
+// Each run of a group's channels as rows with the same layout in all samples, of x and of the wider features (y, or its
+// gradient) with appended channels. Rows are divided into pieces, which stay in the caches until all samples have been
+// read again, and are written one after another, since memory is fastest with few streams. Tasks take turns with
+// pieces.
 struct GroupRows {
   static constexpr int64_t PIECE_ELEMENTS = 4096, SHORTEST_PIECE = 128, TASK_ELEMENTS = 16384;
 
@@ -69,7 +93,7 @@ struct GroupRows {
   int64_t elements() const { return x.samples * x.channels * x.pixels; }
   RunTasks runner(RunTasks run) const { return elements() < Rows::SERIAL_ELEMENTS ? run_serially : run; }
 
-  // Whether a result of these strides would be out of the caches before it is next read, and may be stored past them.
+  // Whether a result with these strides leaves the caches before it is next read, and is aligned for streaming stores.
   bool stores_past_caches(const void* to, int64_t sample_stride, int64_t row_stride, int64_t size) const {
     const int64_t run_stride = channels * (across ? 1 : x.pixels);
     const int64_t bytes = (sample_stride | run_stride | (rows > 1 ? row_stride : 0)) * size;
@@ -90,7 +114,7 @@ struct GroupRows {
     }
   }
 
-  // Where a run's channels begin in dense features or others.
+  // The offset of a run's channels.
   GANART_INLINE int64_t run_offset(int64_t run, int64_t channel_stride) const {
     return run * channels * channel_stride;
   }
@@ -104,7 +128,7 @@ Pair<Element> presence(int64_t valid) {
   return {load(lanes), load(lanes + WIDTH<Element>)};
 }
 
-// The sum of `count` elements that lie `stride` apart.
+// The sum of `count` elements that are `stride` apart.
 template <class Element>
 double total_of_line(const Element* from, int64_t stride, int64_t count) {
   double total = 0;
@@ -235,3 +259,14 @@ void minibatch_stddev_backward_of_type(const Features& grad, const Features& x, 
     minibatch_stddev_backward(grad, x, groups, static_cast<decltype(element)*>(grad_x), run);
   });
 }
+
+}  // namespace
+
+const MinibatchStddevKernels minibatch_stddev_kernels{
+    .forward = minibatch_stddev_of_type,
+    .backward = minibatch_stddev_backward_of_type,
+};
+
+}  // namespace ganart::cpu::GANART_LEVEL
+
+#endif

@@ -1,16 +1,35 @@
-// Pixel norm of one instruction set.
+// Pixel norm on the CPU.
 //
-// Formula   y = x * s, s = 1 / sqrt(mean of x^2 + eps), means over the channels of a pixel.
+// Formula   y = x * s, s = 1 / sqrt(mean of x^2 + eps), with the mean over the channels of a pixel.
 //           grad_x = s * grad - s^3 * mean(grad * x) * x.
 // Shapes    x, y, grad, grad_x [N, C, P], pixels or channels adjacent.
-// Cost      forward one read and one write of memory, the second reading from the caches; backward two reads and one
-//           write: s is not kept, since x is read for it anyway.
-// Sums      a few channels, or steps along them, at a time in float (double for double), these in the same type where
-//           pixels are adjacent and in double where channels are.
+// Cost      forward one read and one write of memory (the second read hits the caches); backward two reads and one
+//           write. s is not kept, since x is read anyway.
+// Sums      of a few channels, or steps along them, in float (double for double); these are added in the same type if
+//           pixels are adjacent and in double if channels are.
 // Repeats   bit for bit: a task has whole pixels.
+#pragma once
+
+#include "cpu/kernels.h"
+
+namespace ganart::cpu {
+
+struct PixelNormKernels {
+  void (*forward)(const Features& x, double eps, void* y, RunTasks run);
+  void (*backward)(const Features& grad, const Features& x, double eps, void* grad_x, RunTasks run);
+};
+GANART_DECLARE_KERNELS(PixelNormKernels, pixel_norm_kernels)
+
+}  // namespace ganart::cpu
+
+#if defined(GANART_LEVEL)
+
 #include "cpu/rows.h"
 
-// What is added up over the channels of a pixel: squares of x and, of a gradient, its products with x.
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
+
+// Sums over the channels of a pixel: of the squares of x and, for a gradient, of its products with x.
 template <class Element>
 struct PixelSums {
   Pair<Element> squares{}, products{};
@@ -22,7 +41,7 @@ struct PixelSums {
   }
 };
 
-// What a pixel's x, or its gradient, is multiplied by, and what of x is then taken off: a vector of them or one.
+// result = (x or its gradient) * scale - x * share, for one pixel or a vector of pixels.
 template <class V>
 struct PixelFactors {
   V scale, share;
@@ -38,14 +57,14 @@ GANART_INLINE Pair<Element> normalized(const Pair<Element>& x, const Pair<Elemen
     return {x.first * first.scale, x.second * second.scale};
 }
 
-// ---- channels follow one another: a row is a pixel ----
+// ---- channels are adjacent: a row is a pixel ----
 
 template <bool GRADIENT, class Element>
 void normalize_pixel(const Element* outer, const Element* own, int64_t channels, double eps, Element* to,
                      bool past_caches) {
   using S = Sum<Element>;
   constexpr int N = STEP<Element>;
-  constexpr int64_t LONGEST_BLOCK = 64 * N;  // so short that a lane's sum stays exact enough
+  constexpr int64_t LONGEST_BLOCK = 64 * N;  // short enough for a lane's sum to stay accurate
   double squares = 0, products = 0;
   for (int64_t i = 0; i < channels;) {
     PixelSums<Element> sums;
@@ -64,10 +83,10 @@ void normalize_pixel(const Element* outer, const Element* own, int64_t channels,
   });
 }
 
-// ---- pixels follow one another: a task has some pixels of all channels ----
+// ---- pixels are adjacent: a task processes some pixels of all channels ----
 
-// Channels are often a power of two apart, and then no more of them stay in a cache than it has ways: what is read of a part
-// of the pixels is kept in memory of the worker's own. Small samples are tasks as they are, since they lie in one piece.
+// Channels are often a power of two apart, and then a cache holds no more of them than it has ways. So the pixels that
+// a task reads are copied to the worker's own memory. Small samples are contiguous, and are processed in place.
 template <bool GRADIENT, class Element>
 struct PixelBlocks {
   static constexpr int64_t KEPT_BYTES = 256 << 10, FEWEST_ELEMENTS = 16384, FEWEST_TASKS = 16, CHANNELS_AT_ONCE = 4;
@@ -76,7 +95,7 @@ struct PixelBlocks {
 
   const Features &grad, &x;
   bool whole;
-  int64_t length, blocks, tasks;  // pixels a block, blocks a sample
+  int64_t length, blocks, tasks;  // pixels per block, blocks per sample
 
   PixelBlocks(const Features& grad, const Features& x) : grad(grad), x(x) {
     constexpr int64_t MOST_ELEMENTS = KEPT_BYTES / (TENSORS * int64_t(sizeof(Element)));
@@ -107,7 +126,7 @@ struct PixelBlocks {
     const Element* outer = static_cast<const Element*>(grad.data) + sample * grad.sample_stride + pixel;
     const int64_t channels = x.channels, own_stride = x.channel_stride, outer_stride = grad.channel_stride;
     const int64_t pitch = WHOLE ? x.pixels
-                                : length + 64 / int64_t(sizeof(Element));  // else it might be a power of two too
+                                : length + 64 / int64_t(sizeof(Element));  // so that it is no power of two either
     const int64_t kept = WHOLE ? 0 : channels * pitch, sums_bytes = TENSORS * length * int64_t(sizeof(S));
     auto* memory =
         static_cast<char*>(scratch(ScratchSlot::worker, sums_bytes + TENSORS * kept * int64_t(sizeof(Element))));
@@ -160,7 +179,7 @@ struct PixelBlocks {
   }
 };
 
-// Of x alone, or of a gradient.
+// The norm of x, or with GRADIENT its backward.
 template <bool GRADIENT, class Element>
 void pixel_norm(const Features& grad, const Features& x, double eps, Element* result, RunTasks run) {
   const Rows rows(x, STEP<Element>, false);
@@ -191,3 +210,14 @@ void pixel_norm_backward_of_type(const Features& grad, const Features& x, double
   with_element(x.type,
                [&](auto element) { pixel_norm<true>(grad, x, eps, static_cast<decltype(element)*>(grad_x), run); });
 }
+
+}  // namespace
+
+const PixelNormKernels pixel_norm_kernels{
+    .forward = pixel_norm_of_type,
+    .backward = pixel_norm_backward_of_type,
+};
+
+}  // namespace ganart::cpu::GANART_LEVEL
+
+#endif

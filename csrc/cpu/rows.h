@@ -1,18 +1,22 @@
-// Features as rows that lie along pixels (one channel each) or across channels, cut into tasks; biases and their sums.
+// Features as rows along pixels (of one channel each) or across channels, divided into tasks; biases and their
+// gradients.
 #pragma once
 
 #include "cpu/elements.h"
 #include "cpu/tasks.h"
 
-// Tasks are cut by sizes alone, so that sums do not depend on how many threads there are.
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
+
+// Tasks depend on sizes alone, so that sums do not depend on the number of threads.
 struct Rows {
   static constexpr int64_t TASK_ELEMENTS = 16384, SERIAL_ELEMENTS = 16384, PAST_CACHES = 16 << 20;
-  static constexpr int64_t PIECE_ELEMENTS = 4096;  // few enough that a piece's sum needs no more than its own type
+  static constexpr int64_t PIECE_ELEMENTS = 4096;  // few enough for a piece's sum to be accurate in its own type
 
   bool across;
   int64_t channels, pixels, tasks, elements;
   int64_t piece, pieces, units_per_task, units;  // along: pieces of a channel's pixels
-  int64_t group, chunk, chunks;                  // across: pixels a row, pixels a task, tasks a sample
+  int64_t group, chunk, chunks;                  // across: pixels per row, pixels per task, tasks per sample
 
   struct Row {
     int64_t sample, channel, pixel, length, dense;
@@ -22,7 +26,7 @@ struct Rows {
     }
   };
 
-  // `step`: how many elements are worked on at once.
+  // `step`: the number of elements that are processed at once.
   Rows(const Features& f, int64_t step, bool dense = true)
       : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), channels(f.channels),
         pixels(f.pixels) {
@@ -31,7 +35,7 @@ struct Rows {
     pieces = (pixels + piece - 1) / piece;
     units = f.samples * channels * pieces;
     units_per_task = larger(1, TASK_ELEMENTS / piece);
-    // Few channels would leave most of a vector empty: several pixels make a row where they follow one another.
+    // Few channels would leave most of a vector empty, so several adjacent pixels form a row.
     group = dense && channels < 2 * step && (f.pixel_stride == channels || pixels == 1) ? step : 1;
     chunk = round_up(larger(1, TASK_ELEMENTS / channels), group);
     chunks = (pixels + chunk - 1) / chunk;
@@ -40,14 +44,14 @@ struct Rows {
 
   RunTasks runner(RunTasks parallel) const { return elements < SERIAL_ELEMENTS ? run_serially : parallel; }
 
-  // Whether a result would be out of the caches before it is next read: then it need not be read into them first.
+  // Whether a result leaves the caches before it is next read; then stores should bypass them.
   bool stores_past_caches(const void* to, int64_t size) const {
-    // Rows and, several pixels being one, samples must start where a vector may.
+    // Rows, and samples if a row has several pixels, must be aligned to vectors.
     const int64_t starts = !across ? pixels : group == 1 ? channels : channels * group | channels * pixels;
     return elements * size > PAST_CACHES && (uintptr_t(to) | uintptr_t(starts * size)) % GANART_VECTOR_BYTES == 0;
   }
 
-  // Calls body(row, std::bool_constant) for each row of a task; the constant is `across`.
+  // Calls body(row, across) for each row of a task; `across` is a std::bool_constant.
   template <class Body>
   GANART_INLINE void for_rows(int64_t task, Body body) const {
     if (across) {
@@ -72,14 +76,14 @@ struct Rows {
   }
 };
 
-// A bias for each row, and the sums over samples and pixels that its gradient is. Across channels, both lie in the order
-// of pairs.
+// A bias for each row, and its gradient: the sums over samples and pixels. Across channels, both are in the order of
+// pairs.
 template <class Element>
 class BiasRows {
   using S = Sum<Element>;
 
  public:
-  // `summing`: whether sums are wanted. Uses the caller's shared scratch until it is given back.
+  // `summing`: whether sums are needed. Occupies the caller's shared scratch until that is given back.
   BiasRows(const Rows& rows, const S* bias, bool summing) : rows_(rows) {
     const int64_t copies = rows.across ? rows.group : 1, tiled = round_up(copies * rows.channels, 64);
     const int64_t sums = !summing ? 0 : rows.across ? rows.tasks * rows.channels : rows.units;
@@ -87,14 +91,15 @@ class BiasRows {
     auto* values = reinterpret_cast<S*>(memory);
     for (int64_t copy = 0, at = 0; copy < copies; ++copy)
       for (int64_t c = 0; c < rows.channels; ++c, ++at)
-        values[rows.across ? place_in_pairs<Element>(at) : at] = bias ? bias[c] : S(-0.0);  // x + -0 is x for every x
+        values[rows.across ? place_in_pairs<Element>(at) : at] = bias ? bias[c]
+                                                                      : S(-0.0);  // x + -0 equals x for every x
     values_ = values;
     sums_ = reinterpret_cast<double*>(memory + tiled * sizeof(S));
   }
 
   GANART_INLINE const S* of(const Rows::Row& row) const { return values_ + row.channel; }
 
-  // The sums of one task: along pixels each row has one; across channels all rows are added up.
+  // The sums of one task: one per row along pixels; across channels, one per channel over all rows.
   class Task {
    public:
     Task(const BiasRows& owner, int64_t task) : rows_(owner.rows_) {
@@ -109,7 +114,7 @@ class BiasRows {
       for (int64_t i = 0; i < width_; ++i) settled_[i] = 0, recent_[i] = 0;
     }
 
-    // Across: a row's sums so far, whole pairs of them.
+    // Across: the sums so far, in whole pairs.
     GANART_INLINE S* recent() { return recent_; }
 
     void finish_row(double total) {
@@ -139,7 +144,7 @@ class BiasRows {
     int64_t width_ = 0, count_ = 0;
   };
 
-  // Adds up the tasks' sums, in order.
+  // Adds the tasks' sums in order.
   void combine(S* result) const {
     const int64_t samples = rows_.elements / (rows_.channels * rows_.pixels);
     for (int64_t c = 0; c < rows_.channels; ++c) {
@@ -158,3 +163,6 @@ class BiasRows {
   const S* values_;
   double* sums_;
 };
+
+}  // namespace
+}  // namespace ganart::cpu::GANART_LEVEL

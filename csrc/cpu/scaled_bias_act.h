@@ -1,21 +1,42 @@
-// Scale, noise, bias, activation, gain and clamp of one instruction set: the ends of a modulated convolution.
+// Scale, noise, bias, activation, gain and clamp of one instruction set: before and after a modulated convolution.
 //
 // Formula   z = x * scale + noise + bias, y = clamp(act(z) * gain); backward with g = grad * d: grad_x = g * scale,
 //           grad_scale = sum of g * x over pixels, grad_noise = sum of g over channels, grad_bias = sum of g over
 //           samples and pixels.
 // Shapes    x, y, grad, grad_x [N, C, P], pixels or channels adjacent; scale [N, C], noise [N or 1, P], bias [C].
-// Cost      forward one read and one write of x's size; backward two reads and one write: z is computed anew.
-// Sums      float (double for double) of few addends, those in double.
+// Cost      forward one read and one write of x's size; backward two reads and one write: z is recomputed.
+// Sums      a few terms in float (double for double), their sums in double.
 // Repeats   bit for bit: a task has a block of one sample's pixels, with all channels.
+#pragma once
+
+#include "common/parameters.h"
+#include "cpu/kernels.h"
+
+namespace ganart::cpu {
+
+struct ScaledBiasActKernels {
+  void (*forward)(const Features& x, const AffineTerms& terms, const ActivationParameters& act, void* y, RunTasks run);
+  void (*backward)(const Features& grad, const Features& x, const AffineTerms& terms, const ActivationParameters& act,
+                   const AffineGradients& gradients, RunTasks run);
+};
+GANART_DECLARE_KERNELS(ScaledBiasActKernels, scaled_bias_act_kernels)
+
+}  // namespace ganart::cpu
+
+#if defined(GANART_LEVEL)
+
 #include "cpu/activations.h"
 #include "cpu/rows.h"
 
-// The cut into tasks, by sizes alone.
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
+
+// How the work is divided into tasks, by sizes alone.
 struct AffineBlocks {
-  // Along pixels memory is read in order for a while, yet what belongs to a block stays in the caches.
+  // Long enough for sequential reads along pixels, short enough for a block to stay in the caches.
   static constexpr int64_t LONGEST_ALONG = 2048, ELEMENTS_ACROSS = 65536;
-  static constexpr int64_t SEVERAL_TASKS = 8;  // rather than long blocks
-  static constexpr int64_t UNIT = 64;          // pixels: where a row is aligned, so are its blocks
+  static constexpr int64_t SEVERAL_TASKS = 8;  // even if blocks are shorter then
+  static constexpr int64_t UNIT = 64;          // pixels; an aligned row then has aligned blocks
 
   struct Block {
     int64_t sample, first, count;
@@ -36,10 +57,10 @@ struct AffineBlocks {
   RunTasks runner(RunTasks run) const {
     return samples * channels * pixels < Rows::SERIAL_ELEMENTS ? run_serially : run;
   }
-  // Elements of the longest row, rounded up to whole vectors of any kind.
+  // Elements of the longest row, rounded up to whole vectors of any type.
   int64_t width() const { return round_up(across ? channels : smaller(length, pixels), UNIT); }
 
-  // Every row starts on a vector's boundary if the result and its lines do.
+  // Every row is aligned to vectors if the result and its lines are.
   template <class Element>
   bool stores_past_caches(const Element* to) const {
     const int64_t line_bytes = (across ? channels : pixels) * int64_t(sizeof(Element));
@@ -67,7 +88,7 @@ struct AffineBlocks {
   }
 };
 
-// The terms of a row's elements: across channels they share their noise, along pixels their scale and their bias.
+// The terms of a row's elements: across channels they share the noise, along pixels the scale and the bias.
 template <bool ACROSS, class S>
 class RowTerms {
  public:
@@ -91,7 +112,7 @@ class BlockTerms {
   using S = Sum<Element>;
 
  public:
-  static constexpr int64_t ROWS = 2;  // of the cut's width that the copies take
+  static constexpr int64_t ROWS = 2;  // that the copies take, each as wide as the longest row
 
   BlockTerms(const AffineBlocks& cut, const AffineTerms& terms, const AffineBlocks::Block& block, S* memory)
       : scales_(static_cast<const S*>(terms.scale)), noises_(static_cast<const S*>(terms.noise)),
@@ -115,7 +136,7 @@ class BlockTerms {
   }
 
  private:
-  static constexpr S UNSCALED = 1, NOTHING = S(-0.0);  // x + -0 is x for every x
+  static constexpr S UNSCALED = 1, NOTHING = S(-0.0);  // x + -0 equals x for every x
 
   void copy(const S* from, int64_t count, S otherwise, S* to) const {
     constexpr int N = STEP<Element>;
@@ -129,7 +150,7 @@ class BlockTerms {
   int64_t width_;
 };
 
-// Sums over rows for each place in a row, of one or two kinds: the last rows' in S, those before in double.
+// Sums over rows for each place in a row, of one or two kinds: recent rows in S, earlier ones in double.
 template <class Element>
 class PlaceSums {
   using S = Sum<Element>;
@@ -143,7 +164,7 @@ class PlaceSums {
     for (int64_t i = 0; i < places_; ++i) settled_[i] = 0, recent_[i] = 0;
   }
 
-  // The last rows' sums, to be added to, whole pairs of them.
+  // The sums of recent rows, to be added to, in whole pairs.
   GANART_INLINE S* recent(int kind) { return recent_ + kind * width_; }
   void finish_row() {
     if (++rows_ % 32 == 0) settle();
@@ -166,7 +187,7 @@ void scaled_bias_act(const Features& x, const AffineTerms& terms, const Layer<Ac
   const AffineBlocks cut(x);
   const bool past_caches = cut.stores_past_caches(y);
   for_each(cut.runner(run), cut.tasks(), [&](int64_t task) {
-    const auto layer = shared_layer;  // a copy stays in registers
+    const auto layer = shared_layer;  // a local copy stays in registers
     const AffineBlocks::Block block = cut.of(task);
     auto* memory = static_cast<S*>(scratch(ScratchSlot::worker, BlockTerms<Element>::ROWS * cut.width() * sizeof(S)));
     const BlockTerms<Element> block_terms(cut, terms, block, memory);
@@ -274,7 +295,7 @@ void scaled_bias_act_backward(Element, const Features& grad, const Features& x, 
   give_back_large_scratch(ScratchSlot::shared);
 }
 
-// Calls body(Element{}, layer). The backward computes outputs anew, unrounded, and so the clamp is as it is.
+// Calls body(Element{}, layer). The backward recomputes outputs without rounding, so the clamp is not rounded either.
 template <class Body>
 void with_element_and_layer(Type type, const ActivationParameters& act, Body body) {
   with_element(type, [&](auto element) {
@@ -297,3 +318,14 @@ void scaled_bias_act_backward_of_type(const Features& grad, const Features& x, c
     scaled_bias_act_backward(element, grad, x, terms, layer, gradients, run);
   });
 }
+
+}  // namespace
+
+const ScaledBiasActKernels scaled_bias_act_kernels{
+    .forward = scaled_bias_act_of_type,
+    .backward = scaled_bias_act_backward_of_type,
+};
+
+}  // namespace ganart::cpu::GANART_LEVEL
+
+#endif

@@ -1,17 +1,20 @@
-// Products of packed panels in registers: what the CPU kernels multiply with. Included by one op for one level.
+// Matrix products of packed panels in registers. Compiled for each instruction set.
 //
-// A panel holds PANEL lanes (channels or pixels) of two vectors, depth by depth: [items][PANEL]. A tile is COLUMNS values
-// broadcast from one operand times one or two vectors of a panel, summed over the depth in registers. An item is what one
-// lane multiplies at once: a number, or a pair of bfloat16 where the processor has their dot product.
+// A panel holds PANEL lanes (channels or pixels) of two vectors, depth by depth: [items][PANEL]. A tile is COLUMNS
+// values broadcast from one operand times one or two vectors of a panel, summed over the depth in registers. An item is
+// what one lane multiplies at once: a number, or a pair of bfloat16 on processors with their dot product.
 #pragma once
 
 #include "common/simd.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 template <class Lane>
 struct PlainProducts {
   using Sum = Lane;
   using Item = Lane;
-  static constexpr int DEPTH = 1;  // elements an item
+  static constexpr int DEPTH = 1;  // elements per item
 
   GANART_INLINE static void multiply_add(Vector<Sum>& sum, Vector<Item> a, Vector<Item> b) { sum += a * b; }
 };
@@ -34,15 +37,15 @@ using Bfloat16Products = PlainProducts<float>;
 template <class P>
 constexpr int PANEL = 2 * LANES<typename P::Sum>;
 
-// Most columns of a tile: enough sums to cover a multiply-add's latency, few enough to stay in registers.
+// The most columns of a tile: enough sums to hide the latency of a multiply-add, few enough to stay in registers.
 template <class P>
 constexpr int COLUMNS = LANES<typename P::Sum> > 8   ? 8
                         : LANES<typename P::Sum> > 4 ? 6
                         : LANES<typename P::Sum> > 2 ? 4
                                                      : 2;
 
-// Calls body(count, first), `count` an integral_constant of at most COLUMNS, for parts of TOTAL as equal as can be, as
-// long as they begin below `used`.
+// Calls body(count, first), `count` an integral_constant of at most COLUMNS, for nearly equal parts of TOTAL that begin
+// below `used`.
 template <class P, int TOTAL, class Body>
 GANART_INLINE void for_parts(int64_t used, Body body) {
   constexpr int PARTS = (TOTAL + COLUMNS<P> - 1) / COLUMNS<P>;
@@ -61,7 +64,7 @@ constexpr int64_t items_in(int64_t elements) {
 
 // ---- packing: elements of memory to items ----
 
-// LANES items from elements that lie one after the other.
+// LANES items from adjacent elements.
 template <class P, class Element>
 GANART_INLINE Vector<typename P::Item> items_along(const Element* from) {
   if constexpr (P::DEPTH == 1 && sizeof(Element) < sizeof(typename P::Item))
@@ -77,7 +80,7 @@ GANART_INLINE Vector<typename P::Item> items_along(const Element* from, int64_t 
   return items_along<P>(padded);
 }
 
-// LANES items whose DEPTH elements lie one below the other; `below` is null past the last row.
+// LANES items whose DEPTH elements come from consecutive rows; `below` is null past the last row.
 template <class P, class Element>
 GANART_INLINE Vector<typename P::Item> items_across(const Element* row, const Element* below) {
   if constexpr (P::DEPTH == 2) {
@@ -96,7 +99,7 @@ GANART_INLINE Vector<typename P::Item> items_across(const Element* row, const El
   return items_across<P>(padded[0], padded[1]);
 }
 
-// How much of a panel is packed: one vector where the second would hold no lane. Lanes past the last are zero.
+// The lanes of a panel that are packed: one vector if the second would be empty. Lanes past the last are zero.
 template <class P>
 GANART_INLINE int packed_lanes(int64_t lanes) {
   return lanes <= LANES<typename P::Item> ? LANES<typename P::Item> : PANEL<P>;
@@ -160,7 +163,8 @@ void pack_broadcast(const Element* from, int64_t row_stride, int64_t rows, int64
   }
 }
 
-// A panel of factor * (M + M^T), for the lanes from `first`; M is [size, size]. Items past the last depth are not written.
+// A panel of factor * (M + M^T), for the lanes from `first`; M is [size, size]. Items past the last depth are not
+// written.
 template <class P>
 void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, int64_t first,
                     typename P::Item* panel) {
@@ -206,11 +210,11 @@ void pack_symmetric(const typename P::Sum* matrix, int64_t size, double factor, 
 
 // ---- products ----
 
-// Items between two fetches of a line: narrow vectors take many of them for a line, and would wait for the decoder.
+// Items between two fetches of a line: with narrow vectors a fetch per item would overload the decoder.
 template <class P>
 constexpr int FETCH_EVERY = LANES<typename P::Sum> > 8 ? 1 : 4;
 
-// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v]; fetches lines on the way.
+// sums[c][v] += over items: broadcast[item * item_step + c * column_step] * panel[item][v]; fetches lines meanwhile.
 template <class P, int VECTORS, int COUNT>
 GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcast, int64_t item_step,
                                  int64_t column_step, const typename P::Item* panel,
@@ -239,3 +243,6 @@ GANART_INLINE void multiply_tile(int64_t items, const typename P::Item* broadcas
   for (; item < items; ++item) multiply_item();
   ahead = next;
 }
+
+}  // namespace
+}  // namespace ganart::cpu::GANART_LEVEL

@@ -1,12 +1,35 @@
-// Upsampling, FIR filtering and downsampling of one instruction set.
+// Upsampling, FIR filtering and downsampling on the CPU.
 //
-// Formula   y[o] = sum over k of taps[k] * x[(o * down + k - padding) / up], where that divides; each axis on its own.
+// Formula   y[o] = sum over k of taps[k] * x[(o * down + k - padding) / up], where the division is exact; each axis
+//           separately.
 // Shapes    x [N, C, H, W] with pixels or channels adjacent; y dense in the same layout.
-// Cost      one read and one write of memory; about KH / up_y + KW / up_x multiply-adds a result, zeros never multiplied.
-//           Each input row is filtered once, into a ring of the lines that the next output row still needs.
+// Cost      one read and one write of memory; about KH / up_y + KW / up_x multiply-adds per result; zeros are never
+//           multiplied. Each input row is filtered once, into a ring of the lines that the next output row still needs.
 // Sums      float (double for double): first along the rows, then down the columns.
 // Repeats   bit for bit.
+#pragma once
+
+#include "common/parameters.h"
+#include "cpu/kernels.h"
+
+namespace ganart::cpu {
+
+struct Upfirdn2dKernels {
+  // x_row_stride: elements between rows of pixels. taps, contiguous Sum, are [K], for both axes, or [KH, KW]; they are
+  // convolved, or with `flip` correlated, and the sums are multiplied by gain.
+  void (*forward)(const Features& x, int64_t x_row_stride, const Resampling& geometry, const void* taps, double gain,
+                  bool flip, void* y, RunTasks run);
+};
+GANART_DECLARE_KERNELS(Upfirdn2dKernels, upfirdn2d_kernels)
+
+}  // namespace ganart::cpu
+
+#if defined(GANART_LEVEL)
+
 #include "cpu/rows.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
 
 constexpr int64_t floor_divide(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
@@ -40,20 +63,20 @@ struct Axis {
   int64_t last(int64_t size) const { return larger(size, floor_divide((out - 1) * down - padding + taps - 1, up) + 1); }
 };
 
-// Even (OFFSET 0) or odd (1) lanes of two vectors that follow one another.
+// The even (OFFSET 0) or odd (OFFSET 1) lanes of two consecutive vectors.
 template <int OFFSET, class V, int... LANE>
 GANART_INLINE V every_other(V low, V high, std::integer_sequence<int, LANE...>) {
   return __builtin_shufflevector(low, high, (2 * LANE + OFFSET)...);
 }
 
-// Lanes of two vectors in turn: their first halves, or their second.
+// The lanes of two vectors interleaved: of their first halves, or of their second.
 template <int HALF, class V, int... LANE>
 GANART_INLINE V in_turn(V even, V odd, std::integer_sequence<int, LANE...>) {
   constexpr int N = sizeof...(LANE);
   return __builtin_shufflevector(even, odd, (LANE / 2 + HALF * N / 2 + (LANE % 2) * N)...);
 }
 
-// The lanes of two vectors that follow one another from lane BY on.
+// The lanes of two consecutive vectors from lane BY on.
 template <int BY, class V, int... LANE>
 GANART_INLINE V shifted(V low, V high, std::integer_sequence<int, LANE...>) {
   return __builtin_shufflevector(low, high, (LANE + BY)...);
@@ -70,7 +93,7 @@ GANART_INLINE void interleave(V& even, V& odd, std::integer_sequence<int, LANE..
   even = low, odd = high;
 }
 
-// Makes what load_pair gives two vectors in order, or its even and its odd elements; and back.
+// Turns a result of load_pair into two vectors in order, or into its even and odd elements; and back.
 template <bool SPLIT, class Element>
 GANART_INLINE Pair<Element> from_pair(Pair<Element> pair) {
   constexpr bool IS_SPLIT = sizeof(Element) < sizeof(Sum<Element>);
@@ -88,14 +111,14 @@ GANART_INLINE Pair<Element> to_pair(Pair<Element> pair) {
   return pair;
 }
 
-// How a row is filtered. Where single elements are filtered at factors of 1 or 2, lines are split into their even and their
-// odd pixels: what is shifted by an even number of pixels then meets in the same lanes, and zeros or dropped pixels vanish.
+// How a row is filtered. For single elements and factors of 1 or 2, lines are split into their even and odd pixels:
+// pixels an even distance apart are then in the same lanes, and inserted zeros or dropped pixels need no work.
 enum class Way { plain, halved, doubled, general };
 
 constexpr bool splits_input(Way way) { return way == Way::plain || way == Way::halved; }
 constexpr bool splits_output(Way way) { return way == Way::plain || way == Way::doubled; }
 
-// The sum of memory a stride apart times taps a step apart, from tap `first`. COUNT 0 takes what there are.
+// The sum of elements `stride` apart times taps `step` apart, from tap `first`. COUNT 0 means any number of taps.
 template <class S, int COUNT>
 struct WeightedSum {
   const S* taps;
@@ -119,14 +142,14 @@ struct WeightedSum {
   }
 };
 
-// One row's input and output as lines of S in memory; the second half of a split one is `half` elements on. `before` the
-// input, which lies on a vector's boundary in split lines, there is room for the padding.
+// One row's input and output as lines of S in memory; the second half of a split line begins `half` elements later.
+// There is room for the padding `before` the input, which is aligned to vectors in split lines.
 template <class S>
 struct Lines {
   static constexpr int L = LANES<S>;
   static constexpr int64_t AHEAD = 4096;
   Axis axis;
-  int64_t unit, width;  // elements a pixel, pixels
+  int64_t unit, width;  // elements per pixel, pixels
   int64_t before, in_half, in_size, out_half, out_size;
 
   Lines(Way way, const Axis& horizontal, int64_t elements, int64_t pixels)
@@ -146,14 +169,14 @@ struct Lines {
     out_size = splits_output(way) ? 2 * out_half : round_up(axis.out * unit, 2 * L);
   }
 
-  // Widens a row into its line, whose padding is zero already.
+  // Widens a row into its line, whose padding is already zero.
   template <bool SPLIT, class Element>
   void fill(const Element* row, S* line) const {
     const int64_t skipped = SPLIT ? larger(0, -axis.padding) : 0, length = width * unit - skipped;
     S *even = line + before, *odd = even + L;
     int64_t advance = 2 * L;
     if constexpr (SPLIT) {
-      const bool swapped = axis.padding > 0 && axis.padding % 2;  // inputs at even places are at odd ones once padded
+      const bool swapped = axis.padding > 0 && axis.padding % 2;  // padding moves inputs from even places to odd ones
       even = line + (swapped ? in_half : 0) + before;
       odd = line + (swapped ? 0 : in_half) + before;
       advance = L;
@@ -167,7 +190,7 @@ struct Lines {
     }
   }
 
-  // Filters the lines from(row) into to(row), or adds to them, for rows [begin, end). TAPS 0 takes the axis' number.
+  // Filters the lines from(row) into to(row), or adds to them, for rows [begin, end). TAPS 0 means any number.
   template <Way WAY, int TAPS, bool ADD, class From, class To>
   GANART_INLINE void filter(const S* taps, int64_t begin, int64_t end, From from, To to) const {
     const auto put = [](S* at, Vector<S> sum) { store(at, ADD ? load(at) + sum : sum); };
@@ -203,7 +226,7 @@ struct Lines {
           put(out + half + i, second_taps.of(second_line + i, 1));
         }
       }
-    } else if (axis.up == 1 && axis.down == 1) {  // every element is the same sum of shifted ones
+    } else if (axis.up == 1 && axis.down == 1) {  // every element is the same sum of shifted elements
       const WeightedSum<S, TAPS> all(taps, 0, 1, axis.taps);
       const int64_t length = axis.out * unit, shift = unit;
       for (int64_t row = begin; row < end; ++row) {
@@ -220,8 +243,8 @@ struct Lines {
     }
   }
 
-  // The same for four taps on split lines, PADDING zeros before them: whole vectors are loaded and then shifted, since loads
-  // that cross a cache line, as all shifted ones of its length do, take twice as long.
+  // The same for four taps on split lines after PADDING zeros. Whole vectors are loaded and then shifted, since loads
+  // that cross a cache line, as shifted loads of a line's length always do, take twice as long.
   template <Way WAY, int PADDING, bool ADD, class From, class To>
   GANART_INLINE void filter_split(const S* taps, int64_t begin, int64_t end, From from, To to) const {
     using V = Vector<S>;
@@ -246,7 +269,7 @@ struct Lines {
     }
   }
 
-  // The same a pixel at a time, for any factors. Outputs `up` apart have the same taps, COUNT of them, or 0 for any number.
+  // The same pixel by pixel, for any factors. Outputs `up` apart have the same COUNT taps; COUNT 0 means any number.
   template <int COUNT, bool ADD, class From, class To>
   GANART_INLINE void filter_pixels(const S* taps, int64_t begin, int64_t end, From from, To to) const {
     for (int64_t phase = 0; phase < smaller(axis.up, axis.out); ++phase) {
@@ -265,7 +288,7 @@ struct Lines {
   }
 };
 
-// Writes an output row: the sum of `count` lines times taps. COUNT 0 takes `count`.
+// Writes an output row: the sum of `count` lines times taps. COUNT 0 means `count`.
 template <bool SPLIT, int COUNT, class Element, class LineOf>
 GANART_INLINE void add_lines(LineOf line_of, int64_t half, const Sum<Element>* taps, int64_t tap_step, int64_t count,
                              Element* to, int64_t length, bool past_caches) {
@@ -292,7 +315,8 @@ GANART_INLINE void add_lines(LineOf line_of, int64_t half, const Sum<Element>* t
   });
 }
 
-// Writes two output rows, each the sum of four lines times taps; the second begins a line later, so there are five in all.
+// Writes two output rows, each the sum of four lines times taps; the second begins one line later, so five lines are
+// read.
 template <bool SPLIT, class Element, class LineOf>
 GANART_INLINE void add_lines_twice(LineOf line_of, int64_t half, const Sum<Element>* taps, Element* to, int64_t length,
                                    bool past_caches) {
@@ -325,17 +349,17 @@ GANART_INLINE void add_lines_twice(LineOf line_of, int64_t half, const Sum<Eleme
 }
 
 template <Way WAY, class Element>
-void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, const Sum<Element>* row_taps, Element* y,
-               RunTasks run) {
+void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, const Sum<Element>* taps, double gain,
+               bool flip, Element* y, RunTasks run) {
   using S = Sum<Element>;
   constexpr bool SPLIT = splits_output(WAY);
-  const bool across = x.pixel_stride != 1;  // channels_last: a pixel is all its channels
+  const bool across = x.pixel_stride != 1;  // channels_last: a pixel consists of all its channels
   const int64_t unit = across ? x.channels : 1, planes = across ? x.samples : x.samples * x.channels;
   const Axis vertical{r.rows, r.up_y, r.down_y, r.y0, r.out_height};
   const Lines<S> lines(WAY, Axis{r.columns, r.up_x, r.down_x, r.x0, r.out_width}, unit, r.width);
   const int64_t out_length = r.out_width * unit, out_rows = r.out_height, kept = (r.rows + r.up_y - 1) / r.up_y;
-  // Output rows come in batches, and all lines of a batch are filled before the first is read: a load that overlaps two
-  // stores would wait for them to reach the cache.
+  // Output rows are computed in batches, and all lines of a batch are filled before the first is read: a load that
+  // overlaps two recent stores has to wait until they reach the cache.
   const int64_t batch = larger(1, 2048 / lines.in_size * r.up_y / r.down_y),
                 fresh = batch * r.down_y / r.up_y + kept + 1;
   const int64_t strip = round_up(larger(4 * r.rows, 32768 / out_length), batch),
@@ -345,14 +369,23 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
   const int64_t results = planes * out_rows * out_length, row_bytes = out_length * int64_t(sizeof(Element));
   const bool past_caches = results * int64_t(sizeof(Element)) > Rows::PAST_CACHES &&
                            (uintptr_t(y) | uintptr_t(row_bytes)) % GANART_VECTOR_BYTES == 0;
-  // Separable: the fresh lines, and a ring of filtered ones. Else: a ring of lines as they are, and one line of sums.
+  // Separable: new lines, and a ring buffer of filtered ones. Otherwise: a ring buffer of unfiltered lines, and a line
+  // of sums.
   const int64_t ring_lines = power_of_two_from(kept + fresh);
   const int64_t ring_size = r.separable ? lines.out_size : lines.in_size;
   const int64_t apart_size = r.separable ? fresh * lines.in_size : lines.out_size;
   const int64_t worker_bytes = (apart_size + ring_lines * ring_size) * sizeof(S);
-  auto* overlaps = static_cast<Axis::Overlap*>(scratch(ScratchSlot::shared, out_rows * sizeof(Axis::Overlap)));
+  const int64_t tap_count = r.separable ? r.rows : r.rows * r.columns;
+  const int64_t shared_bytes = out_rows * int64_t(sizeof(Axis::Overlap)) + 2 * tap_count * int64_t(sizeof(S));
+  auto* overlaps = static_cast<Axis::Overlap*>(scratch(ScratchSlot::shared, shared_bytes));
   for (int64_t o = 0; o < out_rows; ++o) overlaps[o] = vertical.overlap_within(o, r.height);
-  const auto* column_taps = row_taps + r.rows;
+  // The taps in the order of a correlation. The gain is applied once; for separable taps, to the vertical ones.
+  auto* row_taps = reinterpret_cast<S*>(overlaps + out_rows);
+  auto* column_taps = row_taps + tap_count;
+  for (int64_t i = 0; i < tap_count; ++i) {
+    column_taps[i] = taps[flip ? i : tap_count - 1 - i];
+    row_taps[i] = S(column_taps[i] * gain);
+  }
   const S one = 1;
   for_each(results < Rows::SERIAL_ELEMENTS ? run_serially : run, groups * strips, [&](int64_t task) {
     auto* apart = static_cast<S*>(scratch(ScratchSlot::worker, worker_bytes));
@@ -366,7 +399,7 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
       const Element* corner = across
                                   ? data + plane * x.sample_stride
                                   : data + plane / x.channels * x.sample_stride + plane % x.channels * x.channel_stride;
-      int64_t end = 0;  // of the rows in the ring
+      int64_t end = 0;  // of the rows in the ring buffer
       for (int64_t o = from_row, next; o < to_row; o = next) {
         next = smaller(o + batch, to_row);
         const int64_t begin = larger(end, overlaps[o].input);
@@ -382,10 +415,10 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
         for (; o < next; ++o) {
           const auto [tap, input, count] = overlaps[o];
           const auto line_of = [=](int64_t j) -> const S* { return ring_line(input + j); };
-          const S* taps = row_taps + tap;
+          const S* from_tap = row_taps + tap;
           Element* to = y + (plane * out_rows + o) * out_length;
           if (r.separable && r.up_y == 1 && r.down_y == 1 && count == 4 && o + 1 < next && overlaps[o + 1].count == 4) {
-            add_lines_twice<SPLIT>(line_of, half, taps, to, out_length, past_caches);
+            add_lines_twice<SPLIT>(line_of, half, from_tap, to, out_length, past_caches);
             ++o;
           } else if (!r.separable) {
             for (int64_t i = 0; i < lines.out_size; ++i) apart[i] = 0;
@@ -395,11 +428,11 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
             add_lines<SPLIT, 1>([=](int64_t) -> const S* { return apart; }, half, &one, 1, 1, to, out_length,
                                 past_caches);
           } else if (count == 4) {
-            add_lines<SPLIT, 4>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
+            add_lines<SPLIT, 4>(line_of, half, from_tap, r.up_y, count, to, out_length, past_caches);
           } else if (count == 2) {
-            add_lines<SPLIT, 2>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
+            add_lines<SPLIT, 2>(line_of, half, from_tap, r.up_y, count, to, out_length, past_caches);
           } else {
-            add_lines<SPLIT, 0>(line_of, half, taps, r.up_y, count, to, out_length, past_caches);
+            add_lines<SPLIT, 0>(line_of, half, from_tap, r.up_y, count, to, out_length, past_caches);
           }
         }
       }
@@ -410,12 +443,12 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
   give_back_large_scratch(ScratchSlot::shared);
 }
 
-void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling& r, const void* taps, void* y,
-                       RunTasks run) {
+void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling& r, const void* taps, double gain,
+                       bool flip, void* y, RunTasks run) {
   with_element(x.type, [&](auto element) {
     using Element = decltype(element);
     const auto filter = [&](auto kernel) {
-      kernel(x, x_row_stride, r, static_cast<const Sum<Element>*>(taps), static_cast<Element*>(y), run);
+      kernel(x, x_row_stride, r, static_cast<const Sum<Element>*>(taps), gain, flip, static_cast<Element*>(y), run);
     };
     const bool single = x.pixel_stride == 1;
     if (single && r.up_x == 1 && r.down_x == 1) return filter(upfirdn2d<Way::plain, Element>);
@@ -424,3 +457,13 @@ void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling
     filter(upfirdn2d<Way::general, Element>);
   });
 }
+
+}  // namespace
+
+const Upfirdn2dKernels upfirdn2d_kernels{
+    .forward = upfirdn2d_of_type,
+};
+
+}  // namespace ganart::cpu::GANART_LEVEL
+
+#endif

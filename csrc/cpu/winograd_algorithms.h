@@ -1,11 +1,18 @@
-// Winograd's algorithms along one axis, for convolutions of three taps: transforms of vectors. Included for one level.
+// Winograd's algorithms along one axis, for convolutions of three taps: transforms of vectors. Compiled for each
+// instruction set.
 //
-// Each gives OUT outputs y[i] = sum over a of w[a] d[i + a], as A^T [(G w) * (B^T d)], of IN inputs d by as many products,
-// one a point.
+// Each computes OUT outputs y[i] = sum over a of w[a] d[i + a], as A^T [(G w) * (B^T d)], of IN inputs d, with
+// one product per point.
 //
-// Source    A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016; the matrices are those
-//           of Toom and Cook for the points named.
+// Source    A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016; the matrices are
+//           those of Toom and Cook for the points named.
 #pragma once
+
+#include "cpu/elements.h"
+
+namespace ganart::cpu::GANART_LEVEL {
+namespace {
+namespace winograd {
 
 constexpr int TAPS = 3;
 
@@ -129,3 +136,7 @@ struct Four {
     w[2] = sum1 + sum2 * (4.0f / 24) + u[5];
   }
 };
+
+}  // namespace winograd
+}  // namespace
+}  // namespace ganart::cpu::GANART_LEVEL

@@ -1,16 +1,16 @@
 // Activations and their derivatives, one element at a time.
 //
-// `from_output` says whether `slope` takes the activation's result (what a layer keeps anyway) or its argument.
+// `from_output`: `slope` takes the activation's result, which a layer keeps anyway, instead of its argument.
 #pragma once
 
 #include <math.h>
 
-#include "common/layer_types.h"
+#include "common/parameters.h"
 #include "ptx.cuh"
 
 namespace ganart::cuda {
 
-// The reciprocal's argument is between 1 and 2, so that it needs no path for what is tiny or huge.
+// The reciprocal's argument is between 1 and 2, so it needs no special case for tiny or huge numbers.
 template <class S>
 GANART_DEVICE S logistic(S z) {
   const S e = exp(-fabs(z)), r = reciprocal(S(1) + e);
@@ -143,7 +143,7 @@ GANART_DEVICE void with_activation(Activation activation, const Body& body) {
   }
 }
 
-// An activation's gain and clamp. A clamp of NaN is none: no comparison with it holds.
+// An activation's gain and clamp. A clamp of NaN means no clamp: no comparison with it is true.
 template <class S>
 struct Layer {
   Activation activation;
@@ -159,7 +159,7 @@ struct Layer {
     return y > clamp ? clamp : y < -clamp ? -clamp : y;
   }
 
-  // The derivative, given what is kept: the output, or for some activations z.
+  // The derivative from the value kept for it: the output, or z for some activations.
   template <class Act>
   GANART_DEVICE S derivative(Act, S kept) const {
     if constexpr (Act::from_output) {

@@ -1,18 +1,19 @@
-// Launchers of bias, activation, gain and clamp: choose the width of loads, the index type and the cut, and queue kernels.
+// Launchers of bias, activation, gain and clamp: choose the width of loads, the index type and the division into
+// blocks, and queue kernels.
 #include "bias_act.cuh"
 
 #include "column_sums.cuh"
 #include "launch.cuh"
-#include "layers.h"
+#include "bias_act.h"
 
 namespace ganart::cuda {
 namespace {
 
-// How lines are cut for sums.
+// How lines are divided for sums.
 struct SumPlan {
   int64_t partial_lines;
-  int pieces;               // of a line of pixels, one a warp
-  int across;               // runs of a line of channels that a block takes side by side
+  int pieces;               // of a line of pixels, one per warp
+  int across;               // runs of a line of channels that a block processes side by side
   int64_t lines_per_block;  // of channels
 
   SumPlan(const LineShape& shape, int count) {
@@ -75,7 +76,7 @@ cudaError_t bias_act(const Features& x, const void* bias, const ActivationParame
 
 size_t bias_act_backward_workspace(const Features& kept) {
   const LineShape shape(kept);
-  const SumPlan plan(shape, 1);  // single elements leave the most partial sums
+  const SumPlan plan(shape, 1);  // single elements need the most partial sums
   return plan.partial_lines * shape.channels() * (kept.type == Type::float64 ? sizeof(double) : sizeof(float));
 }
 

@@ -1,10 +1,12 @@
 // Kernels of bias, activation, gain and clamp. No torch, no launch.
 //
-// Formula   y = clamp(act(x + bias) * gain); backward grad_x = grad * d, grad_bias = sum of grad_x over samples and pixels.
-// Layouts   lines as in lines.cuh, at any alignment: 16 bytes a thread where all starts allow, else single elements.
-// Bytes     forward one read and one write; backward two reads and one write, the sums' first stage included.
+// Formula   y = clamp(act(x + bias) * gain); backward grad_x = grad * d, grad_bias = sum of grad_x over samples and
+//           pixels.
+// Layouts   lines as in lines.cuh, at any alignment: 16 bytes per thread if all lines are aligned, else single
+//           elements.
+// Bytes     forward one read and one write; backward two reads and one write, including the first stage of the sums.
 // Sums      float (double for double) within a block, blocks in double.
-// Repeats   bit for bit: the cut into blocks depends on sizes alone; no atomics.
+// Repeats   bit for bit: how blocks divide the work depends on sizes alone; no atomics.
 #pragma once
 
 #include "activations.cuh"
@@ -40,7 +42,7 @@ __global__ void __launch_bounds__(flat_threads)
   });
 }
 
-// What one run of the incoming gradient becomes; for activations that keep x, `biases` lead to their argument.
+// The gradient of one run; for activations that keep x, `biases` are added to get their argument.
 template <class Act, class Element, int count>
 GANART_DEVICE void multiply_by_derivative(Act act, const Layer<Sum<Element>>& layer,
                                           const Sum<Element> (&biases)[count], const Run<Element, count>& kept,
@@ -60,7 +62,7 @@ GANART_DEVICE void store_rounded(Element* to, const Sum<Element> (&values)[count
   store_run(to, run);
 }
 
-constexpr int flat_pairs = flat_runs / 2;  // of gradients and what was kept
+constexpr int flat_pairs = flat_runs / 2;  // of gradients and kept values
 
 template <class Element, class Index, int count>
 __global__ void __launch_bounds__(flat_threads)
@@ -91,9 +93,9 @@ __global__ void __launch_bounds__(flat_threads)
 // --- with sums, first stage: grad_x, and partial sums [lines of partials][C]
 
 constexpr int sum_threads = 256;
-constexpr int sum_runs = 16;  // that a thread adds, at most
+constexpr int sum_runs = 16;  // the most that a thread adds
 
-// Lines of one channel each, cut into pieces, one a warp: piece p of a sample leaves its sum in line sample * pieces + p.
+// Lines of one channel each, in pieces, one per warp: piece p of a sample writes its sum to line sample * pieces + p.
 template <class Element, int count>
 __global__ void __launch_bounds__(sum_threads)
     bias_act_gradient_by_channel(int64_t lines, int channels, int64_t length, int pieces, LineView<Element> grad,
@@ -129,7 +131,8 @@ __global__ void __launch_bounds__(sum_threads)
   if (lane == 0) partials[(sample * pieces + piece) * channels + channel] = sum;
 }
 
-// Lines of one pixel's channels: a block takes `across` runs of channels and some lines, and leaves one line of partials.
+// Lines of one pixel's channels: a block takes `across` runs of channels of some lines, and writes one line of
+// partials.
 template <class Element, int count>
 __global__ void __launch_bounds__(sum_threads)
     bias_act_gradient_by_pixel(int64_t lines, int64_t lines_per_sample, int64_t lines_per_block, int channels,

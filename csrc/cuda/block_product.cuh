@@ -1,10 +1,11 @@
-// One thread block's matrix product: a tile of A B^T, both operands streamed through shared memory. No torch, no launch.
+// One thread block's matrix product: a tile of A B^T, both operands streamed through shared memory. No torch, no
+// launch.
 //
 // Formula   sums[i][j] += sum over depth k of A[i][k] B[j][k], for a tile of rows i of A and rows j of B.
 // Layouts   each operand apart: Major::depth (k contiguous in memory) or Major::row (i contiguous). Lines of either may
 //           start at any element; 16-byte aligned ones are copied asynchronously, others element by element.
-// Bytes     each stage brings (rows of A + rows of B) x depth once from L2; A == B on the diagonal of a Gram matrix
-//           brings it once for both. Other stages are in flight while one is multiplied.
+// Bytes     each stage loads (rows of A + rows of B) x depth once from L2; A == B on the diagonal of a Gram matrix
+//           loads it once for both. Other stages are being loaded while one is multiplied.
 // Sums      float32, whatever the elements; tensor cores for 16-bit and TF32, fused multiply-adds for float32.
 // Repeats   bit for bit: the order of additions depends on the shape alone.
 #pragma once
@@ -80,7 +81,7 @@ template <class Element, Major major_a, Major major_b, int rows_, int columns_, 
 struct TensorCoreProduct {
   static constexpr int rows = rows_, columns = columns_, depth = depth_, depth_groups = depth_groups_;
   static constexpr int threads = 32 * warps_down * warps_across * depth_groups;
-  static constexpr int run = 2;  // neighbouring columns that `visit` gives at once
+  static constexpr int run = 2;  // neighbouring columns that `visit` passes at once
   using LayoutA = TileLayout<Element, major_a, rows, depth>;
   using LayoutB = TileLayout<Element, major_b, columns, depth>;
 
@@ -246,7 +247,7 @@ struct FusedProduct {
   }
 };
 
-// A ring of `stages` in shared memory, filled that far ahead of the product.
+// A ring buffer of `stages` in shared memory, filled that far ahead of the product.
 template <class Product, int stages_>
 struct Pipeline {
   static constexpr int stages = stages_;
@@ -255,7 +256,7 @@ struct Pipeline {
   static constexpr int shared_bytes = stages * (LayoutA::bytes + LayoutB::bytes);
 
   // Adds the product over `depth` to `product`. `rows`, `columns`: how many there are from the tile's origin on.
-  // With `same`, B is A: it is brought once.
+  // With `same`, B is A and is loaded once.
   GANART_DEVICE static void run(Product& product, unsigned char* shared, Operand<typename LayoutA::Element> a,
                                 Operand<typename LayoutB::Element> b, int64_t rows, int64_t columns, int64_t depth,
                                 bool same) {
@@ -275,20 +276,20 @@ struct Pipeline {
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       await_copy_groups<stages - 2>();
-      __syncthreads();  // stage `step` is there for all, and all have left the slot that is filled next
+      __syncthreads();  // stage `step` has arrived, and no thread uses the slot that is filled next
       fill(step + stages - 1);
       const int slot = step % stages;
       const unsigned char* const tile_a = shared + slot * LayoutA::bytes;
       product.multiply(tile_a, same ? tile_a : tiles_b + slot * LayoutB::bytes);
     }
     await_copy_groups<0>();
-    __syncthreads();  // the ring may be put to another use
+    __syncthreads();  // the ring buffer may be reused
   }
 
  private:
   GANART_DEVICE static int limit(int64_t count, int most) { return count < most ? static_cast<int>(count) : most; }
 
-  // Copies the operand's next tile and moves it on by one stage.
+  // Copies the operand's next tile and advances by one stage.
   template <class Layout>
   GANART_DEVICE static void load(unsigned char* target, Operand<typename Layout::Element>& operand, int rows,
                                  int depth) {

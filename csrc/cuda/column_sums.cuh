@@ -1,4 +1,4 @@
-// The second stage of sums over many blocks: the sum of each column of the partial sums that they left.
+// The second stage of sums over many blocks: the sum of each column of their partial sums.
 #pragma once
 
 #include "arithmetic.h"

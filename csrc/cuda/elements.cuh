@@ -2,7 +2,7 @@
 #pragma once
 
 #include "arithmetic.h"
-#include "features.h"
+#include "common/features.h"
 #include "ptx.cuh"
 
 namespace ganart::cuda {
@@ -25,7 +25,8 @@ struct SumOf<double> {
 template <class Element>
 using Sum = typename SumOf<Element>::type;
 
-// What a thread moves at once: 16 bytes, but single doubles, whose warps fill whole lines of memory anyway.
+// How many elements a thread moves at once: 16 bytes, or one double, since warps of doubles fill whole cache lines
+// anyway.
 template <class Element>
 constexpr int elements_per_vector = sizeof(Element) == 8 ? 1 : 16 / sizeof(Element);
 

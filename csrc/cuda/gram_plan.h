@@ -1,7 +1,8 @@
-// How a Gram matrix is cut into blocks of work: symmetric tiles, and pieces of the long spatial axis. Host and device.
+// How a Gram matrix is divided into blocks of work: symmetric tiles, and pieces of the long spatial axis. Host and
+// device.
 //
-// Only tiles on and above the diagonal are computed. The spatial axis is cut into pieces so that few channels still
-// fill the card; each piece's tile of sums goes to the workspace and a second kernel adds them in order. The cut
+// Only tiles on and above the diagonal are computed. The spatial axis is divided into pieces so that few channels still
+// fill the card; each piece's tile of sums goes to the workspace and a second kernel adds them in order. The division
 // depends on the shape alone, never on the card, so results repeat bit for bit from one card to the next.
 #pragma once
 
@@ -45,7 +46,7 @@ struct GramPlan {
   int64_t partials() const { return blocks() * sums_per_piece * tile * tile; }
 };
 
-// The tile that costs least: 32 or 64 where 128 would be mostly padding. A smaller tile reads shared memory more often
+// The cheapest tile: 32 or 64 where 128 would be mostly padding. A smaller tile reads shared memory more often
 // for each product, so it must save work to be worth it.
 inline int choose_tile(int channels) {
   int best = 0;

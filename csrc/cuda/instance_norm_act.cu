@@ -1,16 +1,17 @@
-// Launchers of instance norm, scale, shift and activation: choose who works on a channel, lay out the workspace, queue.
+// Launchers of instance norm, scale, shift and activation: choose the threads for a channel, lay out the workspace, and
+// queue kernels.
 #include "instance_norm_act.cuh"
 
-#include "layers.h"
+#include "instance_norm_act.h"
 
 namespace ganart::cuda {
 namespace {
 
-// --- who works on a channel: depends on sizes alone
+// --- the threads for a channel depend on sizes alone
 
-constexpr int64_t few_lines = 264;  // two for each SM of an H100
+constexpr int64_t few_lines = 264;  // two per SM of an H100
 
-// Whether several blocks share a channel: where channels are not lines, or are few and too long to be kept.
+// Whether several blocks share a channel: if channels are not lines, or are few and too long to be kept.
 bool in_parts(const LineShape& shape, Type type, int tensors, int bytes) {
   const int64_t size = type == Type::float64 ? 8 : type == Type::float32 ? 4 : 2;
   return !shape.by_channel || (shape.length * size * tensors > bytes && shape.lines() < few_lines);
@@ -33,7 +34,7 @@ PartPlan plan_parts(const LineShape& shape, int count) {
   return plan;
 }
 
-// Single elements make the most parts.
+// Single elements need the most parts.
 size_t parts_bytes(const LineShape& shape, Type type) {
   return 2 * plan_parts(shape, 1).results() * (type == Type::float64 ? sizeof(double) : sizeof(float));
 }

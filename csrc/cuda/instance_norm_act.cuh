@@ -1,15 +1,16 @@
 // Kernels of instance norm, scale, shift and activation. No torch, no launch.
 //
-// Formula   y = act(normal * weight + bias), normal = (x - mean) * scale, scale = 1 / sqrt(variance + eps), over a channel's
-//           pixels. With g = grad * act'(...): grad_bias = sum g, grad_weight = sum g * normal,
-//           grad_x = weight * scale * (g - mean g - normal * mean(g * normal)).
-// Layouts   lines as in lines.cuh, at any alignment: 16 bytes a thread where all starts allow, else single elements.
-// Bytes     a channel's pixels that fit in shared memory are read once; of longer ones the end is, and the rest comes again,
-//           from L2 if it is there. Few long channels, and channels_last, take three kernels: x is read twice, once from
-//           L2 if it fits there.
-// Sums      of differences from a mean that is near (of the line's first part), in float (double for double); parts that
-//           several blocks take are joined in double.
-// Repeats   bit for bit: the cut into blocks depends on sizes alone; no atomics.
+// Formula   y = act(normal * weight + bias), normal = (x - mean) * scale, scale = 1 / sqrt(variance + eps), over a
+//           channel's pixels. With g = grad * act'(...): grad_bias = sum g, grad_weight = sum g * normal, grad_x =
+//           weight * scale * (g - mean g - normal * mean(g * normal)).
+// Layouts   lines as in lines.cuh, at any alignment: 16 bytes per thread if all lines are aligned, else single
+//           elements.
+// Bytes     a channel that fits into shared memory is read once; of a longer one the end is kept, and the rest is read
+//           again, from L2 if it is still there. Few long channels, and channels_last, take three kernels that read x
+//           twice, the second time from L2 if it fits.
+// Sums      of differences from the mean of the line's first part, in float (double for double); parts that several
+//           blocks compute are joined in double.
+// Repeats   bit for bit: how blocks divide the work depends on sizes alone; no atomics.
 #pragma once
 
 #include "activations.cuh"
@@ -28,7 +29,7 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
   using S = Sum<Element>;
   GANART_SHARED_MEMORY(shared);
   const LineTask<team> task(block_threads);
-  if (task.line >= lines) return;  // a whole team
+  if (task.line >= lines) return;  // for a whole team
   const int64_t sample = task.line / channels, channel = task.line - sample * channels;
   const KeptLine<Element, count> line = {x.line(sample, channel),
                                          reinterpret_cast<Element*>(shared) + task.first_of_block * kept, length, kept};
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
   await_copy_groups<0>();
   const int64_t step = int64_t{task.threads} * count, begin = task.thread * count;
 
-  // Only the part that is at hand gives the value that differences are taken from.
+  // The value that differences are taken from depends on the first part alone.
   S near = 0;
 #pragma unroll 4
   for (int64_t i = begin; i < kept; i += step) {
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
   });
 }
 
-// The activation's derivative where its argument is z.
+// The activation's derivative at z.
 template <class Act, class S>
 GANART_DEVICE S slope_at(Act, S z, S negative_slope) {
   if constexpr (Act::from_output)
@@ -98,7 +99,7 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
   using S = Sum<Element>;
   GANART_SHARED_MEMORY(shared);
   const LineTask<team> task(block_threads);
-  if (task.line >= lines) return;  // a whole team
+  if (task.line >= lines) return;  // for a whole team
   const int64_t sample = task.line / channels, channel = task.line - sample * channels;
   Element* const own = reinterpret_cast<Element*>(shared) + task.first_of_block * 2 * kept;
   const KeptLine<Element, count> values = {x.line(sample, channel), own, length, kept};
@@ -143,14 +144,14 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
   });
 }
 
-// --- several blocks for a channel, first stage: each its part of the pixels
+// --- several blocks per channel, first stage: each block processes its part of the pixels
 //
-// A part's two numbers lie at [sample][part][channel] and, `results` further on, again: mean and sum of squared
-// differences from it (forward), or the sums of g and g * normal (backward).
+// A part's two numbers are at [sample][part][channel], the second one `results` later: the mean and the sum of squared
+// differences from it (forward), or the sums of g and of g * normal (backward).
 
 constexpr int part_threads = 256, part_runs = 8;
 
-// Where a block is, and which part of its sample's pixels it has: a piece of one channel, or some lines of pixels.
+// The position of a block, and its part of a sample's pixels: a piece of one channel, or some lines of pixels.
 struct PartPlan {
   int64_t samples, channels, pixels;
   int64_t parts = 1, part_pixels = 1;
@@ -198,10 +199,10 @@ __global__ void __launch_bounds__(part_threads, 2)
   results[plan.results() + task.result(plan, task.column)] = squares;
 }
 
-// The runs of channels that a block takes are at most this many, so that it has a thread for each channel.
+// The most runs of channels of a block, so that it has a thread for each channel.
 constexpr int most_across = 32;
 
-// Where a thread is in a block that takes lines of pixels.
+// The position of a thread in a block that processes lines of pixels.
 template <int count>
 struct PixelTask : PartTask {
   int64_t first, channel, pixel;  // of the block; of the thread's run; its first line

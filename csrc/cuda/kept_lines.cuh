@@ -1,5 +1,5 @@
-// Lines that a team of threads walks through several times, and keeps in shared memory as far as they fit: by warps for
-// short lines, by blocks for others. Kernels' side, and the launchers'.
+// Lines that a team of threads reads several times and keeps in shared memory as far as they fit: warps for short
+// lines, blocks for others. For kernels and launchers.
 #pragma once
 
 #include "launch.cuh"
@@ -8,15 +8,15 @@
 
 namespace ganart::cuda {
 
-// Of shared memory, that a block keeps what it walks through in: three blocks an SM of Hopper; of two tensors, two blocks
-// an SM, of Ampere too.
+// Shared memory in which a block keeps lines: three blocks per SM of Hopper; for two tensors, two blocks per SM, also
+// of Ampere.
 constexpr int kept_bytes = 64 * 1024, kept_pair_bytes = 2 * 40 * 1024;
 constexpr int64_t runs_of_a_thread = 8;  // of a line that is kept
 
 constexpr int warps_per_block = 8;
 
-// A line that a team walks through several times. Its last `kept` elements stay in shared memory, where each thread comes
-// only to the runs that it brought itself, since the rest are whole steps of the team: no barrier is needed.
+// A line that a team reads several times. Its last `kept` elements stay in shared memory, where each thread reads only
+// the runs that it stored itself, since the other elements are whole steps of the team: no barrier is needed.
 template <class Element, int count>
 struct KeptLine {
   const Element* line;

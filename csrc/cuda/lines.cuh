@@ -1,4 +1,5 @@
-// Features as lines of adjacent elements: each channel's pixels, or each pixel's channels. Results are dense in that order.
+// Features as lines of adjacent elements: each channel's pixels, or each pixel's channels. Results are dense in that
+// order.
 #pragma once
 
 #include "elements.cuh"

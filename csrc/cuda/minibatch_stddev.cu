@@ -2,13 +2,13 @@
 #include "minibatch_stddev.cuh"
 
 #include "launch.cuh"
-#include "layers.h"
+#include "minibatch_stddev.h"
 
 namespace ganart::cuda {
 namespace {
 
-// A run of a group's channels as rows: each channel's pixels or each pixel's channels, or all at once where they follow
-// one another in all features concerned.
+// A run of a group's channels as rows: each channel's pixels or each pixel's channels, or all of them as one row if
+// they are adjacent in all tensors.
 struct RunRows {
   bool by_pixel;
   int64_t channels, rows, length;  // channels of a run
@@ -35,7 +35,7 @@ struct RunRows {
     if (rows == 1) ((views.row_stride = 0), ...);
   }
 
-  // Whether runs of elements of a vector's length start where a vector may.
+  // Whether runs of a vector's length are aligned.
   template <class Element>
   bool has_runs(const RunView<Element>& view) const {
     constexpr int width = elements_per_vector<std::remove_const_t<Element>>;
@@ -83,7 +83,8 @@ size_t sum_bytes(Type type) { return type == Type::float64 ? sizeof(double) : si
 
 size_t minibatch_stddev_workspace(const Features& x, const SampleGroups& groups) {
   const RunRows cut(x, groups);
-  return RunShape<uint64_t>(groups, cut.rows, cut.length, 1).blocks() * sum_bytes(x.type);  // single elements: the most
+  return RunShape<uint64_t>(groups, cut.rows, cut.length, 1).blocks() *
+         sum_bytes(x.type);  // single elements need the most
 }
 
 cudaError_t minibatch_stddev(const Features& x, const SampleGroups& groups, void* y, void* workspace,

@@ -1,18 +1,19 @@
 // Kernels of minibatch standard deviation. No torch, no launch.
 //
-// Formula   s = sqrt(variance over a group's samples + 1e-8) at each channel and pixel; y = x and, appended to each sample
-//           of the group, the mean of s over the pixels and over each run of channels, as a channel.
-//           grad_x = grad + t * (x - mean) / s, t = sum of grad over the appended channel, in all samples of the group,
-//           / (samples of the group * channels of the run * pixels).
-// Layouts   rows of adjacent elements, at any alignment: 16 bytes a thread where all starts allow, else single elements.
-// Bytes     forward one read and one write; backward two reads and one write: a thread finds what it reads a second time
-//           in L1. What is appended takes a kernel of its own.
-// Sums      over a group, of differences from its first sample, in float (double for double): the variance loses no more
-//           than a rounding a sample. Blocks' in the same type, joined in double.
-// Repeats   bit for bit: the cut into blocks depends on sizes alone; no atomics.
+// Formula   s = sqrt(variance over a group's samples + 1e-8) at each channel and pixel; y = x and, appended to each
+//           sample of the group, the mean of s over the pixels and over each run of channels, as a channel. grad_x =
+//           grad + t * (x - mean) / s, t = sum of grad over the appended channel, in all samples of the group, /
+//           (samples of the group * channels of the run * pixels).
+// Layouts   rows of adjacent elements, at any alignment: 16 bytes a thread where all starts allow, else single
+//           elements.
+// Bytes     forward one read and one write; backward two reads and one write: a thread finds what it reads a second
+//           time in L1. What is appended takes a kernel of its own.
+// Sums      over a group, of differences from its first sample, in float (double for double): the variance loses no
+//           more than one rounding per sample. Sums of blocks have the same type and are added in double.
+// Repeats   bit for bit: how blocks divide the work depends on sizes alone; no atomics.
 #pragma once
 
-#include "common/layer_types.h"
+#include "common/parameters.h"
 #include "lines.cuh"
 #include "reductions.cuh"
 

@@ -1,12 +1,12 @@
-// Launchers of pixel norm: choose who works on a pixel, and queue.
+// Launchers of pixel norm: choose the threads for a pixel, and queue kernels.
 #include "pixel_norm.cuh"
 
-#include "layers.h"
+#include "pixel_norm.h"
 
 namespace ganart::cuda {
 namespace {
 
-// Fewer pixels side by side where that lets all channels stay in shared memory, but no less than a line of it.
+// Fewer pixels side by side if all channels then fit into shared memory, but at least a cache line of them.
 PixelPlan plan_pixels(const LineShape& shape, int run_bytes, int count, int tensors, int bytes) {
   constexpr int line_bytes = 128;
   int across = 32;

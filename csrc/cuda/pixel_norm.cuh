@@ -1,12 +1,14 @@
 // Kernels of pixel norm. No torch, no launch.
 //
-// Formula   y = x * s, s = 1 / sqrt(mean of x^2 + eps), means over the channels of a pixel.
+// Formula   y = x * s, s = 1 / sqrt(mean of x^2 + eps), with the mean over the channels of a pixel.
 //           grad_x = s * grad - s^3 * mean(grad * x) * x.
-// Layouts   lines as in lines.cuh, at any alignment: 16 bytes a thread where all starts allow, else single elements.
-// Bytes     what fits in shared memory is read once: a pixel's channels where they are adjacent, else all channels of some
-//           pixels; of more channels the rest is read again, from L2 if it is there. s is not kept for the gradient.
+// Layouts   lines as in lines.cuh, at any alignment: 16 bytes per thread if all lines are aligned, else single
+//           elements.
+// Bytes     what fits in shared memory is read once: a pixel's channels where they are adjacent, else all channels of
+//           some pixels; of more channels the rest is read again, from L2 if it is there. s is not kept for the
+//           gradient.
 // Sums      float (double for double).
-// Repeats   bit for bit: the cut into blocks depends on sizes alone; no atomics.
+// Repeats   bit for bit: how blocks divide the work depends on sizes alone; no atomics.
 #pragma once
 
 #include "kept_lines.cuh"
@@ -52,7 +54,7 @@ __global__ void __launch_bounds__(most_threads<team>, team == Team::warp ? 3 : 2
   using S = Sum<Element>;
   GANART_SHARED_MEMORY(shared);
   const LineTask<team> task(block_threads);
-  if (task.line >= lines) return;  // a whole team
+  if (task.line >= lines) return;  // for a whole team
   const int64_t sample = task.line / pixels, pixel = task.line - sample * pixels;
   Element* const own = reinterpret_cast<Element*>(shared) + task.first_of_block * (gradient ? 2 : 1) * kept;
   const KeptLine<Element, count> values = {x.line(sample, pixel), own, length, kept};

@@ -24,8 +24,8 @@ GANART_DEVICE S sum_over_team(S value, int threads) {
   return value;
 }
 
-// The sum down each column of a block's `across * count` values, of what each thread holds for its own `count`: thread i
-// gets the i-th column's.
+// The sum down each column of a block's `across * count` values, of what each thread holds for its own `count`: thread
+// i gets the i-th column's.
 template <int count, class S>
 GANART_DEVICE S sum_down(S* shared, const S (&values)[count], int across, int threads) {
   __syncthreads();  // `shared` may be in use
@@ -37,6 +37,19 @@ GANART_DEVICE S sum_down(S* shared, const S (&values)[count], int across, int th
     for (int row = 0; row < threads / across; ++row) sum += shared[row * across * count + threadIdx.x];
   }
   return sum;
+}
+
+// Adds all threads' values in a fixed order; thread 0 gets the sum, others a part of it.
+template <int threads>
+GANART_DEVICE double sum_over_block(double value) {
+  __shared__ double sums[threads];
+  sums[threadIdx.x] = value;
+#pragma unroll 1
+  for (int half = threads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+  }
+  return sums[threadIdx.x];
 }
 
 }  // namespace ganart::cuda

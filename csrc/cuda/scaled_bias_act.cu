@@ -1,21 +1,22 @@
-// Launchers of scale, noise, bias, activation, gain and clamp: choose the width of loads and the cut, and queue kernels.
+// Launchers of scale, noise, bias, activation, gain and clamp: choose the width of loads and the division into blocks,
+// and queue kernels.
 #include "scaled_bias_act.cuh"
 
 #include "column_sums.cuh"
 #include "launch.cuh"
-#include "layers.h"
+#include "scaled_bias_act.h"
 
 namespace ganart::cuda {
 namespace {
 
-// Whether each line is cut into runs of 16 bytes, which can be moved from there to the result.
+// Whether lines consist of aligned runs of 16 bytes.
 template <class Element>
 bool has_runs(const LineShape& shape, const LineView<Element>& view, const void* result, const AffineTerms& terms) {
   return shape.length % elements_per_vector<Element> == 0 && view.aligned() && is_aligned(result) &&
          is_aligned(terms.noise);
 }
 
-// How a sample is cut for sums: into pieces of its pixels and parts of its channels.
+// How a sample is divided for sums: into pieces of its pixels and parts of its channels.
 struct AffinePlan {
   int64_t pieces, pixels_per_piece;
   int parts, channels_per_part;
@@ -23,7 +24,7 @@ struct AffinePlan {
   int64_t channel_partials, noise_partials;
 
   AffinePlan(const LineShape& shape, int count) {
-    constexpr int64_t large = 1 << 21;  // elements: enough parts of many channels, which leave fewer partial sums
+    constexpr int64_t large = 1 << 21;  // elements: enough for parts of many channels, which need fewer partial sums
     across = 1;
     if (shape.by_channel) {
       channels_per_part = shape.size() < large ? 8 : 32;
@@ -82,7 +83,7 @@ cudaError_t scaled_bias_act(const Features& x, const AffineTerms& terms, const A
 }
 
 size_t scaled_bias_act_backward_workspace(const Features& x) {
-  const AffinePlan plan(LineShape(x), 1);  // single elements leave the most partial sums
+  const AffinePlan plan(LineShape(x), 1);  // single elements need the most partial sums
   return (2 * plan.channel_partials + plan.noise_partials) * (x.type == Type::float64 ? sizeof(double) : sizeof(float));
 }
 

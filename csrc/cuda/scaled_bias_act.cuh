@@ -1,12 +1,14 @@
-// Kernels of scale, noise, bias, activation, gain and clamp: the ends of a modulated convolution. No torch, no launch.
+// Kernels of scale, noise, bias, activation, gain and clamp: before and after a modulated convolution. No torch, no
+// launch.
 //
 // Formula   z = x * scale + (noise + bias), y = clamp(act(z) * gain); backward with g = grad * d: grad_x = g * scale,
-//           grad_scale = sum of g * x over pixels, grad_noise = sum of g over channels, grad_bias = sum of g over samples
-//           and pixels.
-// Layouts   lines as in lines.cuh, at any alignment: 16 bytes a thread where all starts allow, else single elements.
-// Bytes     forward one read and one write; backward two reads and one write, the sums' first stage included.
+//           grad_scale = sum of g * x over pixels, grad_noise = sum of g over channels, grad_bias = sum of g over
+//           samples and pixels.
+// Layouts   lines as in lines.cuh, at any alignment: 16 bytes per thread if all lines are aligned, else single
+//           elements.
+// Bytes     forward one read and one write; backward two reads and one write, including the first stage of the sums.
 // Sums      float (double for double) within a thread and a warp or block, those in double.
-// Repeats   bit for bit: the cut into blocks depends on sizes alone; no atomics.
+// Repeats   bit for bit: how blocks divide the work depends on sizes alone; no atomics.
 #pragma once
 
 #include "activations.cuh"
@@ -15,16 +17,16 @@
 
 namespace ganart::cuda {
 
-// Values for each pixel, perhaps for each sample its own, or none.
+// A value for each pixel, or for each sample and pixel, or no values.
 template <class S>
 struct PixelValues {
   const S* values;
   int64_t sample_stride;
 
   GANART_DEVICE S at(int64_t sample, int64_t pixel) const {
-    return values ? values[sample * sample_stride + pixel] : S(-0.0);  // x + -0 is x for every x
+    return values ? values[sample * sample_stride + pixel] : S(-0.0);  // x + -0 equals x for every x
   }
-  // Those of `count` pixels; a multiple of `count` before them, and 16 bytes can be read there.
+  // The values of `count` pixels, after a multiple of `count` pixels, where 16 bytes can be read.
   template <int count>
   GANART_DEVICE void read(int64_t sample, int64_t pixel, S (&result)[count]) const {
     constexpr int part = smaller(count, static_cast<int>(16 / sizeof(S)));
@@ -50,14 +52,14 @@ struct Terms {
         noise{static_cast<const S*>(terms.noise), terms.noise_stride} {}
 };
 
-// What `count` neighbouring elements of a line are multiplied by, and what is then added.
+// The factors of `count` neighbouring elements of a line, and the terms added to them.
 template <class S, int count>
 struct TermRun {
   S scales[count], shifts[count];
 
   TermRun() = default;
 
-  // Of one channel's pixels; `noises` are those pixels'.
+  // For pixels of one channel, with the noise of those pixels.
   GANART_DEVICE TermRun(const Terms<S>& terms, int64_t sample, int64_t channel, const S (&noises)[count]) {
     const S scale = terms.scale.at(sample, channel), bias = terms.bias.at(0, channel);
 #pragma unroll
@@ -67,7 +69,7 @@ struct TermRun {
   GANART_DEVICE S z(int i, S x) const { return x * scales[i] + shifts[i]; }
 };
 
-// Those of the run at `index`, which is on one line.
+// For the run at `index`, which is on one line.
 template <int count, class S, class Index>
 GANART_DEVICE TermRun<S, count> terms_at(const FlatShape<Index>& shape, const Terms<S>& terms, Index index) {
   const auto at = shape.place(index);
@@ -114,7 +116,7 @@ __global__ void __launch_bounds__(flat_threads)
 
 // --- backward, first stage: grad_x, and partial sums
 
-// Where results go; null where not wanted. Of a sample's lines of partials, piece p's is number p.
+// Where results are written; null if not needed. Line p of a sample's partials belongs to piece p.
 template <class Element>
 struct Gradients {
   Element* x;
@@ -122,7 +124,7 @@ struct Gradients {
   Sum<Element>* noise;        // [N, parts, P]
 };
 
-// g for each element of a run, and what it adds to the sums; writes the run of grad_x.
+// Computes g for each element of a run and its part of the sums; writes the run of grad_x.
 template <class Act, class Element, int count>
 GANART_DEVICE void differentiate(Act act, const Layer<Sum<Element>>& layer, const TermRun<Sum<Element>, count>& terms,
                                  const Run<Element, count>& grad, const Run<Element, count>& x, Element* grad_x,
@@ -141,11 +143,11 @@ GANART_DEVICE void differentiate(Act act, const Layer<Sum<Element>>& layer, cons
   if (grad_x) store_run(grad_x, result);
 }
 
-constexpr int gradient_threads = 256, gradient_blocks = 2;  // on a multiprocessor: more would spill registers
-constexpr int gradient_rows = 16;                           // of pixels that a thread takes one after another, at most
+constexpr int gradient_threads = 256, gradient_blocks = 2;  // per multiprocessor: more would spill registers
+constexpr int gradient_rows = 16;                           // the most pixels that a thread processes one after another
 
-// Lines of one channel each: a warp takes a piece of a sample's pixels in a part of its channels. Lanes keep the sums of
-// their pixels' noise; those of a channel are the warp's.
+// Lines of one channel each: a warp takes a piece of a sample's pixels in a part of its channels. Each lane keeps the
+// noise sums of its pixels; the sums of a channel are added up over the warp.
 template <class Element, int count>
 __global__ void __launch_bounds__(gradient_threads, gradient_blocks)
     scaled_bias_act_gradient_by_channel(int64_t warps, int64_t length, int64_t pieces, int channels, int parts,
@@ -213,7 +215,7 @@ __global__ void __launch_bounds__(gradient_threads, gradient_blocks)
     own.scales[i] = terms.scale.at(sample, within), biases[i] = terms.bias.at(0, within);
   }
   with_activation(layer.activation, [&](auto act) {
-    // All threads of a warp go round as often, since they sum over channels together.
+    // All threads of a warp loop equally often, since they sum over channels together.
     for (int64_t first = piece * pixels_per_piece; first < end; first += rows) {
       const int64_t pixel = first + row;
       S sum = 0;

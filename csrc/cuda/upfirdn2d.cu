@@ -2,7 +2,7 @@
 #include "upfirdn2d.cuh"
 
 #include "launch.cuh"
-#include "layers.h"
+#include "upfirdn2d.h"
 
 namespace ganart::cuda {
 namespace {
@@ -13,7 +13,7 @@ constexpr int widest_tile = 64, most_channels = 32, widest_tile_of_pixels = 8;
 
 int round_up(int64_t value) { return static_cast<int>(ceil_divide(value, tile_step) * tile_step); }
 
-// Columns of input for a tile: those before the first where runs begin, what results need, and what runs reach beyond.
+// Columns of input for a tile: what its results need, rounded to whole runs at both ends.
 int columns_for(const Axis& axis, int tile_width) {
   const int needed = ((tile_width - 1) * axis.down + axis.up + axis.taps - 2) / axis.up + 1;
   return round_up(needed + 2 * (tile_step - 1));
@@ -27,10 +27,10 @@ bool has_runs(const void* data, int size, std::initializer_list<int64_t> lengths
   return true;
 }
 
-// Fills in how results are cut; false if shared memory holds not even the least tile.
+// Fills in the division into tiles; false if shared memory does not hold even the smallest tile.
 bool cut(ResamplingPlan& plan, int sum_size) {
   const int out_width = round_up(plan.horizontal.out), out_height = round_up(plan.vertical.out);
-  // In elements a pixel has many channels that all need a tile's lines, so that it is narrower.
+  // Tiles of pixels are narrower, since all their channels need lines in shared memory.
   plan.channels = plan.by_channel ? 1 : static_cast<int>(smaller<int64_t>(plan.all_channels, most_channels));
   plan.tile_width = smaller(out_width, plan.by_channel ? widest_tile : widest_tile_of_pixels);
   plan.tile_height = smaller(out_height, larger(round_up(results_of_a_tile / (plan.tile_width * plan.channels)), 4));
@@ -56,7 +56,7 @@ bool cut(ResamplingPlan& plan, int sum_size) {
 
 bool has(const Axis& axis, int up, int down) { return axis.taps == 4 && axis.up == up && axis.down == down; }
 
-// Calls use(Filter{}) with the one that both axes have.
+// Calls use(Filter{}) with the filter of both axes.
 template <class Element, class Use>
 cudaError_t with_filter(const ResamplingPlan& plan, const Use& use) {
   if constexpr (sizeof(Element) < 8) {

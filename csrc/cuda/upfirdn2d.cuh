@@ -1,13 +1,13 @@
 // Kernels of upsampling, FIR filtering and downsampling. No torch, no launch.
 //
-// Formula   y[o] = gain * sum over k of taps[k] * x[(o * down + k - padding) / up], where that divides; each axis on its own,
-//           or both at once for a matrix of taps.
+// Formula   y[o] = gain * sum over k of taps[k] * x[(o * down + k - padding) / up], where the division is exact; each
+//           axis separately, or both at once for a matrix of taps.
 // Layouts   x [N, C, H, W] with pixels or channels adjacent, rows anywhere; y dense in the same layout.
-// Bytes     one read and one write of memory, but for the taps' overlap of neighbouring tiles, which L2 serves.
+// Bytes     one read and one write of memory; the overlap of neighbouring tiles is read from L2.
 // Work      separable taps: a block filters down the columns from memory into shared memory, and along the rows from
-//           there; KH / up_y + KW / up_x multiply-adds a result, zeros never multiplied. Four taps with factors (1, 1),
-//           (2, 1) and (1, 2), those of StyleGAN, are unrolled. Four elements a thread at once, of any width: then no two
-//           threads' accesses to shared memory share a bank.
+//           there; KH / up_y + KW / up_x multiply-adds per result; zeros are never multiplied. Four taps with factors
+//           (1, 1), (2, 1) and (1, 2), those of StyleGAN, are unrolled. Each thread processes four elements at once, so
+//           that no two threads' accesses to shared memory share a bank.
 // Sums      float (double for double).
 // Repeats   bit for bit.
 #pragma once
@@ -22,9 +22,9 @@ GANART_HOST_DEVICE constexpr int floor_divide(int a, int b) { return a / b - (a 
 struct Axis {
   int taps, up, down, padding, in, out;
 
-  // The last input at or before where an output starts.
+  // The last input at or before the start of an output.
   GANART_HOST_DEVICE int input(int output) const { return floor_divide(output * down - padding, up); }
-  // How far behind that the output starts, 0 to up - 1: the first tap is short of the input by as much.
+  // The distance from that input to the start of the output, 0 to up - 1.
   GANART_HOST_DEVICE int phase(int output) const { return output * down - padding - input(output) * up; }
 };
 
@@ -32,11 +32,11 @@ struct Axis {
 struct ResamplingPlan {
   Axis vertical, horizontal;
   bool by_channel;  // planes of one channel; otherwise pixels of all channels
-  int channels;     // that a block takes of a pixel, and where its results are apart in shared memory: 1 for planes
+  int channels;     // of a pixel that a block processes, and the stride of its results in shared memory; 1 for planes
   int64_t samples, all_channels;
   int tile_height, tile_width;           // of results; multiples of 4
   int tiles_down, tiles_across, groups;  // groups of channels
-  int columns;                           // of input that a tile needs, and then some
+  int columns;                           // of input that a tile needs, rounded up
   int64_t sample_stride, channel_stride, row_stride, pixel_stride;
   bool input_runs, output_runs;  // whether 4 elements can be moved at once
 
@@ -44,7 +44,7 @@ struct ResamplingPlan {
   GANART_HOST_DEVICE int line() const { return columns * channels; }
 };
 
-// Taps in memory, as they are to be multiplied: turned round unless `flip`.
+// Taps in memory, read in the order of multiplication: reversed unless `flip`.
 template <class S>
 struct Taps {
   const S* taps;
@@ -62,7 +62,7 @@ struct Filter {
 using AnyFilter = Filter<0, 0, 0>;
 
 constexpr int resampling_threads = 128;
-constexpr int tile_step = 4;  // results of a column, or of a row, that a thread makes together
+constexpr int tile_step = 4;  // results of a column, or of a row, that a thread computes together
 
 // Calls use(Constant<value>{}) with the value, which is at least 0 and below `end`.
 template <int end, class Use>
@@ -77,8 +77,8 @@ GANART_DEVICE void with_constant(int value, const Use& use) {
   }
 }
 
-// Adds to `sums` what `tile_step` results that follow one another take from their inputs. input(i): the one i after the
-// last at or before the first result's start, `phase` behind it. Every input is asked for once.
+// Adds to `sums` the products of `tile_step` consecutive results. input(i) returns the i-th input after the last one at
+// or before the first result's start, from which `phase` is the distance. Every input is requested once.
 template <class F, int phase, int width, class S, class Input>
 GANART_DEVICE void filter(S (&sums)[tile_step][width], const S (&weights)[F::taps], const Input& input) {
   constexpr int inputs = (phase + (tile_step - 1) * F::down + F::taps - 1) / F::up + 1;
@@ -113,11 +113,11 @@ GANART_DEVICE void filter(S (&sums)[tile_step][width], const Axis& axis, int fir
   }
 }
 
-// What a block works on.
+// The work of a block.
 struct ResamplingTask {
   int64_t sample, first_channel;
   int first_row, first_column;  // of results
-  int channels;                 // that there are, of plan.channels
+  int channels;                 // at most plan.channels
   int input_column;             // the first in shared memory
 
   GANART_DEVICE explicit ResamplingTask(const ResamplingPlan& plan) {
@@ -130,7 +130,7 @@ struct ResamplingTask {
     sample = index / plan.groups;
     channels = static_cast<int>(smaller<int64_t>(plan.channels, plan.all_channels - first_channel));
     input_column = plan.horizontal.input(first_column);
-    if (plan.by_channel) input_column = floor_divide(input_column, tile_step) * tile_step;  // where runs may begin
+    if (plan.by_channel) input_column = floor_divide(input_column, tile_step) * tile_step;  // the start of a run
   }
 };
 
@@ -160,7 +160,7 @@ GANART_DEVICE void filter_columns(const ResamplingPlan& plan, const ResamplingTa
     };
     S sums[tile_step][width] = {};
     if constexpr (F::taps > 0) {
-      // Tiles and steps in them are multiples of every such up: the phase is everywhere that of the first result.
+      // Tiles and their steps are multiples of every such up, so the phase is that of the first result everywhere.
       with_constant<F::up>(axis.phase(0), [&](auto phase) { filter<F, decltype(phase)::value>(sums, weights, input); });
     } else {
       filter(sums, axis, task.first_row + row, taps, input);
@@ -182,7 +182,7 @@ GANART_DEVICE void filter_rows_of_channel(const ResamplingPlan& plan, const Resa
                                           Element* corner) {
   using S = Sum<Element>;
   const Axis& axis = plan.horizontal;
-  // The elements of shared memory that a thread starts a whole number of times from its row's beginning.
+  // The step in shared memory between the starts of neighbouring threads.
   constexpr int grain = F::taps > 0 ? smaller(4, tile_step * F::down / larger(F::up, 1)) : 1;
   S weights[F::taps > 0 ? F::taps : 1];
 #pragma unroll
@@ -294,7 +294,7 @@ __global__ void __launch_bounds__(resampling_threads, 5)
   }
 }
 
-// --- a matrix of taps, or separable ones that shared memory cannot hold a line for: each result from memory
+// --- a matrix of taps, or separable taps whose line does not fit into shared memory: each result directly from memory
 
 constexpr int direct_threads = 256;
 

@@ -1,4 +1,4 @@
-// Everything that a level's file includes before it chooses its target: headers must not be compiled for it.
+// What every csrc/isa/<level>.cpp includes before it chooses its target: these headers must not be compiled for it.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #endif
 
+#include "common/features.h"
+#include "common/parameters.h"
 #include "common/scratch.h"
 #include "cpu/kernels.h"
-#include "cpu/layer_kernels.h"

@@ -1,4 +1,4 @@
-"""How near an op is to what the machine can do: roofs, interleaved timing, ratio tables and a picture.
+"""Shows how close an op is to what the machine can do: roofs, interleaved timing, tables of ratios and a picture.
 
 Used by the files under `benchmarks/` in the repository and by `ganart bench`, which runs them.
 """

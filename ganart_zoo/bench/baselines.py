@@ -1,4 +1,4 @@
-"""What ops are timed against: the plain PyTorch that a user would write. Tests hold it to the ops' own definitions."""
+"""The plain PyTorch that ops are timed against, as a user would write it. Tests check it against the ops."""
 
 from __future__ import annotations
 

@@ -33,31 +33,31 @@ class Row:
 
     op: str
     group: str
-    """Whose shape it is, such as `VGG-19`; rows of a group are summed up together."""
+    """Where the shape comes from, such as `VGG-19`; rows of a group are summarised together."""
     shape: str
     dtype: str
     device: str
     direction: str
     """`forward` or `forward+backward`."""
     flops: float
-    """Useful operations; a multiply-add is two. 0 where nobody has counted."""
+    """Useful operations; a multiply-add is two. 0 if they are not counted."""
     moved: float
-    """Bytes that must cross memory, each input read once and each result written once. 0 where nobody has counted."""
+    """Bytes that must cross memory, each input read once and each result written once; 0 if not counted."""
     floor: float
-    """Seconds below which the machine's roofs allow nothing; 0 without counts."""
+    """The least seconds that the machine's roofs allow; 0 without counts."""
     seconds: Mapping[str, float]
-    """Best time of each candidate: `ganart`, which the row is about, `eager`, `compile` and others."""
+    """The best time of each candidate: `ganart`, the subject of the row, `eager`, `compile` and others."""
     images: int = 0
-    """Pictures that one call makes, takes or learns from; 0 where it is about none."""
+    """Pictures that one call produces, reads or trains on; 0 if it handles none."""
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What two runs are matched by."""
+        """The key that matches rows of two runs."""
         return self.op, self.direction, self.group, self.shape, self.dtype, self.device
 
     @property
     def title(self) -> str:
-        """The key in words."""
+        """The key as text."""
         return f"{self.op} {self.direction} {self.group} {self.shape} {self.dtype} {self.device}"
 
     @property
@@ -67,21 +67,21 @@ class Row:
 
     @property
     def throughput(self) -> float:
-        """Bytes/s of the traffic that must be."""
+        """Bytes/s of the necessary traffic."""
         return self.moved / self.seconds[SUBJECT]
 
     @property
     def images_rate(self) -> float | None:
-        """Pictures/s; None where it is about none."""
+        """Pictures/s; None if the call handles none."""
         return self.images / self.seconds[SUBJECT] if self.images else None
 
     @property
     def of_roof(self) -> float | None:
-        """Share of the roof reached, 1 at the floor; None without counts."""
+        """The share of the roof that is reached, 1 at the floor; None without counts."""
         return self.floor / self.seconds[SUBJECT] if self.floor else None
 
     def times(self, rival: str) -> float | None:
-        """Return how many times faster than a rival the subject is; None where that one was not run."""
+        """Return how many times faster than a rival the subject is; None if that rival was not run."""
         return self.seconds[rival] / self.seconds[SUBJECT] if rival in self.seconds else None
 
 
@@ -94,13 +94,13 @@ class Report:
     rows: Sequence[Row]
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the report as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Report:
-        """Read what `save` wrote.
+        """Read a report that `save` wrote.
 
         Raises:
             SettingsError: the file is missing or of another form.
@@ -114,7 +114,7 @@ class Report:
             raise SettingsError(f"{path} holds no benchmark results ({error}); make bench writes some") from error
 
     def groups(self) -> dict[tuple[str, ...], list[Row]]:
-        """Return the rows by op, direction, group, dtype and device, in their order."""
+        """Return the rows by op, direction, group, dtype and device, in the order of the run."""
         found: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
             found.setdefault((row.op, row.direction, row.group, row.dtype, row.device), []).append(row)
@@ -136,7 +136,7 @@ class Drop:
 
 
 def drops(before: Report, now: Report, tolerance: float = 0.1) -> list[Drop]:
-    """Return the ratios that fell by more than `tolerance`, a share, for rows that both runs have.
+    """Return the ratios that fell by more than `tolerance`, a fraction, for rows that both runs have.
 
     Shares of the roof and ratios to eager PyTorch are compared, not times: they outlast a change of machine.
     """
@@ -153,13 +153,13 @@ def drops(before: Report, now: Report, tolerance: float = 0.1) -> list[Drop]:
 
 
 def vanished(before: Report, now: Report) -> list[str]:
-    """Return the titles of rows that only the earlier run has."""
+    """Return the titles of the rows that only the earlier run has."""
     present = {row.key for row in now.rows}
     return [row.title for row in before.rows if row.key not in present]
 
 
 def other_machine(before: Report, now: Report) -> list[str]:
-    """Return in words what the two runs' machines do not share; ratios of two machines say little about the code."""
+    """Describe how the machines of two runs differ; ratios from two machines say little about the code."""
     names = dict.fromkeys((*before.machine, *now.machine))
     pairs = {name: (before.machine.get(name, "unknown"), now.machine.get(name, "unknown")) for name in names}
     return [f"{name} was {old} and is {new}" for name, (old, new) in pairs.items() if old != new]

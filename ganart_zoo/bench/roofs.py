@@ -1,4 +1,4 @@
-"""The most that a machine can compute and move, probed in the process that is measured."""
+"""The most that a machine can compute and move, probed in the same process as the measurements."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ __all__ = ["Roofs", "describe_machine", "probe_roofs"]
 
 _PROBE_SECONDS = 1.0
 _COPY_BYTES = 256 << 20
-"""Far beyond any CPU's last cache."""
+"""Far more than any CPU's last cache holds."""
 _CUDA_COPY_BYTES = 2 << 30
 _CUDA_SIDE = 8192
-"""Of the square product whose speed stands for a GPU's peak."""
+"""The side of the square matrices whose product measures a GPU's peak."""
 
 
 @dataclass(frozen=True)
 class Roofs:
-    """What bounds an op on one device."""
+    """The limits of an op's speed on one device."""
 
     device: str
     peak: Mapping[str, float]
     """FLOP/s of multiply-adds by dtype name, such as `"float32"`."""
     bandwidth: float
-    """Bytes/s of a copy to memory that is mapped already, each byte counted once read and once written."""
+    """Bytes/s of a copy to memory that is already mapped; each byte counts once as read and once as written."""
     fresh_bandwidth: float
-    """The same to newly allocated memory, whose pages the system must first provide."""
+    """The same for newly allocated memory, whose pages the system must first provide."""
 
     def floor(self, flops: float, moved: float, dtype: str) -> float:
         """Return the least seconds for `flops` operations on `dtype` and `moved` bytes of memory traffic.
 
         Raises:
-            SettingsError: the dtype's peak was not probed.
+            SettingsError: The dtype's peak was not probed.
         """
         if dtype not in self.peak:
             raise SettingsError(f"no peak was probed for {dtype}; probed: {', '.join(self.peak)}")
@@ -63,7 +63,7 @@ def probe_roofs(device: str = "cpu") -> Roofs:
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Return what a figure depends on: processor, instruction set, threads, GPU and versions."""
+    """Return what the figures depend on: processor, instruction set, threads, GPU and versions."""
     machine: dict[str, str | int] = {
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",

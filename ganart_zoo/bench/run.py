@@ -22,12 +22,12 @@ def run_benchmarks(folder: Path, only: str | None = None, *, compiled: bool = Tr
 
     Args:
         folder: The repository's `benchmarks/`.
-        only: A word that a benchmark's name must have, such as an op's name; None for all.
+        only: A word that the names of the benchmarks to run contain, such as an op's name; None runs all.
         compiled: Whether to time torch.compile too, which takes minutes.
 
     Raises:
-        SettingsError: there is no such folder, or no benchmark has that word.
-        ModelError: pytest-benchmark is missing, or a benchmark failed; pytest has said why.
+        SettingsError: There is no such folder, or no benchmark's name contains that word.
+        ModelError: pytest-benchmark is missing, or a benchmark failed; pytest printed why.
     """
     if not (folder / "conftest.py").exists():
         raise SettingsError(f"{folder} holds no benchmarks; run from a checkout of the repository")
@@ -41,7 +41,7 @@ def run_benchmarks(folder: Path, only: str | None = None, *, compiled: bool = Tr
         command += [] if compiled else ["--no-compile"]
         code = subprocess.run(command, check=False).returncode
         if code == NO_TESTS_RAN:
-            raise SettingsError(f"no benchmark under {folder} is named {only!r}; ls {folder} shows what there is")
+            raise SettingsError(f"no benchmark under {folder} is named {only!r}; see ls {folder}")
         if code != 0:
             raise ModelError(f"the benchmarks under {folder} failed (pytest's exit code {code}); see above")
         data = json.loads(raw.read_text())

@@ -31,7 +31,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def draw_bars(report: Report, path: Path) -> None:
-    """Write a PNG: for each row with counts, the share of the roof that each candidate reaches. No such rows, no PNG.
+    """Write a PNG that shows, for each row with counts, the share of the roof that each candidate reaches.
 
     Raises:
         ModelError: matplotlib is missing.
@@ -47,7 +47,7 @@ def draw_bars(report: Report, path: Path) -> None:
     figure = Figure(figsize=(9, 1.4 + _BAR_INCHES * len(rows) * len(names)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / max(len(names), 1)
-    most = 105.0  # more where caches, or an algorithm of fewer operations, beat the roof
+    most = 105.0  # higher where caches, or an algorithm with fewer operations, beat the roof
     for number, name in enumerate(names):
         shares = [100 * row.floor / row.seconds[name] if name in row.seconds else 0 for row in rows]
         most = max(most, *shares)

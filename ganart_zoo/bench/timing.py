@@ -1,4 +1,4 @@
-"""Times candidates by turns in one process, so that what slows the machine for a moment slows all of them."""
+"""Times candidates by turns in one process, so that a momentary slowdown of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 __all__ = ["Rivals", "best_seconds"]
 
 _SHORTEST = 2e-4
-"""Seconds of one timing: calls are repeated up to this, far above the clock's resolution and the cost of reading it."""
+"""Seconds of one timing. Calls are repeated until they take that long, far above the resolution of the clock."""
 _MOST_ROUNDS = 1000
 
 
 def _nothing() -> None:
-    """Wait for nothing: what a CPU candidate needs in place of a GPU's synchronisation."""
+    """Do nothing: a CPU candidate needs no synchronisation."""
 
 
 class Rivals:
     """Candidates that take turns.
 
     Args:
-        candidates: Calls by name; the first is the subject, for whose speed the number of repeats is chosen.
+        candidates: Calls by name; the first is the subject, whose speed decides the number of repeats.
         synchronize: Waits until the device has finished what a call began.
     """
 
@@ -31,17 +31,17 @@ class Rivals:
         self._candidates = dict(candidates)
         self._synchronize = synchronize
         self.best = dict.fromkeys(self._candidates, math.inf)
-        """Seconds of the fastest call so far, by name."""
+        """Seconds of the fastest call so far, by candidate."""
         for call in self._candidates.values():  # compiles, allocates, fills caches
             call()
         synchronize()
         self._subject = next(iter(self._candidates))
         self.repeats = 1
-        """Calls in one timing."""
+        """Calls per timing."""
         self.repeats = max(1, math.ceil(_SHORTEST / self._time(self._subject)))
 
     def take_turns(self, seconds: float, least_rounds: int = 5) -> Mapping[str, float]:
-        """Time every candidate once a round, until `seconds` are over; return `best`."""
+        """Time every candidate once per round until `seconds` have passed; return `best`."""
         end = time.perf_counter() + seconds
         rounds = 0
         while rounds < least_rounds or (time.perf_counter() < end and rounds < _MOST_ROUNDS):
@@ -51,13 +51,13 @@ class Rivals:
         return self.best
 
     def challenge(self) -> None:
-        """Time every candidate but the subject once: for a harness that times `run_subject` itself."""
+        """Time every candidate except the subject once, for a harness that times `run_subject` itself."""
         for name in self._candidates:
             if name != self._subject:
                 self._time(name)
 
     def run_subject(self) -> None:
-        """Make one timing's calls of the subject, keeping its best time too."""
+        """Time the subject once, and keep its best time too."""
         self._time(self._subject)
 
     def _time(self, name: str) -> float:
@@ -74,5 +74,5 @@ class Rivals:
 def best_seconds(
     candidates: Mapping[str, Callable[[], object]], *, seconds: float, synchronize: Callable[[], object] = _nothing
 ) -> Mapping[str, float]:
-    """Return each candidate's fastest time, in seconds a call, of interleaved rounds that last about `seconds`."""
+    """Return each candidate's fastest time, in seconds per call, of interleaved rounds that last about `seconds`."""
     return Rivals(candidates, synchronize).take_turns(seconds)

@@ -20,12 +20,13 @@ from ganart_zoo.ops.dispatch import (
     status,
     use,
 )
+from ganart_zoo.ops.gram_matrix import gram_matrix
 from ganart_zoo.ops.instance_norm_act import instance_norm_act
 from ganart_zoo.ops.minibatch_stddev import minibatch_stddev
 from ganart_zoo.ops.modulated_conv2d import modulated_conv2d
 from ganart_zoo.ops.pixel_norm import pixel_norm
 from ganart_zoo.ops.spectral_norm import spectral_norm
-from ganart_zoo.ops.style_loss import gram_matrix, style_loss
+from ganart_zoo.ops.style_loss import style_loss
 from ganart_zoo.ops.style_losses import style_losses
 from ganart_zoo.ops.upfirdn2d import blur, downsample2d, upfirdn2d, upsample2d
 from ganart_zoo.ops.winograd_conv2d import WinogradKernel, winograd_conv2d, winograd_kernel

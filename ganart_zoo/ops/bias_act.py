@@ -2,12 +2,12 @@
 
 Formula     z = x + bias[c]; y = act(z) * gain; with `clamp`, values beyond ±clamp become ±clamp.
 Shapes      x [N, C, ...], bias [C]; y like x.
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64, and float16 on CUDA. The arithmetic is float32 (float64 for float64), rounded
             once.
-Gradient    any order for x and bias; zero where the clamp holds. relu, lrelu, tanh and sigmoid keep y for it, elu,
-            selu, softplus and swish keep x, linear keeps neither.
-Cost        forward one read and one write; backward two reads and one write, the bias's sum included.
+Gradient    any order for x and bias; zero where the result is clamped. relu, lrelu, tanh and sigmoid keep y for it,
+            elu, selu, softplus and swish keep x, linear keeps neither.
+Cost        forward one read and one write; backward two reads and one write, including the sum for the bias.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020, for the
             default gains.
@@ -21,19 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import (
-    NATIVE_TYPES,
-    SELU_ALPHA,
-    SELU_SCALE,
-    Activation,
-    activate,
-    check_activation,
-    check_channels,
-    default_gain,
-    sum_type,
-)
+from ganart_zoo.ops.activation import SELU_ALPHA, SELU_SCALE, Activation, activate, default_gain
+from ganart_zoo.ops.checks import check_activation, check_channels, check_features
 from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import pull_back
 from ganart_zoo.ops.layout import like_features
 
@@ -53,11 +44,11 @@ def bias_act(
 
     Args:
         x: `[N, C, ...]`, floating point.
-        bias: `[C]`, or None for none.
+        bias: `[C]`, or None for no bias.
         act: `linear`, `relu`, `lrelu`, `tanh`, `sigmoid`, `elu`, `selu`, `softplus` or `swish`.
-        negative_slope: of `lrelu`, 0 or more.
-        gain: what the activation is multiplied by, above 0; None means sqrt(2) for relu, lrelu and swish, else 1.
-        clamp: the largest magnitude let through, above 0; None means no limit.
+        negative_slope: The slope of `lrelu` below 0; 0 or more.
+        gain: Factor of the activation's result, above 0; None means sqrt(2) for relu, lrelu and swish, else 1.
+        clamp: The largest magnitude of a result, above 0; None means no limit.
 
     Returns:
         Like `x`.
@@ -66,8 +57,7 @@ def bias_act(
         SettingsError: An argument is out of its range, or shapes or devices do not fit together.
     """
     check_activation("bias_act", act, negative_slope, gain, clamp)
-    if x.dim() < 2 or not x.is_floating_point():
-        raise SettingsError(f"bias_act: x is {x.dtype} of shape {list(x.shape)}; expected floating point [N, C, ...]")
+    check_features("bias_act", x)
     if bias is not None:
         check_channels("bias_act", "bias", bias, x)
         bias = bias.to(sum_type(x.dtype))
@@ -89,9 +79,9 @@ def bias_act_reference(
     return y
 
 
-# What torch needs to know of the native op: shapes without data, and derivatives.
+# What torch needs to know about the native op: shapes without data, and derivatives.
 
-KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is no function of their result
+KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is not a function of their result
 PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
 
 _bias_act = own_op("bias_act", bias_act_reference, NATIVE_TYPES)
@@ -122,13 +112,13 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 def gradients_from_output(
     grad: Tensor, kept: Tensor | None, settings: Sequence[Any], wants_bias: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the gradients for x and bias, natively.
+    """Return the gradients of x and bias from the native kernel.
 
     Args:
-        grad: of y.
-        kept: y, or x without a bias for the activations in `KEEPS_X`; not read where the layer is linear.
-        settings: `bias_act`'s act, negative slope, gain and clamp.
-        wants_bias: whether there shall be a gradient for bias; else it is None.
+        grad: The gradient of y.
+        kept: y, or for the activations in `KEEPS_X` x, without a bias; not read if the layer is linear.
+        settings: The act, negative slope, gain and clamp of `bias_act`.
+        wants_bias: Whether the gradient of bias is needed; it is None otherwise.
     """
     act, _, gain, clamp = settings
     if act == "linear" and clamp is None:
@@ -139,8 +129,8 @@ def gradients_from_output(
 
 
 def sums_of_channels(grad: Tensor) -> Tensor:
-    """Return `[C]`, a gradient's sums over samples and pixels; no bit of them depends on the number of threads."""
-    if grad.shape[1] == 1:  # torch would cut a single sum into as many pieces as there are threads
+    """Return the sums of a gradient over samples and pixels, `[C]`, the same bits for any number of threads."""
+    if grad.shape[1] == 1:  # torch would split a single sum by the number of threads
         native_backward = torch.ops.ganart.bias_act_backward.default
         sums: Tensor = native_backward(grad, grad, None, "linear", 0.0, 1.0, None, True)[1]
         return sums
@@ -199,7 +189,7 @@ def bias_act_backward_reference(
     }
     slope = slopes[act](z if act in KEEPS_X else y / gain) * gain
     if clamp is not None:
-        # An output keeps the clamp rounded to its own type.
+        # A clamped output holds the clamp rounded to its own type.
         limit = clamp if act in KEEPS_X else torch.tensor(clamp, dtype=kept.dtype, device=kept.device)
         slope = torch.where(y.detach().abs() < limit, slope, 0.0)
     grad_x = grad * slope

@@ -1,14 +1,14 @@
-"""A 3x3 convolution that trains, by Winograd's algorithm where that is quicker than the vendor's direct one.
+"""A trainable 3x3 convolution by Winograd's algorithm, for shapes where it is faster than the vendor library's.
 
 Formula     z[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], zeros outside x, and
-            y = clamp(act(z + bias) * gain) in the same pass, for activations that are linear on both sides of 0. The
-            convolution, its gradient for x and that for weight are each other's derivatives, so all are native to any
-            order.
+            y = clamp(act(z + bias) * gain) in the same pass, for activations that are linear on each side of 0.
+            The convolution and its gradients for x and for weight are each other's derivatives, so derivatives of any
+            order are native.
 Shapes      x [N, C, H, W], weight [K, C, 3, 3], bias [K], y [N, K, H, W].
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
-Types       float32; bfloat16 where the processor has no unit for it. Products and sums are float32.
-Accuracy    within about 1e-4 of the result's standard deviation, in sums of float32 where a direct convolution has 1e-6
-            and TensorFloat-32 5e-4. `torch.backends.mkldnn.conv.fp32_precision = "ieee"` keeps to the direct one.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
+Types       float32, and bfloat16 on processors without bfloat16 instructions. Products and sums are float32.
+Accuracy    errors are about 1e-4 of the result's standard deviation; a direct convolution has 1e-6, TensorFloat-32 has
+            5e-4. `torch.backends.mkldnn.conv.fp32_precision = "ieee"` selects the direct convolution.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 """
@@ -21,19 +21,22 @@ import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
-from ganart_zoo.ops.activation import Activation, sum_type
+from ganart_zoo.ops.activation import Activation
 from ganart_zoo.ops.bias_act import bias_act_reference, gradients_from_output
 from ganart_zoo.ops.dispatch import constant_when_compiled, own_op
+from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
 
-# Multiply-adds in whose time a channel of a 6 x 6 tile is transformed, and a pair of channels' weights for such tiles.
-_TRANSFORM_TILE, _TRANSFORM_WEIGHT = 1600, 1200
+# The cost model's constants. benchmarks/fit_conv3x3.py derives them anew from timings.
+TRANSFORM_TILE = 1600  # multiply-adds that take as long as the transforms of one channel of a 6 x 6 tile
+TRANSFORM_WEIGHT = 1200  # the same for the weights of a pair of channels
+MARGIN = 1.15  # how much less efficient a multiply-add of ours is than one of the vendor library
 
 
 def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
-    """Return `conv2d(x, weight, padding=1)`, where `conv3x3_pays`."""
+    """Return `conv2d(x, weight, padding=1)`, for arguments with which `conv3x3_pays`."""
     y: Tensor = _conv3x3(x, weight, False)
     return y
 
@@ -47,14 +50,14 @@ def conv3x3_bias_act(
     gain: float,
     clamp: float | None,
 ) -> Tensor:
-    """Return `bias_act(conv2d(x, weight, padding=1), bias, ...)`, where `conv3x3_pays`, for linear, relu and lrelu."""
+    """Return `bias_act(conv2d(x, weight, padding=1), bias, ...)` for linear, relu and lrelu, where `conv3x3_pays`."""
     bias = None if bias is None else bias.to(sum_type(x.dtype))
     y: Tensor = _conv3x3_bias_act(x, weight, bias, act, negative_slope, gain, clamp)
     return y
 
 
 def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
-    """Return whether `conv3x3` takes these and is quicker than the vendor's convolution."""
+    """Return whether `conv3x3` accepts these arguments and is expected to beat the vendor library's convolution."""
     if x.dtype != weight.dtype or weight.shape[2:] != (3, 3) or not _allowed(x.device.type, x.dtype):
         return False
     if not _conv3x3.is_native_for(x) or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_exporting():
@@ -63,20 +66,29 @@ def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
     samples, _, height, width = x.shape
     if 0 in (samples, height, width, in_channels, out_channels):
         return False
-    # Multiply-adds for each pair of channels, of which vectors take 16 at a time.
-    wide_in, wide_out = max(in_channels, 16), max(out_channels, 16)
-    transforms = _TRANSFORM_TILE * (1 / wide_in + 1 / wide_out)
+    sizes = (samples, height, width, in_channels, out_channels)
+    costs = [
+        products + TRANSFORM_TILE * per_tile + TRANSFORM_WEIGHT * per_weight
+        for products, per_tile, per_weight in (cost_terms(*sizes, 6), cost_terms(*sizes, 4))
+    ]
+    return bool(MARGIN * min(costs) < 9 * samples * height * width * in_channels * out_channels)
 
-    def cost(side: int) -> float:
-        tiles, points = samples * -(-height // side) * -(-width // side), (side + 2) ** 2
-        return points * (tiles * (1 + transforms / 64) + _TRANSFORM_WEIGHT / 64) * wide_in * wide_out
 
-    direct = 9 * samples * height * width * in_channels * out_channels
-    return bool(1.15 * min(cost(6), cost(4)) < direct)
+def cost_terms(
+    samples: int, height: int, width: int, in_channels: int, out_channels: int, side: int
+) -> tuple[float, float, float]:
+    """Return the multiply-adds of the products, and what a unit of each `TRANSFORM_` constant adds to them.
+
+    `side` is that of an output tile, 6 or 4.
+    """
+    wide_in, wide_out = max(in_channels, 16), max(out_channels, 16)  # vectors process 16 channels at a time
+    tiles, points = samples * -(-height // side) * -(-width // side), (side + 2) ** 2
+    pairs = wide_in * wide_out
+    return points * tiles * pairs, points * tiles * (wide_in + wide_out) / 64, points * pairs / 64
 
 
 def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
-    """Define `conv3x3` and, `turned`, its gradient for x, given that of y in the place of x."""
+    """Define `conv3x3` or, if `turned`, its gradient for x, with the gradient of y passed as x."""
     with torch.autocast(x.device.type, enabled=False):
         return F.conv_transpose2d(x, weight, padding=1) if turned else F.conv2d(x, weight, padding=1)
 
@@ -95,7 +107,7 @@ def conv3x3_bias_act_reference(
 
 
 def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
-    """Define the gradient of `conv3x3` for weight, given that of y."""
+    """Define the gradient of `conv3x3` for weight, given the gradient of y."""
     with torch.autocast(x.device.type, enabled=False):
         taps = F.unfold(x, 3, padding=1).reshape(len(x), x.shape[1], 9, -1)
         weight = torch.einsum("ncap,nkp->kca", taps, grad.flatten(2))
@@ -111,7 +123,7 @@ _conv3x3_weight = own_op("conv3x3_weight", conv3x3_weight_reference, _TYPES)
 
 @constant_when_compiled
 def _allowed(device: str, dtype: torch.dtype) -> bool:
-    """Return whether the user's precision and the processor leave the choice to us."""
+    """Return whether the precision that the user asked for and the processor allow Winograd's algorithm."""
     if device != "cpu" or not _conv3x3.loaded:
         return False
     if dtype == torch.bfloat16:
@@ -120,7 +132,7 @@ def _allowed(device: str, dtype: torch.dtype) -> bool:
     return str(convolutions.fp32_precision) != "ieee"
 
 
-# ---- what torch needs to know of the native ops: shapes without data, and derivatives ----
+# What torch needs to know about the native ops: shapes without data, and derivatives.
 
 
 def _like_result(x: Tensor, weight: Tensor, turned: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Chooses between an op's native kernel and its PyTorch reference, says so once when it must fall back, and reports."""
+"""Chooses between an op's native kernel and its PyTorch reference, warns once about a fallback, and reports."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Mode = Literal["auto", "native", "reference"]
 
 
 class FallbackWarning(UserWarning):
-    """An op runs as plain PyTorch because its native kernel cannot be used; said once for each op and reason."""
+    """An op runs as plain PyTorch because its native kernel cannot be used; issued once for each op and reason."""
 
 
 class NativeUnavailableError(GanartError, RuntimeError):
-    """Mode `native` was asked for and an op has no native kernel for this call; the message says why."""
+    """Mode `native` is set and an op has no native kernel for this call; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def use(mode: Mode) -> AbstractContextManager[None]:
     """Choose the implementation of every op, for the whole process; as a context manager, until the block ends.
 
     Args:
-        mode: `auto` takes native kernels where it can and falls back with one `FallbackWarning`; `native` raises
-            `NativeUnavailableError` where there is none; `reference` takes plain PyTorch.
+        mode: `auto` runs native kernels where possible and falls back with one `FallbackWarning`; `native` raises
+            `NativeUnavailableError` where there is no kernel; `reference` runs plain PyTorch.
 
     Raises:
         SettingsError: `mode` is none of these.
@@ -80,14 +80,14 @@ class NativeOp:
             torch.library.register_autograd(blur.name, blur_backward, setup_context=blur_setup)
         y = blur(x)
 
-    A library that cannot be loaded is no error here: the reason is kept for `status()` and the fallback's warning.
+    A library that cannot be loaded is not an error here: the reason is kept for `status()` and the fallback's warning.
 
     Args:
         name: `<namespace>::<op>` as registered with `TORCH_LIBRARY`; the namespace is the plugin's module name.
         reference: plain PyTorch with the same arguments and results; it is the op's definition.
         library: the compiled library that registers the op, or None where none was built.
-        dtypes: for each device type, the dtypes of the first argument that the kernel takes; None means all.
-        missing: what to say when `library` is None.
+        dtypes: for each device type, the dtypes of the first argument that the kernel accepts; None means all.
+        missing: the reason to report when `library` is None.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class NativeOp:
 
     def why_not(self, device: str, dtype: torch.dtype | None) -> str | None:
         """Return why there is no native kernel for a device type and, unless None, a dtype; None where there is one."""
-        # Asking torch takes longer than a small kernel.
+        # Cached, since asking torch takes longer than a small kernel.
         if (device, dtype) not in self._obstacles:
             self._obstacles[device, dtype] = self._obstacle(device, dtype)
         return self._obstacles[device, dtype]
@@ -161,7 +161,7 @@ class NativeOp:
             return self._reason
         if self._dtypes is not None and dtype is not None and dtype not in self._dtypes.get(device, ()):
             return f"no kernel for {dtype} on {device}"
-        # What the library holds decides, and not what it could: it may have been built without CUDA.
+        # What the library really contains decides: it may have been built without CUDA.
         key = torch._C._dispatch_key_for_device(device)
         if torch._C._dispatch_has_kernel_for_dispatch_key(self.name, key):
             return None
@@ -197,13 +197,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def constant_when_compiled(function: _Function) -> _Function:
-    """Do what `torch.compiler.assume_constant_result` does, which would import all of torch._dynamo: over a second."""
+    """Do what `torch.compiler.assume_constant_result` does, without importing torch._dynamo, which takes a second."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
 
 
-# torch.compile takes the results of these two as they are: it cannot trace what they ask or say, and by what they
-# remember it would find itself outdated at the second call.
+# torch.compile treats the results of these two functions as constants: it cannot trace them, and the state that they
+# keep would make it recompile at the second call.
 
 
 @constant_when_compiled

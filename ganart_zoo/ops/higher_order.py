@@ -1,4 +1,4 @@
-"""Derivatives of native backward ops, taken from plain PyTorch, so that they exist to any order."""
+"""Derivatives of native backward ops by plain PyTorch, so that they exist to any order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pull_back(function: Callable[..., Tensors], inputs: Tensors, cotangents: Ten
     """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Aliases, since one input may depend on another: each must be differentiated with the others held.
+        # Aliases, since one input may depend on another: each derivative holds the other inputs constant.
         aliases = [None if tensor is None else _alias(tensor, create_graph) for tensor in inputs]
         pairs = [
             (output, cotangent)

@@ -1,14 +1,14 @@
-"""Instance normalisation, a scale and a shift a channel (each sample its own, where asked), and an activation.
+"""Instance normalisation, a scale and a shift per channel (or per sample and channel), and an activation.
 
 Formula     m, v = mean and variance of x over its pixels; y = act((x - m) / sqrt(v + eps) * weight + bias).
 Shapes      x [N, C, H, W]; weight and bias [C], or [N, C] for conditional and adaptive norms; y like x.
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64, and float16 on CUDA. Statistics, weight and bias are float32 (float64 for
             float64); v divides by H*W.
 Gradient    any order for x, weight and bias.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      D. Ulyanov et al., "Instance normalization", 2016; V. Dumoulin et al., "A learned representation for
-            artistic style", ICLR 2017 (a scale and a shift for each style).
+            artistic style", ICLR 2017, for one scale and shift per style.
 """
 
 from __future__ import annotations
@@ -19,17 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import (
-    NATIVE_TYPES,
-    Activation,
-    activate,
-    check_activation,
-    check_channels,
-    check_features,
-    sum_type,
-)
+from ganart_zoo.ops.activation import Activation, activate
+from ganart_zoo.ops.checks import check_above_zero, check_activation, check_channels, check_pictures
 from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import gradient_of, pull_back
 from ganart_zoo.ops.layout import like_features
 
@@ -49,11 +42,11 @@ def instance_norm_act(
 
     Args:
         x: `[N, C, H, W]`, floating point.
-        weight: `[C]`, or `[N, C]` for a scale of each sample's own; None for 1.
+        weight: `[C]`, or `[N, C]` for one scale per sample and channel; None for 1.
         bias: `[C]` or `[N, C]`; None for 0.
         act: `linear`, `relu`, `lrelu`, `tanh`, `sigmoid`, `elu`, `selu`, `softplus` or `swish`; no gain is applied.
-        negative_slope: of `lrelu`, 0 or more.
-        eps: what is added to the variance, above 0.
+        negative_slope: The slope of `lrelu` below 0; 0 or more.
+        eps: Added to the variance; above 0.
 
     Returns:
         Like `x`.
@@ -61,7 +54,7 @@ def instance_norm_act(
     Raises:
         SettingsError: An argument is out of its range, or shapes or devices do not fit together.
     """
-    check_features("instance_norm_act", x)
+    check_pictures("instance_norm_act", x)
     check_activation("instance_norm_act", act, negative_slope)
     for name, values in (("weight", weight), ("bias", bias)):
         if values is not None:
@@ -72,9 +65,8 @@ def instance_norm_act(
 def normalize(
     op: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, act: Activation, negative_slope: float, eps: float
 ) -> Tensor:
-    """Run the op for its public functions, `op` being the one called, whose arguments have been checked."""
-    if not eps > 0:
-        raise SettingsError(f"{op}: eps is {eps}; expected a number above 0")
+    """Run the op for the public function `op`, which has checked its arguments."""
+    check_above_zero(op, eps=eps)
     dtype = sum_type(x.dtype)
     weight = None if weight is None else weight.to(dtype)
     bias = None if bias is None else bias.to(dtype)
@@ -96,7 +88,7 @@ def instance_norm_act_reference(
     return activate(z, act, negative_slope).to(x.dtype)
 
 
-# What torch needs to know of the native op: shapes without data, and derivatives.
+# What torch needs to know about the native op: shapes without data, and derivatives.
 
 _instance_norm_act = own_op(
     "instance_norm_act", lambda *arguments: (instance_norm_act_reference(*arguments),), NATIVE_TYPES
@@ -122,7 +114,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tens
 
 
 def _backward(ctx: Any, grad: Tensor | None, grad_mean: None, grad_scale: None) -> tuple[Tensor | None, ...]:
-    """The statistics, which are the op's own business, get no gradient."""
+    """The statistics are internal and get no gradient."""
     x, mean, scale, weight, bias = ctx.saved_tensors
     if grad is None:
         return (None,) * 6

@@ -1,4 +1,4 @@
-"""Which memory layout a native op's result has; torch.compile and opcheck need to know it without running the op."""
+"""The memory layout of a native op's result, which torch.compile and opcheck need without running the op."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def like_features(x: Tensor) -> Tensor:
 
 
 def result_format(x: Tensor) -> torch.memory_format:
-    """Return the dense layout of a result for features `x`; as csrc/bindings/support.cpp decides it."""
+    """Return the dense layout of a result for features `x`, by the same rule as csrc/bindings/support.cpp."""
     if x.dim() != 4 or x.numel() == 0:
         return torch.contiguous_format
     _, channels, height, width = x.shape

@@ -1,16 +1,16 @@
-"""Minibatch standard deviation: channels that tell a critic how varied a batch is.
+"""Minibatch standard deviation: channels that show a critic how varied a batch is.
 
-Formula     samples n, n + M, n + 2M, ... are a group, M = N / group_size (or, as `neighbours`, samples that follow one
-            another); s = sqrt(variance over the group + 1e-8) at each channel and pixel; its mean over the pixels and
+Formula     samples n, n + M, n + 2M, ... form a group, M = N / group_size (or, with `neighbours`, consecutive samples);
+            s = sqrt(variance over the group + 1e-8) at each channel and pixel; its mean over the pixels and
             over each of `num_channels` runs of channels is appended, as constant channels, to all samples of the group.
 Shapes      x [N, C, H, W]; y [N, C + num_channels, H, W].
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y is channels_last where
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y is channels_last if
             x is.
-Types       float32, bfloat16, float64, and float16 on CUDA. Statistics are float32 (float64 for float64); what is
-            appended is rounded once, and x's own channels are x, bit for bit.
-Gradient    any order; that of the backward, and all beyond, in plain PyTorch. Nothing but x is kept for it.
-Cost        forward one read of x and one write of y; backward two reads and one write. Of groups of any size, though
-            beyond some dozens of samples caches may have lost them before they are read for the second time.
+Types       float32, bfloat16, float64, and float16 on CUDA. Statistics are float32 (float64 for float64), rounded
+            once; the other channels are x, bit for bit.
+Gradient    any order; the second and higher derivatives in plain PyTorch. Only x is kept for it.
+Cost        forward one read of x and one write of y; backward two reads and one write. Groups of several
+            dozen samples may leave the caches before they are read again.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018; in StyleGAN2's form.
 """
@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import NATIVE_TYPES, check_features, sum_type
+from ganart_zoo.ops.checks import check_divisor, check_pictures
 from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["minibatch_stddev"]
@@ -37,26 +37,22 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, num_channels: int = 1, *, n
 
     Args:
         x: `[N, C, H, W]`, floating point.
-        group_size: Samples a group, 1 or more; a smaller batch is one group.
+        group_size: Samples per group, 1 or more; a smaller batch is one group.
         num_channels: Channels to append, 1 or more; each averages over its share of x's channels.
-        neighbours: Whether a group's samples follow one another; as in StyleGAN2 they are as far apart as can be.
+        neighbours: Whether a group consists of consecutive samples; by default, as in StyleGAN2, of distant ones.
 
     Returns:
         `[N, C + num_channels, H, W]`.
 
     Raises:
-        SettingsError: `group_size` does not divide the batch, or `num_channels` the channels, or x is no features.
+        SettingsError: `group_size` does not divide the batch, `num_channels` does not divide the channels, or x is not
+            floating-point `[N, C, H, W]`.
     """
-    check_features("minibatch_stddev", x)
-    if num_channels < 1 or x.shape[1] % num_channels:
-        raise SettingsError(
-            f"minibatch_stddev: num_channels is {num_channels}; expected a divisor of {x.shape[1]} channels"
-        )
-    group = min(group_size, max(x.shape[0], 1))
-    if group_size < 1 or x.shape[0] % group:
-        raise SettingsError(
-            f"minibatch_stddev: group_size is {group_size}; expected a divisor of the batch {x.shape[0]}"
-        )
+    check_pictures("minibatch_stddev", x)
+    samples, channels = x.shape[:2]
+    check_divisor("minibatch_stddev", "num_channels", num_channels, channels, f"{channels} channels")
+    group = min(group_size, max(samples, 1))
+    check_divisor("minibatch_stddev", "group_size", group, samples, f"the batch {samples}")
     y: Tensor = _minibatch_stddev(x, group, num_channels, neighbours)
     return y
 
@@ -69,7 +65,7 @@ def minibatch_stddev_reference(x: Tensor, group_size: int, num_channels: int, ne
 
 
 def _grouped(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:
-    """Return x as `[members, groups, runs, channels of a run, H, W]`, in the type of sums."""
+    """Return x as `[members, groups, runs, channels of a run, H, W]`, in the type that sums are kept in."""
     samples, channels, height, width = x.shape
     run = [num_channels, channels // num_channels, height, width]
     groups = samples // group_size
@@ -86,7 +82,7 @@ def _append(x: Tensor, values: Tensor, group_size: int, neighbours: bool) -> Ten
     return torch.cat([x, channels], dim=1)
 
 
-# What torch needs to know of the native op: shapes without data, and derivatives.
+# What torch needs to know about the native op: shapes without data, and derivatives.
 
 _minibatch_stddev = own_op("minibatch_stddev", minibatch_stddev_reference, NATIVE_TYPES)
 
@@ -117,7 +113,7 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-    """By formulas in plain PyTorch, which derive further."""
+    """By formulas in plain PyTorch, which can be differentiated again."""
     grad, x = ctx.saved_tensors
     group_size, _, neighbours = ctx.settings
     own, outer = _grouped(x, *ctx.settings), _grouped(cotangent, *ctx.settings)

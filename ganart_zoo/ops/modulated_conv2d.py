@@ -1,4 +1,4 @@
-"""StyleGAN2's modulated convolution, without a weight for each sample.
+"""StyleGAN2's modulated convolution, without a separate weight for each sample.
 
 Formula     y = act((sum_i,k weight[o,i,k] * styles[n,i] * x[n,i]) * d[n,o] + noise + bias[o]) * gain, clamped, with
             d[n,o] = 1 / sqrt(sum_i,k (weight[o,i,k] * styles[n,i])^2 + 1e-8), or 1 without `demodulate`.
@@ -6,10 +6,10 @@ Shapes      x [N, I, H, W], weight [O, I, KH, KW], styles [N, I], noise [N or 1,
 Types       float32, bfloat16, float64; x and weight of one type, except under autocast, which converts both. d is
             float32 (float64 for float64).
 Gradient    any order for x, weight, styles, noise and bias.
-Repeats     bit for bit from run to run; the vendor's gradient of the weight may depend on the number of threads.
-Native      one pass scales x by the styles, the vendor's library convolves it with the shared weight, and one pass does
-            all that follows (`scaled_bias_act`); d takes one product [N, I] x [I, O]. Memory does not depend on
-            N*O*I*KH*KW.
+Repeats     bit for bit from run to run; the vendor library's weight gradient may depend on the number of threads.
+Native      one pass scales x by the styles, the vendor library convolves it with the shared weight, and one pass
+            (`scaled_bias_act`) does the rest; d takes one product [N, I] x [I, O]. No memory of size N*O*I*KH*KW is
+            needed.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Weights are correlated
             at every resolution; NVIDIA's published upsampling layers convolve, so flip theirs when loading.
 """
@@ -21,16 +21,10 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import (
-    Activation,
-    check_activation,
-    check_device,
-    check_features,
-    default_gain,
-    sum_type,
-)
+from ganart_zoo.ops.activation import Activation, default_gain
 from ganart_zoo.ops.bias_act import bias_act, bias_act_reference
+from ganart_zoo.ops.checks import check_activation, check_device, check_pictures, check_shape
+from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.resampled_conv2d import check_convolution, padded_conv2d, resampled_conv2d
 from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
 from ganart_zoo.ops.upfirdn2d import Padding, padding_sides, resampling_padding, upfirdn2d
@@ -62,15 +56,15 @@ def modulated_conv2d(
     Args:
         x: `[N, I, H, W]`, floating point.
         weight: `[O, I, KH, KW]`, of x's dtype.
-        styles: `[N, I]`, what each sample multiplies its input channels by.
+        styles: `[N, I]`, the factors of each sample's input channels.
         demodulate: Whether to scale each output channel back to unit variance.
         up: Upsampling factor; needs `taps`.
-        down: Downsampling factor; filtered where there are `taps`.
-        taps: low-pass filter `[K]` or `[KH, KW]` for resampling; None for none.
-        padding: zeros around the (upsampled) input: an int, `(x, y)` or `(x0, x1, y0, y1)`.
-        noise: `[N, 1, OH, OW]` or `[1, 1, OH, OW]`, added to all channels before the bias; None for none.
-        bias: `[O]`, or None for none.
-        act: as for `bias_act`, and so are `negative_slope`, `gain` and `clamp`.
+        down: Downsampling factor; with `taps` the result is filtered first.
+        taps: Low-pass filter `[K]` or `[KH, KW]` for resampling; None for no filter.
+        padding: Zeros around the (upsampled) input: an int, `(x, y)` or `(x0, x1, y0, y1)`.
+        noise: `[N, 1, OH, OW]` or `[1, 1, OH, OW]`, added to all channels before the bias; None for no noise.
+        bias: `[O]`, or None for no bias.
+        act: As in `bias_act`, like `negative_slope`, `gain` and `clamp`.
 
     Returns:
         `[N, O, OH, OW]`.
@@ -78,14 +72,10 @@ def modulated_conv2d(
     Raises:
         SettingsError: An argument is out of its range, or shapes, dtypes or devices do not fit together.
     """
-    check_features("modulated_conv2d", x)
+    check_pictures("modulated_conv2d", x)
     check_convolution("modulated_conv2d", x, weight, bias, taps, padding, up=up, down=down)
     check_activation("modulated_conv2d", act, negative_slope, gain, clamp)
-    if list(styles.shape) != list(x.shape[:2]):
-        raise SettingsError(
-            f"modulated_conv2d: styles have shape {list(styles.shape)}; expected {list(x.shape[:2])} "
-            f"for x {list(x.shape)}"
-        )
+    check_shape("modulated_conv2d", "styles", styles, [x.shape[:2]], f"x {list(x.shape)}")
     check_device("modulated_conv2d", "styles", styles, x)
     y = scaled_bias_act("modulated_conv2d", x, styles)
     y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)
@@ -122,7 +112,7 @@ def modulated_conv2d_reference(
     gain: float | None = None,
     clamp: float | None = None,
 ) -> Tensor:
-    """Define `modulated_conv2d` in plain PyTorch: a weight a sample, convolved as groups, and each step by itself."""
+    """Define `modulated_conv2d` in plain PyTorch: a weight per sample, convolved as groups, then each step alone."""
     weights = weight[None] * styles.to(weight.dtype)[:, None, :, None, None]
     if demodulate:
         weights = weights * (weights.square().sum([2, 3, 4], keepdim=True) + EPSILON).rsqrt()
@@ -142,7 +132,7 @@ def modulated_conv2d_reference(
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
-    """Return d `[N, O]`: one over the norm of each sample's weights, which are never formed."""
+    """Return d `[N, O]`: the inverse norm of each sample's weights, without computing those weights."""
     dtype = sum_type(weight.dtype)
     power = weight.to(dtype).square().sum([2, 3])
     with torch.autocast(weight.device.type, enabled=False):  # which would round the product's factors

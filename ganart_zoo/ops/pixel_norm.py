@@ -1,10 +1,10 @@
-"""Pixel norm: each pixel's vector of channels, or each latent, scaled to unit mean square.
+"""Pixel norm: scales each pixel's vector of channels, or each latent, to unit mean square.
 
 Formula     y = x / sqrt(mean over channels of x^2 + eps).
 Shapes      x [N, C, ...]; y like x.
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64, and float16 on CUDA. Sums are float32 (float64 for float64), y is rounded once.
-Gradient    any order; x's part of the second, and all beyond, in plain PyTorch. Nothing but x is kept for it.
+Gradient    any order; second derivatives in x and all higher ones in plain PyTorch. Only x is kept for it.
 Cost        forward one read and one write; backward two reads and one write.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Progressive growing of GANs", ICLR 2018.
@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import NATIVE_TYPES, sum_type
+from ganart_zoo.ops.checks import check_above_zero, check_features
 from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["pixel_norm"]
@@ -29,8 +29,8 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     """Scale x so that its mean square over the channels is 1.
 
     Args:
-        x: `[N, C, ...]`, floating point: features or latents.
-        eps: What is added to the mean square, above 0.
+        x: Features or latents, `[N, C, ...]`, floating point.
+        eps: Added to the mean square; above 0.
 
     Returns:
         Like `x`.
@@ -38,10 +38,8 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     Raises:
         SettingsError: `eps` is out of its range, or x has no channels.
     """
-    if x.dim() < 2 or not x.is_floating_point():
-        raise SettingsError(f"pixel_norm: x is {x.dtype} of shape {list(x.shape)}; expected floating point [N, C, ...]")
-    if not eps > 0:
-        raise SettingsError(f"pixel_norm: eps is {eps}; expected a number above 0")
+    check_features("pixel_norm", x)
+    check_above_zero("pixel_norm", eps=eps)
     y: Tensor = _pixel_norm(x, float(eps))
     return y
 
@@ -52,7 +50,7 @@ def pixel_norm_reference(x: Tensor, eps: float) -> Tensor:
     return (z * (z.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)
 
 
-# What torch needs to know of the native op: shapes without data, and derivatives.
+# What torch needs to know about the native op: shapes without data, and derivatives.
 
 _pixel_norm = own_op("pixel_norm", pixel_norm_reference, NATIVE_TYPES)
 
@@ -80,7 +78,7 @@ def _setup_backward(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tens
 
 
 def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-    """The backward is linear in the gradient, and symmetric; for x, by its formula in plain PyTorch."""
+    """The backward is linear and symmetric in the gradient; its derivative in x is a formula in plain PyTorch."""
     grad, x = ctx.saved_tensors
     dtype = sum_type(x.dtype)
     own, inner, outer = x.to(dtype), grad.to(dtype), cotangent.to(dtype)

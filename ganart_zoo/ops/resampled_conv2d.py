@@ -1,4 +1,4 @@
-"""Convolution with StyleGAN2's filtered up- or downsampling around it, in the order that costs least."""
+"""Convolution with StyleGAN2's filtered up- or downsampling around it, in the cheapest order."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import check_device
+from ganart_zoo.ops.checks import check_device, check_factor, check_shape, check_taps
 from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_pays
-from ganart_zoo.ops.upfirdn2d import (
-    Padding,
-    check_factor,
-    check_taps,
-    padding_sides,
-    resampling_padding,
-    upfirdn2d,
-)
+from ganart_zoo.ops.upfirdn2d import Padding, padding_sides, resampling_padding, upfirdn2d
 
 __all__ = ["check_convolution", "is_conv3x3", "padded_conv2d", "resampled_conv2d"]
 
@@ -24,9 +17,9 @@ __all__ = ["check_convolution", "is_conv3x3", "padded_conv2d", "resampled_conv2d
 def resampled_conv2d(
     x: Tensor, weight: Tensor, *, up: int = 1, down: int = 1, taps: Tensor | None = None, padding: Padding = 0
 ) -> Tensor:
-    """Upsample x, pad it, correlate with `weight` [O, I, KH, KW] and downsample; `padding` is the upsampled picture's.
+    """Upsample x, pad it, correlate with `weight` [O, I, KH, KW] and downsample; `padding` counts upsampled pixels.
 
-    Filtering, zero insertion and convolution commute, so the convolution always runs at the lower of its resolutions.
+    Filtering, zero insertion and convolution commute, so the convolution always runs at the lower resolution.
     """
     sides = padding_sides("conv2d", padding)
     if taps is None:
@@ -37,8 +30,8 @@ def resampled_conv2d(
         if pointwise:
             x = upfirdn2d(F.conv2d(x, weight), taps, up=up, padding=sides, gain=up**2)
         else:
-            # The transposed convolution gives the full overlap, KH - 1 and KW - 1 more than asked for, and lacks the
-            # up - 1 zeros after the last pixel.
+            # The transposed convolution returns the full overlap, KH - 1 and KW - 1 more than needed, and lacks
+            # the up - 1 zeros after the last pixel.
             rows, columns = weight.shape[2] - 1, weight.shape[3] - 1
             x = F.conv_transpose2d(_as_strides_want(x, weight), weight.transpose(0, 1).flip(2, 3), stride=up)
             crop = (sides[0] - columns, sides[1] - columns + up - 1, sides[2] - rows, sides[3] - rows + up - 1)
@@ -63,17 +56,17 @@ def padded_conv2d(
 
 
 def is_conv3x3(x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], stride: int) -> bool:
-    """Return whether `conv3x3` is this convolution and pays."""
+    """Return whether `conv3x3` computes this convolution, and faster."""
     return stride == 1 and sides == (1, 1, 1, 1) and conv3x3_pays(x, weight)
 
 
 def _as_strides_want(x: Tensor, weight: Tensor) -> Tensor:
-    """Return x in the layout that the vendor's strided convolutions for processors take best.
+    """Return x in the layout with which the vendor library's strided convolutions on CPUs are fastest.
 
-    In channels_last they, and the more so their gradients, take up to five times less; but then the weight is converted
-    too, which costs more than it brings where that is the larger.
+    In channels_last they take up to five times less, their gradients above all. But the weight is then converted too,
+    which costs more than it saves if the weight is larger than x.
     """
-    if x.device.type != "cpu" or torch.compiler.is_compiling():  # which would tie what it makes to a number of samples
+    if x.device.type != "cpu" or torch.compiler.is_compiling():  # it would specialise on the number of samples
         return x
     last = x.numel() >= weight.numel()
     return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
@@ -82,7 +75,7 @@ def _as_strides_want(x: Tensor, weight: Tensor) -> Tensor:
 def check_convolution(
     op: str, x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor | None, padding: Padding, **factors: int
 ) -> None:
-    """Refuse a weight, a bias or taps that do not fit x, factors and padding that are none, and `up` without taps."""
+    """Refuse a weight, a bias or taps that do not fit x, invalid factors and padding, and `up` without taps."""
     if weight.dim() != 4 or weight.shape[1] != x.shape[1]:
         raise SettingsError(
             f"{op}: weight has shape {list(weight.shape)}; expected [O, {x.shape[1]}, KH, KW] for x {list(x.shape)}"
@@ -93,10 +86,7 @@ def check_convolution(
             f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
         )
     if bias is not None:
-        if list(bias.shape) != [weight.shape[0]]:
-            raise SettingsError(
-                f"{op}: bias has shape {list(bias.shape)}; expected [{weight.shape[0]}] for weight {list(weight.shape)}"
-            )
+        check_shape(op, "bias", bias, [weight.shape[:1]], f"weight {list(weight.shape)}")
         check_device(op, "bias", bias, x)
     padding_sides(op, padding)
     for name, factor in factors.items():

@@ -1,14 +1,14 @@
-"""Scale, noise, bias, activation, gain and clamp in one pass: the ends of a modulated convolution.
+"""Scale, noise, bias, activation, gain and clamp in one pass, before and after a modulated convolution.
 
 Formula     z = x * scale[n, c] + noise[n, pixel] + bias[c]; y = act(z) * gain; with `clamp`, values beyond ±clamp
             become ±clamp.
 Shapes      x [N, C, H, W], scale [N, C], noise [N or 1, 1, H, W], bias [C], the last three optional; y like x.
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64, and float16 on CUDA. Scale, noise, bias and the arithmetic are float32 (float64
             for float64), rounded once.
-Gradient    any order for x, scale, noise and bias; zero where the clamp holds. x is kept, y is not.
-Cost        forward one read and one write; backward two reads and one write, the sums included. Derivatives of the
-            gradient are of its pieces: products, sums and `bias_act`'s backward.
+Gradient    any order for x, scale, noise and bias; zero where the result is clamped. x is kept, y is not.
+Cost        forward one read and one write; backward two reads and one write, including the sums. The gradient is
+            differentiated through its parts: products, sums and the backward of `bias_act`.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020.
 """
@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import NATIVE_TYPES, Activation, check_channels, check_device, default_gain, sum_type
+from ganart_zoo.ops.activation import Activation, default_gain
 from ganart_zoo.ops.bias_act import KEEPS_X, bias_act_reference
+from ganart_zoo.ops.checks import check_channels, check_device, check_shape
 from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.layout import like_features
 
 __all__ = ["scaled_bias_act"]
@@ -41,14 +42,16 @@ def scaled_bias_act(
     gain: float | None = None,
     clamp: float | None = None,
 ) -> Tensor:
-    """Run the op for a public one, named `op`, which has checked x, the activation and the scale.
+    """Run the op for the public function `op`, which has checked x, the activation and the scale.
 
     Raises:
         SettingsError: Another argument is out of its range, or shapes or devices do not fit together.
     """
     dtype = sum_type(x.dtype)
     if noise is not None:
-        _check_noise(op, noise, x)
+        samples, _, *sides = x.shape
+        check_shape(op, "noise", noise, [[samples, 1, *sides], [1, 1, *sides]], f"results {list(x.shape)}")
+        check_device(op, "noise", noise, x)
         noise = noise.to(dtype)
     if bias is not None:
         check_channels(op, "bias", bias, x)
@@ -79,16 +82,7 @@ def _scale_and_add(x: Tensor, scale: Tensor | None, noise: Tensor | None) -> Ten
     return z if noise is None else z + noise
 
 
-def _check_noise(op: str, noise: Tensor, x: Tensor) -> None:
-    samples, _, height, width = x.shape
-    if list(noise.shape) not in ([samples, 1, height, width], [1, 1, height, width]):
-        raise SettingsError(
-            f"{op}: noise has shape {list(noise.shape)}; expected [{samples} or 1, 1, {height}, {width}]"
-        )
-    check_device(op, "noise", noise, x)
-
-
-# What torch needs to know of the native op: shapes without data, and derivatives.
+# What torch needs to know about the native op: shapes without data, and derivatives.
 
 _scaled_bias_act = own_op("scaled_bias_act", scaled_bias_act_reference, NATIVE_TYPES)
 
@@ -111,8 +105,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, scale, noise, bias = ctx.saved_tensors
     wanted = ctx.needs_input_grad[:4]
-    # With create_graph, gradients come in pieces that can be differentiated again.
-    compute = _gradients_in_pieces if torch.is_grad_enabled() else torch.ops.ganart.scaled_bias_act_backward.default
+    # With create_graph, the gradient is computed in parts that can be differentiated again.
+    compute = _gradients_in_parts if torch.is_grad_enabled() else torch.ops.ganart.scaled_bias_act_backward.default
     gradients = compute(grad, x, scale, noise, bias, *ctx.settings, *wanted)
     grad_x, grad_scale, grad_noise, grad_bias = (
         gradient if wants else None for gradient, wants in zip(gradients, wanted, strict=True)
@@ -122,7 +116,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_x, grad_scale, grad_noise, grad_bias, None, None, None, None
 
 
-def _gradients_in_pieces(
+def _gradients_in_parts(
     grad: Tensor,
     x: Tensor,
     scale: Tensor | None,
@@ -137,7 +131,7 @@ def _gradients_in_pieces(
     wants_noise: bool,
     wants_bias: bool,
 ) -> tuple[Tensor | None, ...]:
-    """Return what the native backward does, from ops that can be differentiated again."""
+    """Return the results of the native backward, computed by ops that can be differentiated again."""
     dtype, settings = sum_type(x.dtype), (act, negative_slope, gain, clamp)
     wide, grad = x.to(dtype), grad.to(dtype)
     if act == "linear" and clamp is None:

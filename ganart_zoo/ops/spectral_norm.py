@@ -1,12 +1,12 @@
-"""Spectral normalisation of a network's weights, with the power iterations of all its layers together.
+"""Spectral normalisation of a network's weights, with one power iteration for all its layers together.
 
 Formula     each weight W, as a matrix [O, rest], is used as W / s, s = u^T W v, with u and v its leading singular
             vectors; in training each forward of the network first sets v = W^T u / |W^T u| and u = W v / |W v|.
-Types       those of the weights, also under autocast, which would round the vectors.
+Types       those of the weights; autocast, which would round the vectors, is disabled.
 Gradient    any order through W / s; u and v are constants, as in the paper.
-Native      plain PyTorch: two matrix-vector products a layer, and one normalisation for all layers together. The
-            products read each weight once and are bound by that: one torch.bmm of layers of equal shape, stacked,
-            took 50 times as long on CPU (8 of 64 x 576), and only layers of a few thousand weights gained a fifth.
+Native      plain PyTorch: two matrix-vector products per layer, and one normalisation for all layers together. The
+            products are bound by reading each weight once: stacking layers of equal shape for one torch.bmm took 50
+            times as long on CPU (8 of 64 x 576), and saved a fifth only for layers of a few thousand weights.
 Source      T. Miyato et al., "Spectral normalization for generative adversarial networks", ICLR 2018.
 """
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.checks import check_above_zero
 
 __all__ = ["spectral_norm"]
 
@@ -34,12 +35,12 @@ _STARTING_ITERATIONS = 15  # so that the first step already divides by nearly th
 def spectral_norm(network: Network, *, eps: float = 1e-12) -> Network:
     """Divide the weight of every linear and convolution layer of a network by its largest singular value.
 
-    The vectors are buffers, so checkpoints carry them. They move on once for each forward of `network` itself while it
-    is training, never in eval. Parametrizations are torch's: `parametrize.remove_parametrizations` bakes a weight.
+    The vectors are buffers, so checkpoints carry them. They advance once per forward of `network` itself while it is
+    training, never in eval mode. Parametrizations are torch's: `parametrize.remove_parametrizations` bakes a weight.
 
     Args:
-        network: Changed in place; a layer that is normalised already is left as it is.
-        eps: The least norm that a vector is divided by, above 0.
+        network: Changed in place; layers that are already normalised are not changed.
+        eps: The smallest norm that a vector is divided by; above 0.
 
     Returns:
         `network`.
@@ -47,8 +48,7 @@ def spectral_norm(network: Network, *, eps: float = 1e-12) -> Network:
     Raises:
         SettingsError: `eps` is out of its range, or there is no layer to normalise.
     """
-    if not eps > 0:
-        raise SettingsError(f"spectral_norm: eps is {eps}; expected a number above 0")
+    check_above_zero("spectral_norm", eps=eps)
     added = []
     for layer in [module for module in network.modules() if isinstance(module, _LAYERS)]:
         if not _is_normalised(layer):
@@ -65,7 +65,7 @@ def spectral_norm(network: Network, *, eps: float = 1e-12) -> Network:
 
 
 class _SpectralNorm(nn.Module):
-    """Divides a weight by its spectral norm, as its vectors know it."""
+    """Divides a weight by its spectral norm, which its two vectors estimate."""
 
     left: Tensor
     right: Tensor
@@ -88,7 +88,7 @@ class _SpectralNorm(nn.Module):
 
 
 def spectral_norm_reference(weight: Tensor, left: Tensor, eps: float, output_dim: int = 0) -> tuple[Tensor, ...]:
-    """Define a step of training for one weight: return it divided by its norm, and the vectors u and v then."""
+    """Define a training step for one weight: return the weight divided by its norm, and the new vectors u and v."""
     matrix = weight.transpose(0, output_dim).flatten(1)
     with torch.no_grad():
         right = F.normalize(matrix.t() @ left, dim=0, eps=eps)
@@ -97,7 +97,7 @@ def spectral_norm_reference(weight: Tensor, left: Tensor, eps: float, output_dim
 
 
 class _PowerIteration:
-    """Moves the vectors of all layers one step on before a forward of their network in training."""
+    """Advances the vectors of all layers by one step before each forward of their network in training."""
 
     def __init__(self, layers: Sequence[nn.Module], eps: float) -> None:
         self.layers = layers  # so that a deep copy of the network gets a hook on the copied layers

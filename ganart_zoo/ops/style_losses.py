@@ -3,10 +3,10 @@
 Formula     sum over layers of weight * style_loss(features, target_gram).
 Shapes      each layer's as for `style_loss`; the result is a scalar.
 Types       as for `style_loss`; the result is float64 if any layer's features are, else float32.
-Gradient    any order, for features and targets. Targets with gradients, derivatives beyond the first and compiled
-            calls, whose nodes cost nothing, run as the loop over layers that the formula is.
-Native      the kernels of `style_loss`. A node a layer costs as much as a kernel does on small features: the eight
-            taps of EfficientNet-lite0 take 0.9 of the loop's time at 512 pixels, 0.8 at 256.
+Gradient    any order, for features and targets. If targets need gradients, for higher derivatives, and in compiled
+            calls, whose nodes are free, the formula runs as a loop over layers.
+Native      the kernels of `style_loss`. On small features a node per layer costs as much as its kernel: for the eight
+            taps of EfficientNet-lite0, one node takes 0.9 of the loop's time at 512 pixels and 0.8 at 256.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      as for `style_loss`.
 """
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.gram_matrix import allow_tf32
 from ganart_zoo.ops.higher_order import pull_back
-from ganart_zoo.ops.style_loss import allow_tf32, check_style_loss, style_loss, style_loss_op
+from ganart_zoo.ops.style_loss import check_style_loss, style_loss, style_loss_op
 
 __all__ = ["style_losses"]
 
@@ -30,9 +31,9 @@ def style_losses(features: Sequence[Tensor], target_grams: Sequence[Tensor], wei
     """Return the weighted sum of the style losses of several layers.
 
     Args:
-        features: `[N, C, H, W]` of each layer, on one device.
-        target_grams: Of each layer, as for `style_loss`.
-        weights: Of each layer.
+        features: The features of each layer, `[N, C, H, W]`, on one device.
+        target_grams: The target of each layer, as for `style_loss`.
+        weights: The weight of each layer.
 
     Returns:
         A scalar.
@@ -44,10 +45,10 @@ def style_losses(features: Sequence[Tensor], target_grams: Sequence[Tensor], wei
     if not features or not len(features) == len(target_grams) == len(weights):
         raise SettingsError(
             f"style_losses: {len(features)} features, {len(target_grams)} target_grams and {len(weights)} weights; "
-            "expected one of each for every layer, and a layer at least"
+            "expected one of each for every layer, and at least one layer"
         )
     for layer in zip(features, target_grams, strict=True):
-        check_style_loss(*layer)
+        check_style_loss("style_losses", *layer)
     loops = torch.compiler.is_compiling() or any(target.requires_grad for target in target_grams)
     if loops or not all(map(style_loss_op.is_native_for, features)):
         return style_losses_reference(features, target_grams, weights)

@@ -2,13 +2,13 @@
 
 Formula     1. insert up - 1 zeros after each pixel; 2. pad with zeros, or crop where padding is negative;
             3. convolve with the taps, keeping whole overlaps only (`flip=True`: correlate); 4. keep every down-th
-            pixel; each axis on its own, and everything times gain.
+            pixel. Each axis has its own factors, and the result is multiplied by gain.
 Shapes      x [N, C, H, W]; taps [K], used along both axes, or [KH, KW];
             y [N, C, (H*up + y0 + y1 - KH) // down + 1, (W*up + x0 + x1 - KW) // down + 1].
-Layouts     contiguous and channels_last are read where they are, anything else is copied once; y keeps x's layout.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
 Types       float32, bfloat16, float64, and float16 on CUDA. Taps and sums are float32 (float64 for float64), rounded
             once at the end.
-Gradient    any order for x: the gradient is again an upfirdn2d. None for taps, which are constants.
+Gradient    any order for x: the gradient is again an upfirdn2d. The taps are constants and get no gradient.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      T. Karras et al., StyleGAN2 (CVPR 2020) and StyleGAN3 (NeurIPS 2021), whose conventions these are.
 """
@@ -23,8 +23,9 @@ import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.activation import NATIVE_TYPES, check_device, check_features, sum_type
+from ganart_zoo.ops.checks import check_device, check_factor, check_pictures, check_taps
 from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 
 __all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
 
@@ -42,16 +43,16 @@ def upfirdn2d(
     gain: float = 1.0,
     flip: bool = False,
 ) -> Tensor:
-    """Upsample by zero insertion, pad or crop, filter, and downsample; one pass, and no zero is ever multiplied.
+    """Upsample by zero insertion, pad or crop, filter, and downsample, in one pass that never multiplies by a zero.
 
     Args:
         x: `[N, C, H, W]`, floating point.
-        taps: `[K]`, applied along both axes, or `[KH, KW]`; used as they are: taps that sum to 1 keep the brightness.
+        taps: `[K]`, applied along both axes, or `[KH, KW]`; not normalised: taps that sum to 1 keep the brightness.
         up: Upsampling factor, or `(x, y)`.
         down: Downsampling factor, or `(x, y)`.
         padding: Pixels of the upsampled picture to add at each side, negative to remove: one number, `(x, y)` or
             `(x0, x1, y0, y1)`.
-        gain: What the result is multiplied by.
+        gain: Factor of the result.
         flip: False convolves, True correlates (no flip of the taps).
 
     Returns:
@@ -62,7 +63,7 @@ def upfirdn2d(
     """
     up, down = factor_pair("upfirdn2d", "up", up), factor_pair("upfirdn2d", "down", down)
     padding = padding_sides("upfirdn2d", padding)
-    check_features("upfirdn2d", x)
+    check_pictures("upfirdn2d", x)
     check_taps("upfirdn2d", taps)
     check_device("upfirdn2d", "taps", taps, x)
     sizes = output_size(x.shape[-2:], taps.shape, up, down, padding)
@@ -77,7 +78,7 @@ def upfirdn2d(
 
 
 def blur(x: Tensor, taps: Tensor, *, padding: Padding = 0, gain: float = 1.0, flip: bool = False) -> Tensor:
-    """Filter x and keep its size but for `padding`, which is added on top; arguments as for `upfirdn2d`."""
+    """Filter x and keep its size, apart from `padding`, which is added; arguments as for `upfirdn2d`."""
     sides = resampling_padding("blur", taps, padding, up=1, down=1)
     return upfirdn2d(x, taps, padding=sides, gain=gain, flip=flip)
 
@@ -85,7 +86,7 @@ def blur(x: Tensor, taps: Tensor, *, padding: Padding = 0, gain: float = 1.0, fl
 def upsample2d(
     x: Tensor, taps: Tensor, *, up: int = 2, padding: Padding = 0, gain: float = 1.0, flip: bool = False
 ) -> Tensor:
-    """Enlarge x exactly `up` times, but for `padding`, keeping its brightness; arguments as for `upfirdn2d`."""
+    """Enlarge x exactly `up` times, apart from `padding`, and keep its brightness; arguments as for `upfirdn2d`."""
     sides = resampling_padding("upsample2d", taps, padding, up=up, down=1)
     return upfirdn2d(x, taps, up=up, padding=sides, gain=gain * up**2, flip=flip)
 
@@ -93,7 +94,7 @@ def upsample2d(
 def downsample2d(
     x: Tensor, taps: Tensor, *, down: int = 2, padding: Padding = 0, gain: float = 1.0, flip: bool = False
 ) -> Tensor:
-    """Shrink x to 1/`down` of its size, but for `padding`; arguments as for `upfirdn2d`."""
+    """Shrink x to 1/`down` of its size, apart from `padding`; arguments as for `upfirdn2d`."""
     sides = resampling_padding("downsample2d", taps, padding, up=1, down=down)
     return upfirdn2d(x, taps, down=down, padding=sides, gain=gain, flip=flip)
 
@@ -107,7 +108,7 @@ def upfirdn2d_reference(
     y = x.reshape(samples, channels, height, 1, width, 1)
     y = F.pad(y, [0, up_x - 1, 0, 0, 0, up_y - 1]).reshape(samples, channels, height * up_y, width * up_x)
     y = F.pad(y, [max(side, 0) for side in (x0, x1, y0, y1)])
-    y = F.pad(y, [min(side, 0) for side in (x0, x1, y0, y1)])  # apart, since a crop may go beyond the picture
+    y = F.pad(y, [min(side, 0) for side in (x0, x1, y0, y1)])  # a second call, since a crop may go beyond the picture
     taps = taps.to(x.dtype) if flip else taps.to(x.dtype).flip(list(range(taps.dim())))
     rows, columns = (taps[:, None], taps[None, :]) if taps.dim() == 1 else (taps, None)
     for kernel in (rows, columns):
@@ -126,12 +127,6 @@ def factor_pair(op: str, name: str, factor: Factor) -> tuple[int, int]:
     return pair
 
 
-def check_factor(op: str, name: str, factor: int) -> None:
-    """Refuse anything but one number, the same for both axes."""
-    if not isinstance(factor, int) or factor < 1:
-        raise SettingsError(f"{op}: {name} is {factor!r}; expected an int of 1 or more")
-
-
 def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
     """Return a padding as `(x0, x1, y0, y1)`."""
     sides = (padding,) if isinstance(padding, int) else tuple(padding) if isinstance(padding, Sequence) else ()
@@ -143,7 +138,7 @@ def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
 
 
 def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down: int) -> tuple[int, int, int, int]:
-    """Return the sides that make resampling keep the picture centred and exactly scaled, `padding` added."""
+    """Return the padding with which resampling keeps a picture centred and scales it exactly, plus `padding`."""
     check_taps(op, taps)
     check_factor(op, "up", up)
     check_factor(op, "down", down)
@@ -167,15 +162,7 @@ def output_size(
     return height, width
 
 
-def check_taps(op: str, taps: Tensor) -> None:
-    """Refuse anything but floating-point `[K]` or `[KH, KW]`."""
-    if taps.dim() not in (1, 2) or taps.numel() == 0 or not taps.is_floating_point():
-        raise SettingsError(
-            f"{op}: taps are {taps.dtype} of shape {list(taps.shape)}; expected floating [K] or [KH, KW]"
-        )
-
-
-# What torch needs to know of the native op: shapes without data, and derivatives.
+# What torch needs to know about the native op: shapes without data, and derivatives.
 
 _upfirdn2d = own_op("upfirdn2d", upfirdn2d_reference, NATIVE_TYPES)
 
@@ -196,11 +183,11 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """Run the transposed map: factors change places, taps turn round, padding completes the overlaps."""
+    """Run the transposed map: up and down are swapped, the taps flipped, and padding completes the overlaps."""
     (taps,) = ctx.saved_tensors
     (up_x, up_y), (down_x, down_y), (x0, _, y0, _), gain, flip = ctx.settings
     (height, width), (out_height, out_width) = ctx.size, ctx.output_size
-    if 0 in ctx.size:  # the kernels have results of one pixel or more
+    if 0 in ctx.size:  # the kernels compute results of at least one pixel
         return grad.flatten(2)[..., :0].reshape(*grad.shape[:2], *ctx.size), *[None] * 6
     padding = []
     for size, out, count, up, down, before in (

@@ -1,14 +1,14 @@
-"""Winograd's 3x3 convolution, for weights that stay as they are.
+"""A 3x3 convolution with fixed weights, by Winograd's algorithm.
 
 Formula     y[n, k, i, j] = bias[k] + sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * weight[k, c, a, b], with zeros
-            outside: `conv2d` of step 1 and padding 1. Winograd's F(6x6, 3x3) computes tiles of 6 x 6 outputs as
+            outside: `conv2d` with stride 1 and padding 1. Winograd's F(6x6, 3x3) computes tiles of 6 x 6 outputs as
             A^T [sum over c of (G w G^T) * (B^T d B)] A from 64 products in place of 324.
 Shapes      x [N, C, H, W], weight [K, C, 3, 3], bias [K], y [N, K, H, W].
-Layouts     channels_last is read where it is; anything else is copied to it, and the result back to contiguous.
-Types       float32, bfloat16. Products and sums are float32 whatever x is.
-Gradient    of x and bias, any order, by the same algorithm; weights get none.
-Accuracy    within about 1e-4 of the result's standard deviation: a direct float32 convolution has 1e-6, bfloat16 1e-2.
-Memory      each kernel takes 512 bytes for a pair of channels, 64 times C*K floats in each direction.
+Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
+Types       float32, bfloat16. Products and sums are float32 for both.
+Gradient    any order for x and bias, by the same algorithm; none for the weights.
+Accuracy    errors are about 1e-4 of the result's standard deviation; a direct convolution has 1e-6, in bfloat16 1e-2.
+Memory      a `WinogradKernel` holds 512 bytes per pair of channels: 64*C*K floats for each direction.
 Repeats     bit for bit, from run to run and for any number of threads.
 Source      A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 """
@@ -24,12 +24,14 @@ from torch.nn import functional
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.bias_act import sums_of_channels
+from ganart_zoo.ops.checks import check_device, check_pictures, check_shape, check_type
 from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["WinogradKernel", "winograd_conv2d", "winograd_kernel"]
 
-_PANEL = 32  # output channels that lie together
+_PANEL = 32  # output channels that are adjacent in memory
+_TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
 
 # G for the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.
 _TRANSFORM = torch.tensor(
@@ -49,26 +51,26 @@ _TRANSFORM = torch.tensor(
 
 @dataclass(frozen=True)
 class WinogradKernel:
-    """The weights of a 3x3 convolution, transformed for both directions; made by `winograd_kernel`."""
+    """The weights of a 3x3 convolution, transformed for both directions by `winograd_kernel`."""
 
     in_channels: int
     out_channels: int
     forward: Tensor
     """`[64, ceil(K / 32), C, 32]`, float32."""
     adjoint: Tensor
-    """The same of the weights turned round, for the gradient: `[64, ceil(C / 32), K, 32]`."""
+    """The same for the gradient, from the flipped weights: `[64, ceil(C / 32), K, 32]`."""
 
 
 def winograd_kernel(weight: Tensor) -> WinogradKernel:
-    """Transform the weights `[K, C, 3, 3]` of a convolution, once; later changes of `weight` do not count.
+    """Transform the weights `[K, C, 3, 3]` of a convolution once; later changes of `weight` have no effect.
 
     Raises:
         SettingsError: `weight` has another shape or is not floating point.
     """
     if weight.dim() != 4 or tuple(weight.shape[2:]) != (3, 3) or 0 in weight.shape or not weight.is_floating_point():
         raise SettingsError(
-            f"weight is {weight.dtype} of shape {list(weight.shape)}; expected floating point [K, C, 3, 3], "
-            "with K and C 1 or more"
+            f"winograd_kernel: weight is {weight.dtype} of shape {list(weight.shape)}; "
+            "expected floating point [K, C, 3, 3], with K and C 1 or more"
         )
     exact = weight.detach().double()
     out_channels, in_channels = weight.shape[:2]
@@ -78,29 +80,28 @@ def winograd_kernel(weight: Tensor) -> WinogradKernel:
 
 
 def winograd_conv2d(x: Tensor, kernel: WinogradKernel, bias: Tensor | None = None) -> Tensor:
-    """Return `conv2d(x, weight, bias, padding=1)` for the weights that `kernel` was made of.
+    """Return `conv2d(x, weight, bias, padding=1)` for the weights that `kernel` was made from.
 
     Args:
         x: `[N, C, H, W]`, float32 or bfloat16.
-        kernel: Of `winograd_kernel(weight)`, on the device of `x`.
-        bias: `[K]`, or None.
+        kernel: The result of `winograd_kernel(weight)`, on the device of `x`.
+        bias: `[K]`, or None for no bias.
 
     Returns:
         `[N, K, H, W]` of the type of `x`.
 
     Raises:
-        SettingsError: shapes, types or devices do not fit together.
+        SettingsError: Shapes, types or devices do not fit together.
     """
-    if x.dim() != 4 or x.shape[1] != kernel.in_channels or x.dtype not in (torch.float32, torch.bfloat16):
-        raise SettingsError(
-            f"x is {x.dtype} of shape {list(x.shape)}; expected float32 or bfloat16 [N, {kernel.in_channels}, H, W]"
-        )
-    if bias is not None and tuple(bias.shape) != (kernel.out_channels,):
-        raise SettingsError(f"bias has shape {list(bias.shape)}; expected [{kernel.out_channels}]")
-    for name, other in {"kernel": kernel.forward, "bias": bias}.items():
-        if other is not None and other.device != x.device:
-            raise SettingsError(f"{name} is on {other.device} and x on {x.device}; move one")
-    bias = None if bias is None else bias.float()
+    check_pictures("winograd_conv2d", x)
+    check_type("winograd_conv2d", "x", x, _TYPES["cpu"])
+    samples, _, *sides = x.shape
+    check_shape("winograd_conv2d", "x", x, [[samples, kernel.in_channels, *sides]], "this kernel")
+    check_device("winograd_conv2d", "kernel", kernel.forward, x)
+    if bias is not None:
+        check_shape("winograd_conv2d", "bias", bias, [[kernel.out_channels]], "this kernel")
+        check_device("winograd_conv2d", "bias", bias, x)
+        bias = bias.float()
     result: Tensor = _winograd_conv2d(x, kernel.forward, kernel.adjoint, bias, kernel.out_channels)
     return result
 
@@ -108,7 +109,7 @@ def winograd_conv2d(x: Tensor, kernel: WinogradKernel, bias: Tensor | None = Non
 def winograd_conv2d_reference(
     x: Tensor, kernel: Tensor, adjoint: Tensor, bias: Tensor | None, out_channels: int
 ) -> Tensor:
-    """Define `winograd_conv2d`: the direct convolution with the weights whose transform `kernel` is."""
+    """Define `winograd_conv2d`: the direct convolution, with the weights recovered from `kernel`."""
     back = torch.linalg.pinv(torch.kron(_TRANSFORM, _TRANSFORM)).to(kernel.device)
     points = kernel.double().transpose(1, 2).flatten(2)[..., :out_channels]
     weight = (back @ points.flatten(1)).view(3, 3, -1, out_channels).permute(3, 2, 0, 1)
@@ -124,12 +125,10 @@ def _transformed(weight: Tensor) -> Tensor:
     return padded.view(64, in_channels, -1, _PANEL).transpose(1, 2).contiguous()
 
 
-_winograd_conv2d = own_op(
-    "winograd_conv2d", winograd_conv2d_reference, {"cpu": frozenset({torch.float32, torch.bfloat16})}
-)
+_winograd_conv2d = own_op("winograd_conv2d", winograd_conv2d_reference, _TYPES)
 
 
-# ---- what torch needs to know of the native op: shapes without data, and the derivative ----
+# What torch needs to know about the native op: shapes without data, and the derivative.
 
 
 def _like_result(x: Tensor, kernel: Tensor, adjoint: Tensor, bias: Tensor | None, out_channels: int) -> Tensor:
@@ -147,7 +146,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, None]:
     kernel, adjoint = ctx.saved_tensors
     wanted, _, _, bias_wanted, _ = ctx.needs_input_grad
-    # Linear in x: the derivative is the same operation, with kernel and adjoint in each other's place.
+    # Linear in x: the derivative is the same operation, with kernel and adjoint swapped.
     grad_x = torch.ops.ganart.winograd_conv2d.default(grad, adjoint, kernel, None, ctx.in_channels) if wanted else None
     grad_bias = sums_of_channels(grad) if bias_wanted else None
     return grad_x, None, None, grad_bias, None

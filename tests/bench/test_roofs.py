@@ -8,7 +8,8 @@ import torch
 from ganart_zoo import native
 from ganart_zoo.bench import Roofs, baselines, probe_roofs, roofs
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.ops.style_loss import gram_matrix_reference, style_loss_reference
+from ganart_zoo.ops.gram_matrix import gram_matrix_reference
+from ganart_zoo.ops.style_loss import style_loss_reference
 
 
 def test_the_floor_is_the_larger_of_arithmetic_and_traffic() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganart_zoo import ops
-from ganart_zoo.ops.activation import sum_type
+from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
 
 Shape = tuple[int, ...]

@@ -215,7 +215,7 @@ def test_errors_name_the_argument():
     for arguments, message in [
         ((x, torch.zeros(5, 4, 3, 3), styles, {}), r"weight has shape \[5, 4, 3, 3\]; expected \[O, 3, KH, KW\]"),
         ((x, weight.double(), styles, {}), "weight is torch.float64 on cpu and x torch.float32"),
-        ((x, weight, styles[:1], {}), r"styles have shape \[1, 3\]; expected \[2, 3\]"),
+        ((x, weight, styles[:1], {}), r"styles has shape \[1, 3\]; expected \[2, 3\]"),
         ((x, weight, styles, {"up": 2}), "up is 2 without taps"),
         ((x, weight, styles, {"down": 0}), "down is 0"),
         ((x, weight, styles, {"up": (2, 2), "taps": TAPS}), r"up is \(2, 2\); expected an int"),

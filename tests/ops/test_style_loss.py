@@ -300,5 +300,6 @@ def test_compiles_whole(implementation, generator) -> None:
 def test_errors_name_what_is_wrong(implementation, features, target, named) -> None:
     with pytest.raises(SettingsError) as caught:
         ops.gram_matrix(features) if target is None else ops.style_loss(features, target)
+    assert str(caught.value).startswith("gram_matrix: " if target is None else "style_loss: ")
     assert all(name in str(caught.value) for name in named)
     assert "\n" not in str(caught.value)

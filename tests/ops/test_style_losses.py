@@ -105,5 +105,5 @@ def test_lengths_must_agree(generator, count, weights, named) -> None:
 
 def test_a_layer_that_does_not_fit_is_refused(generator) -> None:
     features, targets = layers(generator)
-    with pytest.raises(SettingsError, match="target_gram has shape"):
+    with pytest.raises(SettingsError, match=r"^style_losses: target_gram has shape"):
         ops.style_losses(features, targets[::-1], WEIGHTS)

@@ -168,17 +168,17 @@ def test_bad_numbers_stay_in_their_tiles(implementation) -> None:
     [((4, 4, 1, 1), "expected floating point"), ((4, 4, 3), "expected floating"), ((0, 4, 3, 3), "K and C 1 or more")],
 )
 def test_weights_of_other_shapes_are_refused(shape, message) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=f"^winograd_kernel: .*{message}"):
         ops.winograd_kernel(torch.zeros(shape))
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:
     kernel = ops.winograd_kernel(torch.zeros(4, 3, 3, 3))
-    with pytest.raises(SettingsError, match=r"x is torch.float32 of shape \[1, 2, 5, 5\]; expected"):
+    with pytest.raises(SettingsError, match=r"^winograd_conv2d: x has shape \[1, 2, 5, 5\]; expected \[1, 3, 5, 5\]"):
         ops.winograd_conv2d(torch.zeros(1, 2, 5, 5), kernel)
-    with pytest.raises(SettingsError, match=r"x is torch.float64"):
+    with pytest.raises(SettingsError, match=r"^winograd_conv2d: x is torch.float64"):
         ops.winograd_conv2d(torch.zeros(1, 3, 5, 5, dtype=torch.float64), kernel)
-    with pytest.raises(SettingsError, match=r"bias has shape \[3\]; expected \[4\]"):
+    with pytest.raises(SettingsError, match=r"^winograd_conv2d: bias has shape \[3\]; expected \[4\]"):
         ops.winograd_conv2d(torch.zeros(1, 3, 5, 5), kernel, torch.zeros(3))
-    with pytest.raises(SettingsError, match="kernel is on cpu and x on meta"):
+    with pytest.raises(SettingsError, match=r"^winograd_conv2d: kernel is on cpu and x on meta"):
         ops.winograd_conv2d(torch.zeros(1, 3, 5, 5, device="meta"), kernel)

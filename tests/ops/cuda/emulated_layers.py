@@ -67,7 +67,7 @@ class Affine(NamedTuple):
 
 
 class EmulatedLayers(Emulated):
-    """The launchers of csrc/cuda/layers.h. Results are `[N, C, P]` as float64, whatever they are in memory."""
+    """The launchers of fused layers, norms and resampling. Results are `[N, C, P]` as float64, whatever their type."""
 
     def __init__(self, library: Path) -> None:
         super().__init__(library)

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 HERE = Path(__file__).parent
-TYPES = {"float32": 0, "bfloat16": 1, "float16": 2, "float64": 3}  # ganart::cuda::Type
+TYPES = {"float32": 0, "bfloat16": 1, "float16": 2, "float64": 3}  # ganart::Type
 STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16, "float64": np.float64}
 FULL_MANTISSA_BITS = 16  # that bfloat16 lacks of float32
 
@@ -65,7 +65,8 @@ def build(folders: pytest.TempPathFactory, compiler: str, name: str) -> Path:
 
 def _compile(name: str, compiler: str, library: Path) -> None:
     source = HERE / "emulator" / f"{name}.cpp"
-    options = ["-std=c++20", "-O1", "-shared", "-fPIC", f"-I{HERE / 'emulator'}", f"-I{HERE.parents[2] / 'csrc'}"]
+    options = ["-std=c++20", "-O1", "-DUSE_CUDA", "-shared", "-fPIC"]
+    options += [f"-I{HERE / 'emulator'}", f"-I{HERE.parents[2] / 'csrc'}"]
     # A GPU refuses misaligned accesses, this processor would not.
     options += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
     subprocess.run([compiler, *options, "-o", library, source], check=True, capture_output=True, text=True)
@@ -129,11 +130,11 @@ class Emulated:
 
 
 class EmulatedStyleLoss(Emulated):
-    """The launchers of csrc/cuda/style_loss.h."""
+    """The launchers of csrc/cuda/gram_matrix.h and style_loss.h."""
 
     def __init__(self, library: Path) -> None:
         super().__init__(library)
-        self._library.workspace_bytes.restype = ctypes.c_size_t
+        self._library.gram_matrix_workspace.restype = ctypes.c_size_t
 
     def plan(self, samples: int, channels: int, positions: int, depth: int) -> Plan:
         plan = Plan()
@@ -190,7 +191,7 @@ class EmulatedStyleLoss(Emulated):
         return widen(gradient.transpose(0, 2, 1) if features.channels_last else gradient, features.type)
 
     def _workspace(self, features: Features, allow_tf32: bool) -> np.ndarray:
-        size = self._library.workspace_bytes(ctypes.byref(features.view), ctypes.c_bool(allow_tf32))
+        size = self._library.gram_matrix_workspace(ctypes.byref(features.view), ctypes.c_bool(allow_tf32))
         return self.array(-(-size // 16) * 16, np.uint8)
 
 

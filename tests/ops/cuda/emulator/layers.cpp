@@ -12,10 +12,10 @@
 using ganart::ActivationParameters;
 using ganart::AffineGradients;
 using ganart::AffineTerms;
+using ganart::ChannelParameters;
+using ganart::Features;
 using ganart::Resampling;
 using ganart::SampleGroups;
-using ganart::cuda::ChannelParameters;
-using ganart::cuda::Features;
 
 extern "C" {
 

@@ -1,10 +1,11 @@
-// The CUDA style loss, launchers and kernels, compiled for the CPU emulator and given to Python through ctypes.
+// The CUDA Gram matrix and style loss, launchers and kernels, compiled for the CPU emulator and given to Python through ctypes.
 #include "emulator.h"
 // The emulator comes first.
+#include "../../../../csrc/cuda/gram_matrix.cu"
 #include "../../../../csrc/cuda/style_loss.cu"
 #include "python.h"
 
-using ganart::cuda::Features;
+using ganart::Features;
 
 extern "C" {
 
@@ -21,8 +22,8 @@ bool upper_tiles(int side, int count, int (*tiles)[2]) {
   return true;
 }
 
-size_t workspace_bytes(const Features* features, bool allow_tf32) {
-  return ganart::cuda::workspace_bytes(*features, allow_tf32);
+size_t gram_matrix_workspace(const Features* features, bool allow_tf32) {
+  return ganart::cuda::gram_matrix_workspace(*features, allow_tf32);
 }
 
 int gram_matrix(const Features* features, float* gram, void* workspace, bool allow_tf32) {

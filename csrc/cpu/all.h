@@ -1,0 +1,11 @@
+// Every file of CPU kernels. Included only by csrc/isa/<level>.cpp.
+#include "cpu/bias_act.h"
+#include "cpu/conv3x3.h"
+#include "cpu/gram_matrix.h"
+#include "cpu/instance_norm_act.h"
+#include "cpu/minibatch_stddev.h"
+#include "cpu/pixel_norm.h"
+#include "cpu/scaled_bias_act.h"
+#include "cpu/style_loss.h"
+#include "cpu/upfirdn2d.h"
+#include "cpu/winograd_conv2d.h"
