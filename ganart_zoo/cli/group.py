@@ -20,7 +20,11 @@ from ganart_zoo.registry import Plugin, Zoo
 
 __all__ = ["CORE_COMMANDS", "cli", "pass_zoo", "plugin_commands", "zoo_of"]
 
-_ORDER = ("imagine", "stylize", "reproduce", "train", "sample", "interpolate", "mix", "project", "rank", "evaluate")
+# fmt: off
+_ORDER = (
+    "imagine", "stylize", "dream", "reproduce", "train", "sample", "interpolate", "mix", "project", "rank", "evaluate",
+)
+# fmt: on
 """Commands that `--help` shows first; the others follow in alphabetical order."""
 
 CORE_COMMANDS: tuple[str, ...] = tuple(

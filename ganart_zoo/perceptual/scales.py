@@ -24,7 +24,9 @@ class Scale(NamedTuple):
     steps: int
 
 
-def schedule(height: int, width: int, *, steps: int, scales: int | None, ratio: float = 2.0) -> list[Scale]:
+def schedule(
+    height: int, width: int, *, steps: int, scales: int | None, ratio: float = 2.0, name: str = "scales"
+) -> list[Scale]:
     """Return the scales for a picture of `height` x `width`, coarsest first, with `steps` divided evenly among them.
 
     >>> schedule(100, 300, steps=41, scales=None)
@@ -36,6 +38,7 @@ def schedule(height: int, width: int, *, steps: int, scales: int | None, ratio: 
         steps: At all scales together. There are never more scales than steps.
         scales: How many. None: as many as keep the first at 128 pixels or more on its long side, 32 on its short side.
         ratio: How many times as long the sides of a scale are as those of the scale before it; above 1.
+        name: The name of the option `scales`, for messages.
 
     Raises:
         SettingsError: The coarsest of `scales` would be smaller than 16 pixels a side.
@@ -48,7 +51,7 @@ def schedule(height: int, width: int, *, steps: int, scales: int | None, ratio: 
     elif short_side / ratio ** (scales - 1) < SMALLEST_SIDE:
         most = int(math.log2(short_side / SMALLEST_SIDE) / math.log2(ratio)) + 1
         raise SettingsError(
-            f"scales is {scales}; a picture of {width}x{height} has room for {most} at most, "
+            f"{name} is {scales}; a picture of {width}x{height} has room for {most} at most, "
             f"because the first must be at least {SMALLEST_SIDE} pixels a side"
         )
     scales = min(scales, steps)

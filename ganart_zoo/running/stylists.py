@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,9 +22,12 @@ from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.loaded import Loaded, LoadOptions, Work, find_entry
 from ganart_zoo.running.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
+from ganart_zoo.running.reruns import Rerun
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
+
+    from ganart_zoo.contract.settings import Settings
 
 __all__ = ["DEFAULT_MODEL", "DEFAULT_SIZE", "LoadedStyleTransfer", "StyleInput", "Stylized", "Stylizer"]
 
@@ -86,6 +89,9 @@ class Stylizer:
         GanartError: The model, a setting or a style is not valid; see `Zoo.create` and `imaging.load`.
     """
 
+    task: ClassVar[str] = "stylize"
+    """The verb, for events and records."""
+
     def __init__(
         self,
         zoo: Zoo,
@@ -113,6 +119,24 @@ class Stylizer:
         self._loaded.model.shares(self._styles)  # a wrong name or weight is reported now, not with the first content
         self._init = None if init is None else self._load(init, "init")
 
+    @classmethod
+    def recorded(cls, again: Rerun) -> Self:
+        """Return what made a recorded picture; errors are those of the constructor."""
+        request, files = again.record.request, again.files
+        styles = [
+            StyleInput(
+                image=files.get(f"style {number}"),
+                name=style["name"],
+                weight=style["weight"],
+                region=files.get(f"region {number}"),
+                source_region=files.get(f"source region {number}"),
+            )
+            for number, style in enumerate(request["styles"], start=1)
+        ]
+        model, how = again.model()
+        seed, size = again.record.seed, request["size"]
+        return cls(again.zoo, str(model), styles, init=files.get("init"), seed=seed, size=size, **how)
+
     @property
     def sources(self) -> tuple[Path, ...]:
         """The files, other than contents, that are read and must not be overwritten."""
@@ -133,7 +157,7 @@ class Stylizer:
             ModelError: Memory ran out.
         """
         details = {"content": name_of(content), "seed": self._seed}
-        with self._loaded.work("stylize", details, path=output, on_step=on_step) as work:
+        with self._loaded.work(self.task, details, path=output, on_step=on_step) as work:
             return self._stylize(content, output, work)
 
     def is_done(self, content: Picture, output: Path) -> bool:
@@ -151,30 +175,40 @@ class Stylizer:
         return _decisive(existing) == _decisive(wanted)
 
     def _stylize(self, content: Picture, output: Path | None, work: Work) -> Stylized:
-        image = shrink(read(content), self._size).to(self._device)
-        source = describe(content, "content")
-        self._check_not_the_style(source)
-        check_side(image, source.name)
-        styles = [
-            style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
-        ]
-        init = None if self._init is None else fit(self._init, image)
+        image, source = self._read_content(content)
         start = time.perf_counter()
-        with work.calls(size=(image.shape[3], image.shape[2])):
-            images = self._loaded.model.stylize(
-                image,
-                styles,
-                init=init,
-                rng=generator(self._seed),
-                options=self._loaded.options,
-                on_step=work.steps,
-            )
+        images = self._call_model(image, work, on_step=work.steps)
         seconds = time.perf_counter() - start
         record = self._record([source, *self._inputs], work.steps.stopped_at)
         if output is not None:
             save(images, output, record=record)
             work.saved()
         return Stylized(images, output, seconds, work.stopped, record)
+
+    def _read_content(self, content: Picture) -> tuple[Tensor, InputFile]:
+        """Return the content at the size to work on, and its entry in the record."""
+        image = shrink(read(content), self._size).to(self._device)
+        source = describe(content, "content")
+        self._check_not_the_style(source)
+        check_side(image, source.name)
+        return image, source
+
+    def _call_model(
+        self, image: Tensor, work: Work, *, on_step: OnStep, options: Settings | None = None, seed: int | None = None
+    ) -> Tensor:
+        """Restyle an image; without `options` and `seed`, with those of all calls."""
+        styles = [
+            style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
+        ]
+        with work.calls(size=(image.shape[3], image.shape[2])):
+            return self._loaded.model.stylize(
+                image,
+                styles,
+                init=None if self._init is None else fit(self._init, image),
+                rng=generator(self._seed if seed is None else seed),
+                options=self._loaded.options if options is None else options,
+                on_step=on_step,
+            )
 
     def _check_not_the_style(self, content: InputFile) -> None:
         """Refuse a content that would be restyled with nothing but itself; among other styles it may be one."""
@@ -209,7 +243,7 @@ class Stylizer:
             "size": self._size,
             "stopped_at": stopped_at,
         }
-        return replace(self._loaded.record("stylize", self._seed, request, inputs), device=str(self._device))
+        return replace(self._loaded.record(self.task, self._seed, request, inputs), device=str(self._device))
 
 
 def _check_abilities(entry: Entry, styles: Sequence[StyleInput]) -> None:

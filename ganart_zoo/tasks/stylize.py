@@ -54,19 +54,6 @@ def rerun(again: Rerun) -> Stylized:
     Raises:
         GanartError: The model cannot be built as recorded, or see `Stylizer`.
     """
-    request, files = again.record.request, again.files
-    styles = [
-        StyleInput(
-            image=files.get(f"style {number}"),
-            name=style["name"],
-            weight=style["weight"],
-            region=files.get(f"region {number}"),
-            source_region=files.get(f"source region {number}"),
-        )
-        for number, style in enumerate(request["styles"], start=1)
-    ]
-    model, how = again.model()
-    stylizer = Stylizer(
-        again.zoo, str(model), styles, init=files.get("init"), seed=again.record.seed, size=request["size"], **how
-    )
-    return stylizer(files["content"], again.output, on_step=stopping_at(request["stopped_at"], again.on_step))
+    stopped_at = again.record.request["stopped_at"]
+    stylizer = Stylizer.recorded(again)
+    return stylizer(again.files["content"], again.output, on_step=stopping_at(stopped_at, again.on_step))

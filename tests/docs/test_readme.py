@@ -102,7 +102,7 @@ def test_readme_links_lead_somewhere() -> None:
 def test_every_command_is_in_the_readme_or_the_manual() -> None:
     from ganart_zoo.cli import cli
 
-    pages = ("styling.md", "generating.md")
+    pages = ("styling.md", "dreaming.md", "generating.md")
     manual = README + "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages)
     import click
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +12,7 @@ from ganart_zoo.cli.chosen import Loading
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
-from ganart_zoo.cli.show import BROKEN, INTERRUPTED, emit_json, note, record_data
+from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, report, weighted
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Entry, Zoo
 
@@ -39,13 +37,7 @@ __all__ = ["command"]
 @click.option(
     "-m", "--model", default="ganart-gatys/gatys", show_default=True, help="A style_transfer model of ganart list."
 )
-@click.option(
-    "--size",
-    default="512",
-    show_default=True,
-    metavar="PIXELS|full",
-    help="Long side of the result. A larger photo is scaled down; a smaller one is never scaled up.",
-)
+@long_side_option
 @settings_flags("steps", "alpha", "preserve_colour", "strength")
 @click.option("--init", metavar="PICTURE", help="Start from this picture.")
 @click.option(
@@ -91,7 +83,7 @@ def command(
     """
     entry = zoo.entry(model)
     settings = loading.check(zoo, model, flags)
-    long_side = _size(size)
+    long_side = long_side_of(size)
 
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
@@ -113,17 +105,8 @@ def command(
         ):
             outcomes.append(outcome)
             if not (quiet or as_json):
-                _report(outcome)
-    _finish(len(jobs), outcomes, as_json, work.interrupted)
-
-
-def _size(text: str) -> int | None:
-    if text == "full":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"--size is {text!r}, expected a number of pixels or 'full'") from None
+                report(outcome)
+    finish(len(jobs), outcomes, as_json, work.interrupted)
 
 
 def _styles(entry: Entry, styles: Sequence[str], regions: Sequence[str]) -> list[StyleInput]:
@@ -136,11 +119,7 @@ def _styles(entry: Entry, styles: Sequence[str], regions: Sequence[str]) -> list
 def _style(entry: Entry, text: str, region: str | None, source_region: str | None) -> StyleInput:
     from ganart_zoo.running.stylists import StyleInput
 
-    name, weight = text, 1.0
-    head, colon, tail = text.rpartition(":")
-    if colon and head and not Path(text).exists():
-        with suppress(ValueError):  # the colon may be part of a file's name
-            name, weight = head, float(tail)
+    name, weight = weighted(text)
     can = entry.spec.capabilities
     looks_like_file = Path(name).exists() or Path(name).suffix or len(Path(name).parts) > 1
     if "named_styles" in can and not ("image_styles" in can and looks_like_file):
@@ -152,44 +131,3 @@ def _region(text: str) -> tuple[str | None, str | None]:
     head, colon, tail = text.rpartition(":")
     mask, source = (head, tail) if colon and not Path(text).exists() else (text, "-")
     return (None if mask == "-" else mask, None if source == "-" else source)
-
-
-def _report(outcome: Outcome) -> None:
-    # With file=, or click would write past the progress bar and into it.
-    output = outcome.job.output
-    if outcome.made is not None:
-        height, width = outcome.made.images.shape[-2:]
-        stopped_at = outcome.made.record.request["stopped_at"]
-        early = f"  stopped at step {stopped_at}: the best picture so far" if outcome.status == "stopped" else ""
-        click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{early}", file=sys.stdout)
-    elif outcome.status == "skipped":
-        click.echo(f"{output}  already done", file=sys.stdout)
-
-
-def _finish(jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: bool) -> None:
-    if as_json:
-        emit_json({"results": [_as_json(outcome) for outcome in outcomes]})
-    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if interrupted:
-        if len(outcomes) < jobs:
-            note(f"stopped; {jobs - len(outcomes)} of {jobs} not started; the same command continues with them")
-        click.get_current_context().exit(INTERRUPTED)
-    if failed and jobs == 1:
-        raise failed[0]
-    if failed:
-        note(f"{len(failed)} of {jobs} failed:")
-        for error in failed:
-            note(str(error))
-        click.get_current_context().exit(BROKEN)
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    made = outcome.made
-    return {
-        "content": str(outcome.job.content),
-        "output": str(outcome.job.output),
-        "status": outcome.status,
-        "seconds": None if made is None else made.seconds,
-        "error": None if outcome.error is None else str(outcome.error),
-        "record": None if made is None else record_data(made.record),
-    }

@@ -1,0 +1,93 @@
+"""What the commands that work on photos share: their size, weights after a colon, and the report of the results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganart_zoo.cli.show import BROKEN, INTERRUPTED, emit_json, note, record_data
+from ganart_zoo.contract.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ganart_zoo.running.batch import Outcome
+
+__all__ = ["finish", "long_side_of", "long_side_option", "report", "weighted"]
+
+long_side_option = click.option(
+    "--size",
+    default="512",
+    show_default=True,
+    metavar="PIXELS|full",
+    help="Long side of the result. A larger photo is scaled down; a smaller one is never scaled up.",
+)
+
+
+def long_side_of(text: str) -> int | None:
+    """Return the value of `--size`: None for "full".
+
+    Raises:
+        SettingsError: It is neither a number nor "full".
+    """
+    if text == "full":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"--size is {text!r}, expected a number of pixels or 'full'") from None
+
+
+def weighted(text: str) -> tuple[str, float]:
+    """Return the picture or name, and the weight, of `PICTURE[:WEIGHT]`."""
+    head, colon, tail = text.rpartition(":")
+    if colon and head and not Path(text).exists():
+        with suppress(ValueError):  # the colon may be part of a file's name
+            return head, float(tail)
+    return text, 1.0
+
+
+def report(outcome: Outcome) -> None:
+    """Print the result of one photo."""
+    # With file=, or click would write past the progress bar and into it.
+    output = outcome.job.output
+    if outcome.made is not None:
+        height, width = outcome.made.images.shape[-2:]
+        stopped_at = outcome.made.record.request["stopped_at"]
+        early = f"  stopped at step {stopped_at}: the best picture so far" if outcome.status == "stopped" else ""
+        click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{early}", file=sys.stdout)
+    elif outcome.status == "skipped":
+        click.echo(f"{output}  already done", file=sys.stdout)
+
+
+def finish(jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: bool) -> None:
+    """Print the results of `jobs` photos, and end with the exit code that they call for."""
+    if as_json:
+        emit_json({"results": [_as_json(outcome) for outcome in outcomes]})
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if interrupted:
+        if len(outcomes) < jobs:
+            note(f"stopped; {jobs - len(outcomes)} of {jobs} not started; the same command continues with them")
+        click.get_current_context().exit(INTERRUPTED)
+    if failed and jobs == 1:
+        raise failed[0]
+    if failed:
+        note(f"{len(failed)} of {jobs} failed:")
+        for error in failed:
+            note(str(error))
+        click.get_current_context().exit(BROKEN)
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    made = outcome.made
+    return {
+        "content": str(outcome.job.content),
+        "output": str(outcome.job.output),
+        "status": outcome.status,
+        "seconds": None if made is None else made.seconds,
+        "error": None if outcome.error is None else str(outcome.error),
+        "record": None if made is None else record_data(made.record),
+    }
