@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.draws import key_generator, key_seed
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.data.pictures import Batch, Batches, Data, Sample, Share
@@ -52,7 +53,7 @@ class IndexedData(Data):
 
 
 def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
-    return torch.randperm(n, generator=key_generator("order", seed, epoch))
+    return torch.randperm(n, generator=key_generator("order", seed, epoch), device="cpu")
 
 
 class _IndexedBatches:
@@ -72,7 +73,9 @@ class _IndexedBatches:
             # else the loader would draw its workers' seeds from the global generator, once a start
             generator=torch.Generator(),
         )
-        for number, batch in enumerate(loader, start=1):
+        with standard_defaults():  # the loader draws seeds on the default device
+            batches = iter(loader)
+        for number, batch in enumerate(batches, start=1):
             if isinstance(batch, str):
                 raise ImageError(batch)
             yield batch._replace(position=start + number // self._share.parts * self._share.batch)
@@ -85,7 +88,7 @@ class _Positions(Dataset[tuple["Sample | None", tuple[str, ...]]]):
         self._data = data
         self._seed = seed
         self._epoch = -1
-        self._permutation = torch.empty(0)
+        self._permutation = torch.empty(0, device="cpu")
 
     def __getitem__(self, position: int) -> tuple[Sample | None, tuple[str, ...]]:
         skipped = []
@@ -131,7 +134,7 @@ def collate(fetched: list[tuple[Sample | None, tuple[str, ...]]]) -> Batch | str
     prompts = [sample.prompt for sample in samples if sample.prompt is not None]
     return Batch(
         torch.stack([sample.image for sample in samples]),
-        torch.tensor(labels) if labels else None,
+        torch.tensor(labels, device="cpu") if labels else None,
         tuple(prompts) or None,
         skipped,
         None,

@@ -176,7 +176,7 @@ def _trimmed(image: Tensor, size: int) -> Tensor:
 
 def cut(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -> Tensor:
     """Return `[3, size, size]` of what `scaled` gave; see `fit_square`."""
-    where, mirror = torch.rand(2, generator=key_generator("fit", seed)).tolist()
+    where, mirror = torch.rand(2, generator=key_generator("fit", seed), dtype=torch.float32, device="cpu").tolist()
     share = where if crop == "random" else 0.5
     height, width = image.shape[-2:]
     top, left = int((height - size + 1) * share), int((width - size + 1) * share)

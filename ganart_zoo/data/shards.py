@@ -19,6 +19,7 @@ from braceexpand import braceexpand
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from webdataset.tariterators import base_plus_ext, group_by_keys, tar_file_expander  # type: ignore[import-untyped]
 
+from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.draws import key_generator, key_seed
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.data.files import PICTURE_SUFFIXES, text_of
@@ -74,7 +75,7 @@ class ShardData(Data):
 
     def once(self) -> Iterator[Sample | ImageError]:
         """Yield every sample a single time, shard after shard; see `Data.once`."""
-        for number in torch.randperm(len(self.shards), generator=key_generator("shards", 0, 0)).tolist():
+        for number in torch.randperm(len(self.shards), generator=key_generator("shards", 0, 0), device="cpu").tolist():
             shard, damage = self.shards[number], list[str]()
             for count, raw in enumerate(_read(shard, damage), start=1):
                 try:
@@ -140,7 +141,9 @@ class _ShardBatches:
             worker_init_fn=ignore_interrupts,
             generator=torch.Generator(),
         )
-        for batch in loader:
+        with standard_defaults():  # the loader draws seeds on the default device
+            batches = iter(loader)
+        for batch in batches:
             if isinstance(batch, str):
                 raise ImageError(batch)
             places[turn] = batch.position
@@ -180,7 +183,7 @@ class _Reader(IterableDataset["Batch | str"]):
         barren: set[Path] = set()
         while True:
             rng = key_generator("shards", self._seed, epoch)
-            order = torch.randperm(len(self._data.shards), generator=rng)[role::roles].tolist()
+            order = torch.randperm(len(self._data.shards), generator=rng, device="cpu")[role::roles].tolist()
             for number in range(first, len(order)):
                 shard = self._data.shards[order[number]]
                 fruitful, known = done > 0, len(skipped)
@@ -220,7 +223,7 @@ class _Reader(IterableDataset["Batch | str"]):
 
 
 def _take(window: list[dict[str, Any]], rng: torch.Generator) -> dict[str, Any]:
-    place = int(torch.randint(len(window), (), generator=rng))
+    place = int(torch.randint(len(window), (), generator=rng, device="cpu"))
     window[place], window[-1] = window[-1], window[place]
     return window.pop()
 

@@ -60,7 +60,9 @@ def to_grid(
             f"a sheet of {columns}×{rows} cells of {width}×{height} pixels has more than the limit of {MAX_PIXELS}; "
             "scale the pictures down first, or use fewer"
         )
-    sheet = torch.ones(3, padding + rows * row_height, padding + columns * (width + padding))
+    sheet = torch.ones(
+        3, padding + rows * row_height, padding + columns * (width + padding), dtype=torch.float32, device="cpu"
+    )
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
         top, left = padding + row * row_height, padding + column * (width + padding)

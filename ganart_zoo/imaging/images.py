@@ -59,7 +59,7 @@ def load(
             The message names it.
         SettingsError: `size`, `ground` or `max_pixels` is out of range.
     """
-    pixels = torch.tensor(decode(source, ground=ground, max_pixels=max_pixels, least_side=least_side))
+    pixels = torch.tensor(decode(source, ground=ground, max_pixels=max_pixels, least_side=least_side), device="cpu")
     images = pixels.permute(2, 0, 1).unsqueeze(0).to(torch.float32, memory_format=torch.contiguous_format)
     if pixels.dtype == torch.uint8:
         images = images.div_(255)

@@ -254,11 +254,13 @@ class Zoo:
             WeightsError: A file is damaged or could not be fetched.
             PluginFaultError: The plugin failed; the fault is added to `faults`.
         """
+        from ganart_zoo.contract.defaults import standard_defaults
         from ganart_zoo.registry.build import Builder
 
         builder = Builder(self, find_device(device), dtype, fetch)
         try:
-            return builder.create(model, part, weights, settings)
+            with standard_defaults():
+                return builder.create(model, part, weights, settings)
         except PluginFaultError as error:
             self.report(error.fault, error)
             raise

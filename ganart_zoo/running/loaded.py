@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypedDict, TypeVar
 
 import torch
 
+from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Model
@@ -97,7 +98,7 @@ class Loaded(Generic[M]):
             ModelError: Memory ran out.
         """
         try:
-            with reproducible():
+            with reproducible(), standard_defaults():
                 yield
         except GanartError:
             raise

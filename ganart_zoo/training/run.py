@@ -20,6 +20,7 @@ import torch
 from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor
 
+from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.draws import key_seed
 from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
@@ -157,7 +158,7 @@ class Run:
             ModelError: A loss or a weight is no longer finite, or a file cannot be written.
             ImageError: No picture can be read.
         """
-        with self._folder_held():
+        with standard_defaults(), self._folder_held():
             self._begin(resume, allow_changes)
             if self._is_finished():
                 self.model.load_own_state(load_tensors(self._folder / self._kept[0]))

@@ -573,3 +573,16 @@ def test_pictures_that_cannot_be_read_are_told_of(tmp_path: Path, caplog: pytest
     assert "2 pictures unreadable" in (tmp_path / "run" / "README.md").read_text()
     assert sum("skipped" in record.getMessage() for record in caplog.records) == 2
     assert made().fit(resume=True).skipped == whole
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_default_dtype_of_the_program_changes_nothing(tmp_path: Path, dtype: torch.dtype) -> None:
+    pairs = [networks(), networks()]
+    trainer(tmp_path / "one", pair=pairs[0]).fit()
+    torch.set_default_dtype(dtype)
+    try:
+        trainer(tmp_path / "other", pair=pairs[1]).fit()
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(weights(tmp_path / "one"), weights(tmp_path / "other"))
