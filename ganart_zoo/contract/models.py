@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,10 @@ from ganart_zoo.contract.errors import ModelError, SettingsError, did_you_mean
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.rng import Rng
-from ganart_zoo.contract.settings import Settings
 from ganart_zoo.contract.tensors import load_tensors, unwrap_names
+
+if TYPE_CHECKING:
+    from ganart_zoo.contract.settings import Settings  # imports pydantic
 
 __all__ = ["Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"]
 

@@ -129,12 +129,18 @@ def factor_pair(op: str, name: str, factor: Factor) -> tuple[int, int]:
 
 def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
     """Return a padding as `(x0, x1, y0, y1)`."""
-    sides = (padding,) if isinstance(padding, int) else tuple(padding) if isinstance(padding, Sequence) else ()
+    given = padding if isinstance(padding, Sequence) else (padding,)
+    # torch.jit.trace computes with sizes as tensors, and so a padding that follows from the number of taps is one.
+    sides = tuple(int(side) if _is_traced_int(side) else side for side in given)
     if len(sides) not in (1, 2, 4) or not all(isinstance(side, int) for side in sides):
         raise SettingsError(f"{op}: padding is {padding!r}; expected an int, (x, y) or (x0, x1, y0, y1)")
     if len(sides) == 4:
         return sides
     return sides[0], sides[0], sides[-1], sides[-1]
+
+
+def _is_traced_int(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 0 and not value.is_floating_point()
 
 
 def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down: int) -> tuple[int, int, int, int]:

@@ -268,3 +268,12 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
     assert all(gradient.isfinite().all() for gradient in gradients)
     optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2_critic"])
+def test_a_traced_network_gives_the_same(name: str) -> None:
+    model = Zoo().create(f"ganart-stylegan2/{name}", weights=None, resolution=16)
+    given = torch.rand(2, 3, 16, 16) if name.endswith("critic") else model.sample_latents(2, rng=generator(1))
+    traced = torch.jit.trace(model, (given,), check_trace=False)
+    torch.testing.assert_close(traced(given), model(given))
