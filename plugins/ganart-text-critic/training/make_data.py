@@ -3,8 +3,8 @@
     python make_data.py EMOJI_STYLES.npz CAPTIONS.json OUT --seed 1
 
 writes `train.npz` (names that `held_out` keeps for training, each picture with its name and with two of its tags, and
-scenes of the grammar of ganart-latent-flow), `known.npz` (the same emoji with their names alone), `unknown.npz` (the emoji whose
-names were left out) and `scenes.npz` (new scenes, with groups that training never shows).
+scenes of the grammar of ganart-latent-flow), `known.npz` (the same emoji with their names alone), `unknown.npz` (the
+emoji whose names were left out) and `scenes.npz` (new scenes, with groups that training never shows).
 """
 
 from __future__ import annotations

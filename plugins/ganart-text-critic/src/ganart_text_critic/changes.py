@@ -1,4 +1,4 @@
-"""What training does to pictures and captions: changes that captions mention, wear that they do not, and wrong captions.
+"""Changes of pictures and captions in training: some that captions mention, wear that they do not, wrong captions.
 
 The critic has to judge generated pictures, so pictures are worn as a decoder wears them: blurred, noisy, shifted.
 """
@@ -49,7 +49,9 @@ _WORD = re.compile(r"\w+")
 _BLUR = (0.25, 0.5, 0.25)
 
 
-def vary(images: Tensor, captions: Sequence[str], rows: Sequence[Random], *, recoloured: float, placed: float) -> tuple[Tensor, list[str]]:
+def vary(
+    images: Tensor, captions: Sequence[str], rows: Sequence[Random], *, recoloured: float, placed: float
+) -> tuple[Tensor, list[str]]:
     """Recolour and place some pictures, and say so in their captions.
 
     Captions that describe a drawing by counting ("a red circle", "two ...") or name a colour further on are left alone.
@@ -98,7 +100,7 @@ def without_style(caption: str, rng: Random, share: float) -> str:
 
 
 def misspelled(caption: str, rng: Random, share: float) -> str:
-    """Return a caption with one letter of a word doubled, left out or swapped with its neighbour, for a share of them."""
+    """Return a caption, for a share of them with one letter of a word doubled, left out or swapped with the next."""
     found = [match for match in _WORD.finditer(caption) if len(match[0]) > 4]
     if not found or rng.random() >= share:
         return caption
@@ -127,7 +129,9 @@ def wrong_captions(caption: str, rng: Random, count: int) -> list[str]:
         others = [other for other in found if other[0].lower() in group and other[0].lower() != word]
         if others and rng.random() < 0.5:
             one, other = sorted((match, rng.choice(others)), key=lambda each: each.start())
-            text = caption[: one.start()] + other[0] + caption[one.end() : other.start()] + one[0] + caption[other.end() :]
+            text = (
+                caption[: one.start()] + other[0] + caption[one.end() : other.start()] + one[0] + caption[other.end() :]
+            )
         else:
             text = caption[: match.start()] + rng.choice([w for w in group if w != word]) + caption[match.end() :]
         wrong.append(text)
@@ -180,7 +184,9 @@ def wear(images: Tensor, rows: Sequence[Random], generators: Sequence[torch.Gene
     # the border is white: what comes in is what pictures stand on
     images = 1 - functional.grid_sample(1 - images, grid, align_corners=False)
     blurred = _blurred(images)
-    images = torch.where(column[3] < 0.5, images, images.lerp(torch.where(column[3] < 0.8, blurred, _blurred(blurred)), column[4]))
+    images = torch.where(
+        column[3] < 0.5, images, images.lerp(torch.where(column[3] < 0.8, blurred, _blurred(blurred)), column[4])
+    )
     low = functional.interpolate(functional.avg_pool2d(images, 2), scale_factor=2, mode="bilinear", align_corners=False)
     images = torch.where(column[5] < 0.85, images, low)
     amount = (column[6] - 0.5).clamp(min=0) * 0.2

@@ -1,4 +1,4 @@
-"""The reference critic: how near pictures are to a reference picture by the features of a classifier. Nothing is trained.
+"""The reference critic: the features of a classifier compare pictures with a reference picture. Nothing is trained.
 
 The distance at each place between features scaled to length 1: Zhang et al. 2018 (LPIPS without learned weights),
 https://arxiv.org/abs/1801.03924.

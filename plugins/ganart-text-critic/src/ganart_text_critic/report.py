@@ -1,4 +1,4 @@
-"""The critic for reports, of another architecture: features of a frozen classifier for pictures, convolutions for texts.
+"""The critic for reports: features of a frozen classifier for pictures, gated convolutions for texts.
 
 It never chooses pictures that are shown or trained on, so what it says of them has not been optimised for.
 """
@@ -32,7 +32,10 @@ class _PictureTower(nn.Module):
         self.layers = backbone.role_layers("critic")
         channels = sum(backbone.layers[layer].channels for layer in self.layers)
         self.place = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, config.width), nn.GELU(), nn.Linear(config.width, config.width // 4)
+            nn.LayerNorm(channels),
+            nn.Linear(channels, config.width),
+            nn.GELU(),
+            nn.Linear(config.width, config.width // 4),
         )
         self.whole = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, config.width))
         self.out = nn.Sequential(

@@ -17,9 +17,7 @@ from ganart_zoo.contract.draws import key_generator
 __all__ = ["r_precision"]
 
 
-def r_precision(
-    scores: Tensor, captions: Sequence[str], *, candidates: int = 100, seed: int = 0
-) -> Tensor:
+def r_precision(scores: Tensor, captions: Sequence[str], *, candidates: int = 100, seed: int = 0) -> Tensor:
     """Return bool `[n]`: whether a picture's own caption scores above all of `candidates - 1` others.
 
     Captions that are true of the picture too, because its own says the same and more, are not drawn as others.
