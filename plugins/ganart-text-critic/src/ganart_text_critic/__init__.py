@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ganart_zoo import ModelSpec, Use, hookimpl
+from ganart_zoo import ModelSpec, RecipeSpec, Use, hookimpl
 
-__all__ = ["ganart_models"]
+__all__ = ["ganart_models", "ganart_recipes"]
 
 _BACKBONE = Use(
     "backbone", default="ganart-backbones/efficientnet_lite0", summary="What pictures are compared by; it stays frozen."
@@ -48,4 +48,21 @@ def ganart_models() -> list[ModelSpec]:
             uses={"backbone": _BACKBONE},
             paper="https://arxiv.org/abs/1801.03924",
         ),
+    ]
+
+
+@hookimpl
+def ganart_recipes() -> list[RecipeSpec]:
+    """Return the recipe `text-critic`."""
+    return [
+        RecipeSpec(
+            name="text-critic",
+            summary="Trains a text critic on captioned pictures.",
+            license="Apache-2.0",
+            factory="ganart_text_critic.recipe:TextCriticRecipe",
+            config="ganart_text_critic.recipe_config:TextCriticRecipeConfig",
+            networks={"critic": Use("critic", default="ganart-text-critic/text-critic")},
+            main="critic",
+            paper=_CLIP_PAPER,
+        )
     ]

@@ -1,7 +1,7 @@
 """The recipe `text-critic`: two towers that learn to tell pictures' captions from those of other pictures.
 
-InfoNCE over the batch in both directions (Radford et al. 2021, https://arxiv.org/abs/2103.00020), with captions that are
-wrong in one detail as further candidates of each picture (as in Yuksekgonul et al. 2023,
+InfoNCE over the batch in both directions (Radford et al. 2021, https://arxiv.org/abs/2103.00020), with captions that
+are wrong in one detail as further candidates of each picture (as in Yuksekgonul et al. 2023,
 https://arxiv.org/abs/2210.01936).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from ganart_text_critic.retrieval import r_precision
 from ganart_text_critic.towers import TwoTowers, Vectors
 from ganart_zoo.contract import Condition, ImageError, Model, ModelError
 from ganart_zoo.contract.draws import key_seed
-from ganart_zoo.data import Batch
+from ganart_zoo.data import Batch, Data
 from ganart_zoo.data.captions import words
 from ganart_zoo.data.variations import HUES, PLACES
 from ganart_zoo.training import Recipe
@@ -45,7 +46,7 @@ class TextCriticRecipe(Recipe):
 
     takes = ("prompt",)
     needs = ("prompt",)
-    requires = {"critic": ("trainable", "prompt")}
+    requires: ClassVar[Mapping[str, Sequence[str]]] = {"critic": ("trainable", "prompt")}
     preview_columns = _PREVIEW_ROWS
     config: TextCriticRecipeConfig
 
@@ -53,11 +54,14 @@ class TextCriticRecipe(Recipe):
         super().__init__(config, networks)
         critic = networks["critic"]
         if not isinstance(critic, TwoTowers):
-            raise ModelError(f"the recipe text-critic trains critics of two towers, and {type(critic).__name__} is none")
+            raise ModelError(
+                f"the recipe text-critic trains critics of two towers, and {type(critic).__name__} is none"
+            )
         self.critic = critic
 
     @classmethod
-    def network_settings(cls, role, config, data, conditions):  # type: ignore[no-untyped-def]  # noqa: D102
+    def network_settings(cls, role: str, config: Any, data: Data, conditions: Sequence[str]) -> dict[str, Any]:
+        """Return nothing: critics scale pictures of any size to their own."""
         return {}
 
     def begin(self) -> None:

@@ -12,11 +12,16 @@ class TextCriticRecipeConfig(RunSettings):
     """Settings of a training of a text critic."""
 
     steps: int = Field(default=2000, ge=1, description="Steps of training.")
-    batch: int = Field(default=192, ge=2, description="Pictures per step; each is told from the captions of the others.")
+    batch: int = Field(
+        default=192, ge=2, description="Pictures per step; each is told from the captions of the others."
+    )
     rate: float = Field(default=1e-3, gt=0, description="Learning rate (AdamW).")
     decay: float = Field(default=0.05, ge=0, description="Weight decay of matrices.")
     recolour: float = Field(
-        default=0.2, ge=0, le=1, description="Share of colourful pictures that are recoloured, as their caption then says."
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of colourful pictures that are recoloured, as their caption then says.",
     )
     place: float = Field(
         default=0.1, ge=0, le=1, description="Share of pictures shrunk to one side, as their caption then says."
