@@ -61,6 +61,7 @@ THIRD_PARTY = {
     "accelerate": "training",
     "tensorboard": "training",
     "tomli": "training",
+    "cma": "running",
     "onnxruntime": "running",
     "onnxscript": "running",
     "matplotlib": "bench",

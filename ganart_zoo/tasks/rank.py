@@ -18,6 +18,9 @@ from ganart_zoo.imaging.images import load
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.critics import LoadedCritic
 from ganart_zoo.running.outputs import check_folder, make_folder, pictures_in
+from ganart_zoo.running.panel import Judge
+from ganart_zoo.running.pictures import Picture, read
+from ganart_zoo.running.prompts import read_prompt
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,6 +62,8 @@ def rank(
     keep: int | None = None,
     output: str | os.PathLike[str] | None = None,
     label: int | str | None = None,
+    prompt: str | Sequence[str] | None = None,
+    reference: Picture | None = None,
     force: bool = False,
     on_step: OnStep | None = None,
     **how: Unpack[LoadOptions],
@@ -73,6 +78,8 @@ def rank(
         keep: How many to keep; None for all.
         output: A folder for exact copies of the best, named `01-<name>`; created if its parent exists.
         label: The class to judge the pictures as, for a critic with classes.
+        prompt: What the pictures should show, for a critic that takes a prompt: one text, or parts `"TEXT:WEIGHT"`.
+        reference: What the pictures should resemble, for a critic that takes a reference.
         force: Replace files of the folder that have the names of copies and are other pictures.
         on_step: Called after each picture; returning False ends the work, and the pictures so far are ranked.
         **how: See `LoadOptions`: `settings`, `weights`, `device`, `dtype`, `fetch`.
@@ -90,10 +97,18 @@ def rank(
         make_folder(folder)
         check_folder(folder)
     critic = LoadedCritic.load(zoo, model, **how)
-    condition = critic.condition(label)
+    texts = None if prompt is None else read_prompt([prompt] if isinstance(prompt, str) else prompt)
+    picture = None if reference is None else read(reference)
+    critic.condition(label)  # refuses a class that the critic lacks, and none where it needs one
+    for what, given in (("prompt", texts), ("reference", picture)):
+        if given is not None and what not in critic.entry.spec.capabilities:
+            raise SettingsError(
+                f"{critic.entry.canonical} takes no {what}; leave the {what} out, or use another critic"
+            )
+    judge = Judge(critic, 1.0, texts, label, picture)
     scored: list[Scored] = []
     failed: list[ImageError] = []
-    details = {"pictures": len(files), "class": label}
+    details = {"pictures": len(files), "class": label, "prompt": None if texts is None else texts.text}
     with critic.work("rank", details, path=folder, on_step=on_step) as work:
         for number, file in enumerate(files, start=1):
             try:
@@ -102,7 +117,7 @@ def rank(
                 failed.append(error)
                 continue
             with work.calls(size=(image.shape[3], image.shape[2])), torch.no_grad():
-                (score,) = critic.score(image, condition, str(file)).tolist()
+                (score,) = judge.score(image, str(file)).tolist()
             scored.append(Scored(file, score))
             if work.steps(StepEvent.of(number, len(files), "", {"score": score}, picture=image)) is False:
                 break

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import ganart_tiny
+import ganart_wishes
 import pytest
 import torch
 from ganart_shapes.runs import save_run
@@ -93,3 +95,23 @@ def test_ranking_announces_its_start_and_its_end(shapes: Zoo, album: Path, tmp_p
     with pytest.raises(ImageError):
         rank(shapes, "reddest", [album / "only.png"], weights=None)
     assert [event.stage for event in ganart_tiny.EVENTS] == ["started", "failed"]
+
+
+def test_pictures_are_ranked_by_a_prompt_or_a_reference(tmp_path: Path) -> None:
+    zoo = Zoo(plugins=[ganart_wishes])
+    colours = {"red": (250, 5, 5), "blue": (5, 5, 250), "grey": (128, 128, 128), "purple": (130, 0, 130)}
+    for name, colour in colours.items():
+        Image.new("RGB", (9, 9), colour).save(tmp_path / f"{name}.png")
+
+    def order(**more: Any) -> list[str]:
+        return [one.path.stem for one in rank(zoo, pictures=[tmp_path], **more).pictures]
+
+    assert order(model="wish", prompt="blue")[:2] == ["blue", "purple"]
+    assert order(model="wish", prompt=["red:1", "blue:1"])[0] == "purple"
+    assert order(model="likeness", reference=tmp_path / "grey.png")[0] == "grey"
+    with pytest.raises(SettingsError, match="wish scores pictures against a prompt; give one"):
+        order(model="wish")
+    with pytest.raises(SettingsError, match="likeness takes no prompt; leave the prompt out"):
+        order(model="likeness", prompt="red", reference=tmp_path / "grey.png")
+    with pytest.raises(SettingsError, match="wish takes no reference; leave the reference out"):
+        order(model="wish", prompt="red", reference=tmp_path / "grey.png")

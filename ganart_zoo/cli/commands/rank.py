@@ -22,6 +22,14 @@ __all__ = ["command"]
 @click.option("-k", "--keep", type=int, help="How many to keep. Default: all.")
 @output_option("A folder for copies of the best.", metavar="DIR", required=False)
 @click.option("--class", "label", metavar="CLASS", help="The class to judge the pictures as, by number or name.")
+@click.option(
+    "--prompt",
+    "prompts",
+    metavar="TEXT[:WEIGHT]",
+    multiple=True,
+    help="What the pictures should show, for critics that take a prompt. Can be repeated, as parts of one prompt.",
+)
+@click.option("--reference", metavar="PICTURE", help="A picture to resemble, for critics that take one.")
 @result_options
 @loading_options
 @pass_zoo
@@ -33,6 +41,8 @@ def command(
     keep: int | None,
     output: str | None,
     label: str | None,
+    prompts: tuple[str, ...],
+    reference: str | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -41,6 +51,8 @@ def command(
 
     \b
     ganart rank runs/first pictures/ -k 10 -o best/
+    ganart rank text-critic pictures/ --prompt "red apple" -k 3
+    ganart rank reference pictures/ --reference photo.jpg
 
     The best come first; each line has the score, a tab, and the file. Exit code 1: some could not be read. Ctrl-C
     ranks the pictures so far.
@@ -54,7 +66,17 @@ def command(
 
         work.start(f"ranking with {model}")
         result = rank(
-            zoo, critic, pictures, keep=keep, output=output, label=label, force=force, on_step=work.step, **options
+            zoo,
+            critic,
+            pictures,
+            keep=keep,
+            output=output,
+            label=label,
+            prompt=prompts or None,
+            reference=reference,
+            force=force,
+            on_step=work.step,
+            **options,
         )
     if as_json:
         emit_json(
