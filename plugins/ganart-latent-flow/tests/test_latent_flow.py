@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import ganart_latent_flow
 import pytest
 import torch
+from ganart_latent_flow.compact import pack
 from ganart_latent_flow.config import Options
 from ganart_latent_flow.model import LatentFlow
+from safetensors.torch import save_file
 
 from ganart_zoo import Zoo
-from ganart_zoo.contract import Condition, ImageError, SettingsError, StepEvent, generator
+from ganart_zoo.contract import Condition, ImageError, ModelError, SettingsError, StepEvent, generator
 from ganart_zoo.testing import Check, Subject, checks_for
 
 ZOO = Zoo(plugins=[ganart_latent_flow])
@@ -191,3 +194,34 @@ def test_resolution_and_heads_must_divide() -> None:
     for settings, message in (({"resolution": 40}, "multiple of 16"), ({"heads": 3}, "multiple of heads")):
         with pytest.raises(SettingsError, match=message):
             ZOO.create("latent_flow", **{**TINY, **settings})
+
+
+def test_packed_weights_load_to_within_half_a_step_of_each_row(model: LatentFlow, tmp_path: Path) -> None:
+    whole = model.own_state()
+    packed = pack(whole)
+    assert sum(t.numel() * t.element_size() for t in packed.values()) < 3 * sum(t.numel() for t in whole.values())
+    save_file(packed, tmp_path / "packed.safetensors")
+    loaded = ZOO.create("latent_flow", **{**TINY, "weights": tmp_path / "packed.safetensors"})
+    for name, tensor in loaded.own_state().items():
+        if packed[name].dtype == torch.int8:
+            step = whole[name].flatten(1).abs().amax(dim=1) / 127
+            error = (tensor - whole[name]).flatten(1).abs().amax(dim=1)
+            assert (error <= 0.501 * step).all(), name
+        else:
+            torch.testing.assert_close(tensor.float(), whole[name].float(), rtol=1e-3, atol=1e-4)
+
+
+def test_weights_may_be_in_several_files_but_no_tensor_in_two(model: LatentFlow, tmp_path: Path) -> None:
+    whole = model.own_state()
+    parts = {
+        "autoencoder": {name: tensor for name, tensor in whole.items() if name.startswith("autoencoder")},
+        "flow": {name: tensor for name, tensor in whole.items() if not name.startswith("autoencoder")},
+    }
+    paths = {part: tmp_path / f"{part}.safetensors" for part in parts}
+    for part, tensors in parts.items():
+        save_file(tensors, paths[part])
+    fresh = ZOO.create("latent_flow", **TINY)
+    fresh.load_weights(paths, device=torch.device("cpu"), dtype=torch.float32)
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in fresh.own_state().items())
+    with pytest.raises(ModelError, match="another file of these weights"):
+        fresh.load_weights({**paths, "again": paths["flow"]}, device=torch.device("cpu"), dtype=torch.float32)

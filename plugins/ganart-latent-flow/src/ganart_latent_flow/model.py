@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganart_latent_flow.autoencoder import STRIDE, Autoencoder
+from ganart_latent_flow.compact import unpack
 from ganart_latent_flow.config import Config, Options
 from ganart_latent_flow.transformer import TextEncoder, Transformer, Words
 from ganart_latent_flow.upscaler import Upscaler
@@ -80,7 +81,9 @@ class LatentFlow(Generator):
         self.register_buffer("seen", torch.zeros(_SEEN_BITS // 8, dtype=torch.uint8))
 
     def load_weights(self, files: Mapping[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:
-        """Load the tensors of all files together, strictly: the autoencoder may lie in a file of its own.
+        """Load the tensors of all files together, strictly, from floating-point numbers or as `compact.pack` writes.
+
+        The autoencoder, say, may be in a file of its own.
 
         Raises:
             ModelError: A tensor is missing, unexpected, of another shape, or in two files.
@@ -92,7 +95,7 @@ class LatentFlow(Generator):
             if twice := sorted(tensors.keys() & part.keys()):
                 raise ModelError(f"{path.name} holds {twice[0]!r}, which another file of these weights holds too")
             tensors |= part
-        self.load_own_state(tensors)
+        self.load_own_state(unpack(tensors))
 
     def sample_latents(self, n: int, *, rng: Rng = None, options: Settings | None = None) -> Tensor:
         """Return the noise `[n, *latent_shape]` that the flow starts from."""

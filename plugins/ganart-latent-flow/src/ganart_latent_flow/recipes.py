@@ -271,12 +271,10 @@ class LatentFlowRecipe(_LatentRecipe):
     def _latents(self, images: Tensor) -> Tensor:
         """Encode pictures, each only the first time that it is met."""
         keys = [hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).digest() for image in images]
-        missing = [row for row, key in enumerate(keys) if key not in self._cached]
-        if missing:
-            fresh = self.generator.autoencoder.encode(images[missing]).cpu()
-            if len(self._cached) + len(missing) > _MOST_CACHED:
-                self._cached.clear()
-                return self.generator.autoencoder.encode(images)
-            for row, latents in zip(missing, fresh, strict=True):
-                self._cached[keys[row]] = latents
+        if len(self._cached) + len(keys) > _MOST_CACHED:
+            self._cached.clear()
+        for row, key in enumerate(keys):
+            if key not in self._cached:
+                # one at a time, since the last bits depend on how many are encoded together
+                self._cached[key] = self.generator.autoencoder.encode(images[row : row + 1])[0].cpu()
         return torch.stack([self._cached[key] for key in keys]).to(images)

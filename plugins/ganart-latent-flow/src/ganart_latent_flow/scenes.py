@@ -55,9 +55,9 @@ _PLURALS = {shape: shape + ("es" if shape.endswith("s") else "s") for shape in S
 _HELD_OUT_FIFTH = 5
 _MOST_IN_A_PAIR = 3
 """A group beside another has at most three shapes, so that they stay large enough to be told apart."""
-_RADII = {"small": (0.09, 0.105), "large": (0.13, 0.15)}
+_RADII = {"small": (0.1, 0.112), "large": (0.132, 0.147)}
 """Half of a shape's side, as a share of the picture's."""
-_SIZE_LIMIT = 0.1175
+_SIZE_LIMIT = 0.122
 _GAP = 0.035
 _SUPERSAMPLING = 8
 
