@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ganart_zoo.ops.activation import SELU_ALPHA, SELU_SCALE, Activation, activate, default_gain
 from ganart_zoo.ops.checks import check_activation, check_channels, check_features
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import pull_back
 from ganart_zoo.ops.layout import like_features
@@ -87,6 +87,10 @@ PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
 _bias_act = own_op("bias_act", bias_act_reference, NATIVE_TYPES)
 
 
+inner_bias_act = InnerOp("bias_act", bias_act_reference)
+bias_act_backward = InnerOp("bias_act_backward", lambda *arguments: bias_act_backward_reference(*arguments[:-1]))
+
+
 def _like_gradients(grad: Tensor, kept: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     return like_features(kept), kept.new_empty(kept.shape[1] if arguments[-1] else 0, dtype=sum_type(kept.dtype))
 
@@ -105,7 +109,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if bias is None:
         grad_x, grad_bias = gradients_from_output(grad, kept, ctx.settings, wants_bias)
     else:
-        grad_x, grad_bias = torch.ops.ganart.bias_act_backward.default(grad, kept, bias, *ctx.settings, wants_bias)
+        grad_x, grad_bias = bias_act_backward(grad, kept, bias, *ctx.settings, wants_bias)
     return grad_x if wants_x else None, grad_bias if wants_bias else None, None, None, None, None
 
 
@@ -124,15 +128,14 @@ def gradients_from_output(
     if act == "linear" and clamp is None:
         grad_x = grad if gain == 1 else grad * gain
         return grad_x, sums_of_channels(grad_x) if wants_bias else None
-    grad_x, grad_bias = torch.ops.ganart.bias_act_backward.default(grad, kept, None, *settings, wants_bias)
+    grad_x, grad_bias = bias_act_backward(grad, kept, None, *settings, wants_bias)
     return grad_x, grad_bias if wants_bias else None
 
 
 def sums_of_channels(grad: Tensor) -> Tensor:
     """Return the sums of a gradient over samples and pixels, `[C]`, the same bits for any number of threads."""
     if grad.shape[1] == 1:  # torch would split a single sum by the number of threads
-        native_backward = torch.ops.ganart.bias_act_backward.default
-        sums: Tensor = native_backward(grad, grad, None, "linear", 0.0, 1.0, None, True)[1]
+        sums: Tensor = bias_act_backward(grad, grad, None, "linear", 0.0, 1.0, None, True)[1]
         return sums
     return grad.sum([dim for dim in range(grad.dim()) if dim != 1], dtype=sum_type(grad.dtype))
 
@@ -160,7 +163,7 @@ def _double_backward(ctx: Any, back_x: Tensor | None, back_bias: Tensor | None) 
         back_x = spread.expand_as(kept) if back_x is None else back_x + spread
     if back_x is None:
         return None, None, None, *nothing
-    return torch.ops.ganart.bias_act_backward.default(back_x, kept, bias, *ctx.settings, False)[0], None, None, *nothing
+    return bias_act_backward(back_x, kept, bias, *ctx.settings, False)[0], None, None, *nothing
 
 
 def bias_act_backward_reference(

@@ -25,6 +25,8 @@ __all__ = [
     "check_type",
 ]
 
+_ACTIVATIONS = get_args(Activation)
+
 
 def check_features(op: str, x: Tensor) -> None:
     """Refuse anything but floating-point `[N, C, ...]`."""
@@ -38,20 +40,29 @@ def check_pictures(op: str, x: Tensor, name: str = "x") -> None:
         raise SettingsError(f"{op}: {name} {_described(x)}; expected floating point [N, C, H, W]")
 
 
-def check_shape(op: str, name: str, tensor: Tensor, shapes: Collection[Sequence[int]], why: str = "") -> None:
-    """Refuse a shape that is none of `shapes`; `why` may say what they follow from, such as `x [2, 3, 8, 8]`."""
-    if list(tensor.shape) not in [list(shape) for shape in shapes]:
-        *most, last = [str(list(shape)) for shape in shapes]
-        expected = f"{', '.join(most)} or {last}" if most else last
-        raise SettingsError(
-            f"{op}: {name} has shape {list(tensor.shape)}; expected {expected}{f' for {why}' if why else ''}"
-        )
+def check_shape(
+    op: str,
+    name: str,
+    tensor: Tensor,
+    shapes: Sequence[Sequence[int]],
+    like: Tensor | None = None,
+    like_name: str = "x",
+) -> None:
+    """Refuse a shape that is none of `shapes`; they follow from that of `like`, which the error names too."""
+    shape = tuple(tensor.shape)
+    for allowed in shapes:
+        if shape == tuple(allowed):
+            return
+    *most, last = [str(list(allowed)) for allowed in shapes]
+    expected = f"{', '.join(most)} or {last}" if most else last
+    cause = "" if like is None else f" for {like_name} {list(like.shape)}"
+    raise SettingsError(f"{op}: {name} has shape {list(shape)}; expected {expected}{cause}")
 
 
 def check_channels(op: str, name: str, values: Tensor, x: Tensor, *, per_sample: bool = False) -> None:
     """Refuse values that are not `[C]` (or, `per_sample`, `[N, C]`) for the features `x`, or not on their device."""
-    shapes = [[x.shape[1]], list(x.shape[:2])][: 1 + per_sample]
-    check_shape(op, name, values, shapes, f"x {list(x.shape)}")
+    shape = x.shape
+    check_shape(op, name, values, (shape[1:2], shape[:2]) if per_sample else (shape[1:2],), x)
     check_device(op, name, values, x)
 
 
@@ -68,11 +79,10 @@ def check_device(op: str, name: str, tensor: Tensor, other: Tensor, other_name: 
         raise SettingsError(f"{op}: {name} is on {tensor.device} and {other_name} on {other.device}; move one")
 
 
-def check_above_zero(op: str, **values: float | None) -> None:
-    """Refuse numbers that are not above 0, and NaN; None passes."""
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise SettingsError(f"{op}: {name} is {value}; expected a number above 0")
+def check_above_zero(op: str, name: str, value: float | None) -> None:
+    """Refuse a number that is not above 0, and NaN; None passes."""
+    if value is not None and not value > 0:
+        raise SettingsError(f"{op}: {name} is {value}; expected a number above 0")
 
 
 def check_divisor(op: str, name: str, value: int, total: int, of: str) -> None:
@@ -85,12 +95,13 @@ def check_activation(
     op: str, act: str, negative_slope: float, gain: float | None = None, clamp: float | None = None
 ) -> None:
     """Refuse an unknown activation, and parameters with which an output's sign would not show its input's."""
-    if act not in get_args(Activation):
-        known = get_args(Activation)
-        raise SettingsError(f"{op}: act is {act!r}; expected one of {', '.join(known)}{did_you_mean(str(act), known)}")
+    if act not in _ACTIVATIONS:
+        near = did_you_mean(str(act), _ACTIVATIONS)
+        raise SettingsError(f"{op}: act is {act!r}; expected one of {', '.join(_ACTIVATIONS)}{near}")
     if not negative_slope >= 0:
         raise SettingsError(f"{op}: negative_slope is {negative_slope}; expected 0 or more")
-    check_above_zero(op, gain=gain, clamp=clamp)
+    check_above_zero(op, "gain", gain)
+    check_above_zero(op, "clamp", clamp)
 
 
 def check_factor(op: str, name: str, factor: int) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ganart_zoo.ops.activation import Activation
 from ganart_zoo.ops.bias_act import bias_act_reference, gradients_from_output
-from ganart_zoo.ops.dispatch import constant_when_compiled, own_op
+from ganart_zoo.ops.dispatch import InnerOp, constant_when_compiled, own_op
 from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.layout import result_format
 
@@ -119,6 +119,8 @@ _TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
 _conv3x3 = own_op("conv3x3", conv3x3_reference, _TYPES)
 _conv3x3_bias_act = own_op("conv3x3_bias_act", conv3x3_bias_act_reference, _TYPES)
 _conv3x3_weight = own_op("conv3x3_weight", conv3x3_weight_reference, _TYPES)
+_inner_conv3x3 = InnerOp("conv3x3", conv3x3_reference)
+_inner_conv3x3_weight = InnerOp("conv3x3_weight", conv3x3_weight_reference)
 
 
 @constant_when_compiled
@@ -152,9 +154,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     x, weight = ctx.saved_tensors
     x_wanted, weight_wanted, _ = ctx.needs_input_grad
-    grad_x = torch.ops.ganart.conv3x3.default(grad, weight, not ctx.turned) if x_wanted else None
+    grad_x = _inner_conv3x3(grad, weight, not ctx.turned) if x_wanted else None
     ends = (grad, x) if ctx.turned else (x, grad)
-    return grad_x, torch.ops.ganart.conv3x3_weight.default(*ends) if weight_wanted else None, None
+    return grad_x, _inner_conv3x3_weight(*ends) if weight_wanted else None, None
 
 
 def _setup_bias_act(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -166,8 +168,8 @@ def _backward_bias_act(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, y = ctx.saved_tensors
     x_wanted, weight_wanted, bias_wanted = ctx.needs_input_grad[:3]
     grad_z, grad_bias = gradients_from_output(grad, y, ctx.settings, bias_wanted)
-    grad_x = torch.ops.ganart.conv3x3.default(grad_z, weight, True) if x_wanted else None
-    grad_weight = torch.ops.ganart.conv3x3_weight.default(x, grad_z) if weight_wanted else None
+    grad_x = _inner_conv3x3(grad_z, weight, True) if x_wanted else None
+    grad_weight = _inner_conv3x3_weight(x, grad_z) if weight_wanted else None
     return grad_x, grad_weight, grad_bias, *[None] * 4
 
 
@@ -178,7 +180,7 @@ def _setup_weight(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward_weight(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
     x, grad = ctx.saved_tensors
     x_wanted, grad_wanted = ctx.needs_input_grad
-    conv = torch.ops.ganart.conv3x3.default
+    conv = _inner_conv3x3
     return conv(grad, grad_weight, True) if x_wanted else None, conv(x, grad_weight, False) if grad_wanted else None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ganart_zoo import native
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
@@ -54,7 +55,8 @@ def use(mode: Mode) -> AbstractContextManager[None]:
 
     Args:
         mode: `auto` runs native kernels where possible and falls back with one `FallbackWarning`; `native` raises
-            `NativeUnavailableError` where there is no kernel; `reference` runs plain PyTorch.
+            `NativeUnavailableError` where there is no kernel; `reference` runs plain PyTorch. Under the transforms of
+            `torch.func` and for forward-mode derivatives, ops run plain PyTorch in every mode.
 
     Raises:
         SettingsError: `mode` is none of these.
@@ -128,7 +130,7 @@ class NativeOp:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the op; the first argument is a tensor, and its device and dtype decide what is possible."""
-        if _switch.mode == "reference":
+        if _switch.mode == "reference" or is_transformed(*arguments):
             return self.reference(*arguments)
         reason = _why_not(self.name, arguments[0].device.type, arguments[0].dtype)
         if reason is None:
@@ -140,7 +142,9 @@ class NativeOp:
 
     def is_native_for(self, x: Tensor) -> bool:
         """Return whether a call whose first argument is `x` would run the native kernel."""
-        return _switch.mode != "reference" and _why_not(self.name, x.device.type, x.dtype) is None
+        if _switch.mode == "reference" or is_transformed(x):
+            return False
+        return _why_not(self.name, x.device.type, x.dtype) is None
 
     def status(self, device: str) -> OpStatus:
         """Return what would run on a device type such as `"cpu"`."""
@@ -174,6 +178,25 @@ def own_op(name: str, reference: Callable[..., Any], dtypes: Mapping[str, Collec
     return NativeOp(f"ganart::{name}", reference=reference, library=library, dtypes=dtypes, missing=missing)
 
 
+class InnerOp:
+    """A native op of this package that derivatives of others call: the kernel in every mode, except under transforms.
+
+    Args:
+        name: the op's name without namespace.
+        reference: plain PyTorch with the same arguments and results, which can be differentiated again.
+    """
+
+    def __init__(self, name: str, reference: Callable[..., Any]) -> None:
+        self._name = name
+        self._reference = reference
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the kernel, or under transforms the reference."""
+        if is_transformed(*arguments):
+            return self._reference(*arguments)
+        return getattr(torch.ops.ganart, self._name).default(*arguments)
+
+
 class _Switch:
     """Holds the mode: a plain attribute, which torch.compile can guard on (it cannot trace a ContextVar)."""
 
@@ -202,8 +225,28 @@ def constant_when_compiled(function: _Function) -> _Function:
     return function
 
 
-# torch.compile treats the results of these two functions as constants: it cannot trace them, and the state that they
+def is_transformed(*arguments: object) -> bool:
+    """Return whether a `torch.func` transform is active, or a tensor carries a forward-mode tangent.
+
+    torch does not know such derivatives of native ops, and would take some of them for 0.
+    """
+    kind = _transforms()
+    return kind == "func" or (kind == "dual" and any(map(_has_tangent, arguments)))
+
+
+def _has_tangent(argument: object) -> bool:
+    return isinstance(argument, Tensor) and forward_ad.unpack_dual(argument).tangent is not None
+
+
+# torch.compile treats the results of these functions as constants: it cannot trace them, and the state that they
 # keep would make it recompile at the second call.
+
+
+@constant_when_compiled
+def _transforms() -> Literal["func", "dual", ""]:
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "func"
+    return "dual" if forward_ad._current_level >= 0 else ""
 
 
 @constant_when_compiled

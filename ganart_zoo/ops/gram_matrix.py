@@ -22,11 +22,20 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.ops.checks import check_pictures
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.layout import like_features
 
-__all__ = ["GRAM_TYPES", "allow_tf32", "cross_gram", "gram_matrix", "gram_matrix_reference", "like_gram"]
+__all__ = [
+    "GRAM_TYPES",
+    "allow_tf32",
+    "cross_gram",
+    "gram_matrix",
+    "gram_matrix_backward",
+    "gram_matrix_backward_reference",
+    "gram_matrix_reference",
+    "like_gram",
+]
 
 GRAM_TYPES = {
     "cpu": frozenset({torch.float32, torch.bfloat16, torch.float64}),
@@ -59,6 +68,14 @@ def gram_matrix_reference(features: Tensor, allow_tf32: bool) -> Tensor:
         return rows @ rows.transpose(1, 2) / (channels * height * width)
 
 
+def gram_matrix_backward_reference(grad_gram: Tensor, features: Tensor, allow_tf32: bool) -> Tensor:
+    """Define the backward in plain PyTorch: `(M + M^T) F / (C*H*W)`."""
+    with torch.autocast(features.device.type, enabled=False):
+        rows = features.flatten(2).to(sum_type(features.dtype))
+        gradient = (grad_gram + grad_gram.transpose(1, 2)) @ rows / max(features[:1].numel(), 1)
+    return gradient.reshape(features.shape).to(features.dtype)
+
+
 def allow_tf32(features: Tensor) -> bool:
     """Return whether products of these features may be rounded to TF32, according to torch's own switch."""
     return features.is_cuda and torch.backends.cuda.matmul.allow_tf32
@@ -75,6 +92,7 @@ def cross_gram(grad: Tensor, features: Tensor) -> Tensor:
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
 _gram_matrix = own_op("gram_matrix", gram_matrix_reference, GRAM_TYPES)
+gram_matrix_backward = InnerOp("gram_matrix_backward", gram_matrix_backward_reference)
 
 
 def like_gram(features: Tensor) -> Tensor:
@@ -90,7 +108,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad_gram: Tensor) -> tuple[Tensor, None]:
     (features,) = ctx.saved_tensors
-    return torch.ops.ganart.gram_matrix_backward.default(grad_gram, features, ctx.allow_tf32), None
+    return gram_matrix_backward(grad_gram, features, ctx.allow_tf32), None
 
 
 def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -101,9 +119,8 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _double_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     grad_gram, features = ctx.saved_tensors
     needs_gram, needs_features, _ = ctx.needs_input_grad
-    native_backward = torch.ops.ganart.gram_matrix_backward.default
     grad_matrix = cross_gram(grad, features) if needs_gram else None
-    return grad_matrix, native_backward(grad_gram, grad, ctx.allow_tf32) if needs_features else None, None
+    return grad_matrix, gram_matrix_backward(grad_gram, grad, ctx.allow_tf32) if needs_features else None, None
 
 
 if _gram_matrix.loaded:

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from ganart_zoo.ops.activation import Activation, activate
 from ganart_zoo.ops.checks import check_above_zero, check_activation, check_channels, check_pictures
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
-from ganart_zoo.ops.higher_order import gradient_of, pull_back
+from ganart_zoo.ops.higher_order import gradient_of, pull_back, pulled_back
 from ganart_zoo.ops.layout import like_features
 
 __all__ = ["instance_norm_act"]
@@ -66,7 +66,7 @@ def normalize(
     op: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, act: Activation, negative_slope: float, eps: float
 ) -> Tensor:
     """Run the op for the public function `op`, which has checked its arguments."""
-    check_above_zero(op, eps=eps)
+    check_above_zero(op, "eps", eps)
     dtype = sum_type(x.dtype)
     weight = None if weight is None else weight.to(dtype)
     bias = None if bias is None else bias.to(dtype)
@@ -95,6 +95,30 @@ _instance_norm_act = own_op(
 )
 
 
+def _backward_reference(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    act: Activation,
+    negative_slope: float,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of x and of one weight and bias per sample; the statistics are computed anew."""
+    ones = torch.ones_like(mean)
+    values = ones if weight is None else ones * weight, ones * 0 if bias is None else ones * bias
+
+    def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return instance_norm_act_reference(x, weight, bias, act, negative_slope, eps)
+
+    return pulled_back(definition, grad, x, *values)
+
+
+_instance_norm_act_backward = InnerOp("instance_norm_act_backward", _backward_reference)
+
+
 def _like_statistics(x: Tensor) -> Tensor:
     return x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
 
@@ -119,8 +143,8 @@ def _backward(ctx: Any, grad: Tensor | None, grad_mean: None, grad_scale: None) 
     if grad is None:
         return (None,) * 6
     act, negative_slope, eps = ctx.settings
-    native_backward = torch.ops.ganart.instance_norm_act_backward.default
-    grad_x, *gradients = native_backward(grad, x, mean.detach(), scale.detach(), weight, bias, act, negative_slope, eps)
+    statistics = (mean.detach(), scale.detach())
+    grad_x, *gradients = _instance_norm_act_backward(grad, x, *statistics, weight, bias, act, negative_slope, eps)
     values = [
         None if value is None else gradient.sum_to_size(value.shape)
         for value, gradient in zip((weight, bias), gradients, strict=True)

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.ops.checks import check_divisor, check_pictures
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
+from ganart_zoo.ops.higher_order import pulled_back
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["minibatch_stddev"]
@@ -87,6 +88,13 @@ def _append(x: Tensor, values: Tensor, group_size: int, neighbours: bool) -> Ten
 _minibatch_stddev = own_op("minibatch_stddev", minibatch_stddev_reference, NATIVE_TYPES)
 
 
+def _backward_reference(grad: Tensor, x: Tensor, *settings: Any) -> Tensor:
+    return pulled_back(lambda x: minibatch_stddev_reference(x, *settings), grad, x)[0]
+
+
+_minibatch_stddev_backward = InnerOp("minibatch_stddev_backward", _backward_reference)
+
+
 def _wider(x: Tensor, group_size: int, num_channels: int, neighbours: bool) -> Tensor:
     samples, channels, height, width = x.shape
     sizes = [samples, channels + num_channels, height, width]
@@ -103,8 +111,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    native_backward = torch.ops.ganart.minibatch_stddev_backward.default
-    return native_backward(grad, *ctx.saved_tensors, *ctx.settings), None, None, None
+    return _minibatch_stddev_backward(grad, *ctx.saved_tensors, *ctx.settings), None, None, None
 
 
 def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -75,7 +75,7 @@ def modulated_conv2d(
     check_pictures("modulated_conv2d", x)
     check_convolution("modulated_conv2d", x, weight, bias, taps, padding, up=up, down=down)
     check_activation("modulated_conv2d", act, negative_slope, gain, clamp)
-    check_shape("modulated_conv2d", "styles", styles, [x.shape[:2]], f"x {list(x.shape)}")
+    check_shape("modulated_conv2d", "styles", styles, [x.shape[:2]], x)
     check_device("modulated_conv2d", "styles", styles, x)
     y = scaled_bias_act("modulated_conv2d", x, styles)
     y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.ops.checks import check_above_zero, check_features
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
+from ganart_zoo.ops.higher_order import pulled_back
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["pixel_norm"]
@@ -39,7 +40,7 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
         SettingsError: `eps` is out of its range, or x has no channels.
     """
     check_features("pixel_norm", x)
-    check_above_zero("pixel_norm", eps=eps)
+    check_above_zero("pixel_norm", "eps", eps)
     y: Tensor = _pixel_norm(x, float(eps))
     return y
 
@@ -53,6 +54,13 @@ def pixel_norm_reference(x: Tensor, eps: float) -> Tensor:
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
 _pixel_norm = own_op("pixel_norm", pixel_norm_reference, NATIVE_TYPES)
+
+
+def _backward_reference(grad: Tensor, x: Tensor, eps: float) -> Tensor:
+    return pulled_back(lambda x: pixel_norm_reference(x, eps), grad, x)[0]
+
+
+_pixel_norm_backward = InnerOp("pixel_norm_backward", _backward_reference)
 
 
 def _like_x(x: Tensor, eps: float) -> Tensor:
@@ -69,7 +77,7 @@ def _setup(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    return torch.ops.ganart.pixel_norm_backward.default(grad, *ctx.saved_tensors, ctx.eps), None
+    return _pixel_norm_backward(grad, *ctx.saved_tensors, ctx.eps), None
 
 
 def _setup_backward(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
@@ -87,7 +95,7 @@ def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
     on_grad, on_cotangent = (cube * (tensor * own).mean(1, keepdim=True) for tensor in (inner, outer))
     on_x = 3 * on_grad * on_cotangent / scale - cube * (inner * outer).mean(1, keepdim=True)
     grad_x = on_x * own - on_cotangent * inner - on_grad * outer
-    return torch.ops.ganart.pixel_norm_backward.default(cotangent, x, ctx.eps), grad_x.to(x.dtype), None
+    return _pixel_norm_backward(cotangent, x, ctx.eps), grad_x.to(x.dtype), None
 
 
 if _pixel_norm.loaded:

@@ -86,7 +86,7 @@ def check_convolution(
             f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
         )
     if bias is not None:
-        check_shape(op, "bias", bias, [weight.shape[:1]], f"weight {list(weight.shape)}")
+        check_shape(op, "bias", bias, [weight.shape[:1]], weight, "weight")
         check_device(op, "bias", bias, x)
     padding_sides(op, padding)
     for name, factor in factors.items():

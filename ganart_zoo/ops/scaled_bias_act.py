@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.ops.activation import Activation, default_gain
-from ganart_zoo.ops.bias_act import KEEPS_X, bias_act_reference
+from ganart_zoo.ops.bias_act import KEEPS_X, bias_act_backward, bias_act_reference, inner_bias_act
 from ganart_zoo.ops.checks import check_channels, check_device, check_shape
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.layout import like_features
 
@@ -50,7 +50,7 @@ def scaled_bias_act(
     dtype = sum_type(x.dtype)
     if noise is not None:
         samples, _, *sides = x.shape
-        check_shape(op, "noise", noise, [[samples, 1, *sides], [1, 1, *sides]], f"results {list(x.shape)}")
+        check_shape(op, "noise", noise, [[samples, 1, *sides], [1, 1, *sides]], x, "results")
         check_device(op, "noise", noise, x)
         noise = noise.to(dtype)
     if bias is not None:
@@ -106,7 +106,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, scale, noise, bias = ctx.saved_tensors
     wanted = ctx.needs_input_grad[:4]
     # With create_graph, the gradient is computed in parts that can be differentiated again.
-    compute = _gradients_in_parts if torch.is_grad_enabled() else torch.ops.ganart.scaled_bias_act_backward.default
+    compute = _gradients_in_parts if torch.is_grad_enabled() else _scaled_bias_act_backward
     gradients = compute(grad, x, scale, noise, bias, *ctx.settings, *wanted)
     grad_x, grad_scale, grad_noise, grad_bias = (
         gradient if wants else None for gradient, wants in zip(gradients, wanted, strict=True)
@@ -140,8 +140,8 @@ def _gradients_in_parts(
     else:
         kept = _scale_and_add(wide, scale, noise)
         if act not in KEEPS_X:
-            kept, bias = torch.ops.ganart.bias_act.default(kept, bias, *settings), None
-        grad_z, grad_bias = torch.ops.ganart.bias_act_backward.default(grad, kept, bias, *settings, wants_bias)
+            kept, bias = inner_bias_act(kept, bias, *settings), None
+        grad_z, grad_bias = bias_act_backward(grad, kept, bias, *settings, wants_bias)
     return (
         _scale_and_add(grad_z, scale, None).to(x.dtype) if wants_x else None,
         (grad_z * wide).sum([2, 3]) if wants_scale else None,
@@ -149,6 +149,8 @@ def _gradients_in_parts(
         grad_bias,
     )
 
+
+_scaled_bias_act_backward = InnerOp("scaled_bias_act_backward", _gradients_in_parts)
 
 if _scaled_bias_act.loaded:
     torch.library.register_fake("ganart::scaled_bias_act", lambda x, *_: like_features(x))

@@ -48,7 +48,7 @@ def spectral_norm(network: Network, *, eps: float = 1e-12) -> Network:
     Raises:
         SettingsError: `eps` is out of its range, or there is no layer to normalise.
     """
-    check_above_zero("spectral_norm", eps=eps)
+    check_above_zero("spectral_norm", "eps", eps)
     added = []
     for layer in [module for module in network.modules() if isinstance(module, _LAYERS)]:
         if not _is_normalised(layer):

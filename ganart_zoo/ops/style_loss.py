@@ -20,12 +20,20 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.ops.checks import check_device, check_pictures, check_shape, check_type
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import sum_type
-from ganart_zoo.ops.gram_matrix import GRAM_TYPES, allow_tf32, cross_gram, gram_matrix_reference, like_gram
+from ganart_zoo.ops.gram_matrix import (
+    GRAM_TYPES,
+    allow_tf32,
+    cross_gram,
+    gram_matrix_backward,
+    gram_matrix_backward_reference,
+    gram_matrix_reference,
+    like_gram,
+)
 from ganart_zoo.ops.layout import like_features
 
-__all__ = ["check_style_loss", "style_loss", "style_loss_op", "style_loss_reference"]
+__all__ = ["check_style_loss", "style_loss", "style_loss_backward", "style_loss_op", "style_loss_reference"]
 
 
 def style_loss(features: Tensor, target_gram: Tensor) -> Tensor:
@@ -52,20 +60,26 @@ def style_loss_reference(features: Tensor, target_gram: Tensor, allow_tf32: bool
     return difference.square().mean(), difference
 
 
+def style_loss_backward_reference(grad_loss: Tensor, difference: Tensor, features: Tensor, allow_tf32: bool) -> Tensor:
+    """Define the backward in plain PyTorch."""
+    return gram_matrix_backward_reference(_loss_scale(difference) * grad_loss * difference, features, allow_tf32)
+
+
 def check_style_loss(op: str, features: Tensor, target_gram: Tensor) -> None:
     """Refuse features and a target that do not fit together."""
     check_pictures(op, features, "features")
     samples, channels = features.shape[:2]
     shapes = [[samples, channels, channels], [1, channels, channels], [channels, channels]]
-    check_shape(op, "target_gram", target_gram, shapes, f"features {list(features.shape)}")
+    check_shape(op, "target_gram", target_gram, shapes, features, "features")
     dtype = sum_type(features.dtype)
-    check_type(op, "target_gram", target_gram, [dtype], f"as gram_matrix returns it for {features.dtype}")
+    check_type(op, "target_gram", target_gram, [dtype], "as gram_matrix returns it")
     check_device(op, "target_gram", target_gram, features, "features")
 
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
 style_loss_op = own_op("style_loss", style_loss_reference, GRAM_TYPES)
+style_loss_backward = InnerOp("style_loss_backward", style_loss_backward_reference)
 
 
 def _like_results(features: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
@@ -90,8 +104,7 @@ def _backward(
     needs_features, needs_target, _ = ctx.needs_input_grad
     grad_features = grad_target = None
     if grad_loss is not None and needs_features and grad_difference is None and not needs_target:
-        native_backward = torch.ops.ganart.style_loss_backward.default
-        return native_backward(grad_loss, difference, features, ctx.allow_tf32), None, None
+        return style_loss_backward(grad_loss, difference, features, ctx.allow_tf32), None, None
     grad_matrix = grad_difference
     if grad_loss is not None:
         from_loss = _loss_scale(difference) * grad_loss * difference
@@ -99,7 +112,7 @@ def _backward(
     if grad_matrix is None:
         return None, None, None
     if needs_features:
-        grad_features = torch.ops.ganart.gram_matrix_backward.default(grad_matrix, features, ctx.allow_tf32)
+        grad_features = gram_matrix_backward(grad_matrix, features, ctx.allow_tf32)
     if needs_target:
         grad_target = -grad_matrix.sum_to_size(ctx.target_shape)
     return grad_features, grad_target, None
@@ -114,7 +127,7 @@ def _double_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, No
     grad_loss, difference, features = ctx.saved_tensors
     scale = _loss_scale(difference)
     cross = cross_gram(grad, features)
-    grad_features = torch.ops.ganart.style_loss_backward.default(grad_loss, difference, grad, ctx.allow_tf32)
+    grad_features = style_loss_backward(grad_loss, difference, grad, ctx.allow_tf32)
     return scale * (difference * cross).sum(), scale * grad_loss * cross, grad_features, None
 
 

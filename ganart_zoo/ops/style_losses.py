@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.ops.dispatch import is_transformed
 from ganart_zoo.ops.gram_matrix import allow_tf32
 from ganart_zoo.ops.higher_order import pull_back
-from ganart_zoo.ops.style_loss import check_style_loss, style_loss, style_loss_op
+from ganart_zoo.ops.style_loss import check_style_loss, style_loss, style_loss_backward, style_loss_op
 
 __all__ = ["style_losses"]
 
@@ -50,7 +51,7 @@ def style_losses(features: Sequence[Tensor], target_grams: Sequence[Tensor], wei
     for layer in zip(features, target_grams, strict=True):
         check_style_loss("style_losses", *layer)
     loops = torch.compiler.is_compiling() or any(target.requires_grad for target in target_grams)
-    if loops or not all(map(style_loss_op.is_native_for, features)):
+    if loops or is_transformed(*features, *target_grams) or not all(map(style_loss_op.is_native_for, features)):
         return style_losses_reference(features, target_grams, weights)
     total: Tensor = _StyleLosses.apply(target_grams, weights, *features)  # type: ignore[no-untyped-call]
     return total
@@ -91,9 +92,8 @@ class _StyleLosses(torch.autograd.Function):
                 return (style_losses_reference(features, ctx.targets, ctx.weights),)
 
             return None, None, *pull_back(total, features, (grad,))
-        native_backward = torch.ops.ganart.style_loss_backward.default
         gradients = [
-            native_backward((grad * weight).to(difference.dtype), difference, f, allow_tf32(f)) if wanted else None
+            style_loss_backward((grad * weight).to(difference.dtype), difference, f, allow_tf32(f)) if wanted else None
             for f, difference, weight, wanted in zip(
                 features, differences, ctx.weights, ctx.needs_input_grad[2:], strict=True
             )

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.checks import check_device, check_factor, check_pictures, check_taps
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 
 __all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
@@ -171,6 +171,7 @@ def output_size(
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
 _upfirdn2d = own_op("upfirdn2d", upfirdn2d_reference, NATIVE_TYPES)
+_inner_upfirdn2d = InnerOp("upfirdn2d", upfirdn2d_reference)
 
 
 def _like_output(
@@ -201,8 +202,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (height, out_height, taps.shape[0], up_y, down_y, y0),
     ):
         padding += [count - 1 - before, size * up - out * down + before - up + 1]
-    native_op = torch.ops.ganart.upfirdn2d.default
-    grad_x = native_op(grad, taps, [down_x, down_y], [up_x, up_y], padding, gain, not flip)
+    grad_x = _inner_upfirdn2d(grad, taps, [down_x, down_y], [up_x, up_y], padding, gain, not flip)
     return grad_x, *[None] * 6
 
 

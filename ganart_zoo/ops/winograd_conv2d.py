@@ -25,7 +25,7 @@ from torch.nn import functional
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.bias_act import sums_of_channels
 from ganart_zoo.ops.checks import check_device, check_pictures, check_shape, check_type
-from ganart_zoo.ops.dispatch import own_op
+from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.layout import result_format
 
 __all__ = ["WinogradKernel", "winograd_conv2d", "winograd_kernel"]
@@ -96,10 +96,10 @@ def winograd_conv2d(x: Tensor, kernel: WinogradKernel, bias: Tensor | None = Non
     check_pictures("winograd_conv2d", x)
     check_type("winograd_conv2d", "x", x, _TYPES["cpu"])
     samples, _, *sides = x.shape
-    check_shape("winograd_conv2d", "x", x, [[samples, kernel.in_channels, *sides]], "this kernel")
+    check_shape("winograd_conv2d", "x", x, [[samples, kernel.in_channels, *sides]])
     check_device("winograd_conv2d", "kernel", kernel.forward, x)
     if bias is not None:
-        check_shape("winograd_conv2d", "bias", bias, [[kernel.out_channels]], "this kernel")
+        check_shape("winograd_conv2d", "bias", bias, [[kernel.out_channels]])
         check_device("winograd_conv2d", "bias", bias, x)
         bias = bias.float()
     result: Tensor = _winograd_conv2d(x, kernel.forward, kernel.adjoint, bias, kernel.out_channels)
@@ -126,6 +126,7 @@ def _transformed(weight: Tensor) -> Tensor:
 
 
 _winograd_conv2d = own_op("winograd_conv2d", winograd_conv2d_reference, _TYPES)
+_inner_winograd_conv2d = InnerOp("winograd_conv2d", winograd_conv2d_reference)
 
 
 # What torch needs to know about the native op: shapes without data, and the derivative.
@@ -147,7 +148,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor
     kernel, adjoint = ctx.saved_tensors
     wanted, _, _, bias_wanted, _ = ctx.needs_input_grad
     # Linear in x: the derivative is the same operation, with kernel and adjoint swapped.
-    grad_x = torch.ops.ganart.winograd_conv2d.default(grad, adjoint, kernel, None, ctx.in_channels) if wanted else None
+    grad_x = _inner_winograd_conv2d(grad, adjoint, kernel, None, ctx.in_channels) if wanted else None
     grad_bias = sums_of_channels(grad) if bias_wanted else None
     return grad_x, None, None, grad_bias, None
 
