@@ -1,4 +1,4 @@
-"""Image classifiers as feature extractors for ganart-zoo. Torch-free: the networks load when one is created."""
+"""Image classifiers as feature extractors for ganart-zoo. Torch-free: the networks are imported when one is created."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _IMAGENET = "ImageNet-1k (ILSVRC 2012 train): 1.28 million photos from the web, 
 
 
 def _torchvision(file: str, sha256: str | None, size: int | None) -> Weights:
-    """Weights that torchvision publishes, in a file whose name ends in the first 8 digits of its sha256."""
+    """Return torchvision's weights, in a file whose name ends with the first 8 digits of its sha256."""
     return Weights(
         "imagenet",
         files=(
@@ -108,7 +108,7 @@ def ganart_models() -> list[ModelSpec]:
             "Config",
             _EFFICIENTNET_LITE0,
             "https://arxiv.org/abs/1905.11946",
-            "EfficientNet-Lite0: small and quick, its ImageNet weights installed with it.",
+            "EfficientNet-Lite0: small and fast, with its ImageNet weights installed.",
         ),
         _backbone(
             "squeezenet1_1",
@@ -124,7 +124,7 @@ def ganart_models() -> list[ModelSpec]:
             "VggConfig",
             _VGG16,
             "https://arxiv.org/abs/1409.1556",
-            "VGG16: the features that perceptual losses are usually made of.",
+            "VGG16: the usual features of perceptual losses.",
         ),
         _backbone(
             "vgg19",
@@ -140,7 +140,7 @@ def ganart_models() -> list[ModelSpec]:
             "Config",
             _INCEPTION_V3,
             "https://arxiv.org/abs/1512.00567",
-            "Inception v3, as torchvision has it.",
+            "Inception v3, torchvision's version.",
         ),
         _backbone(
             "fid_inception",

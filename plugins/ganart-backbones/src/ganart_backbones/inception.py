@@ -1,4 +1,4 @@
-"""Inception v3: as torchvision has it, and as it was when the Fréchet Inception distance was defined.
+"""Inception v3: torchvision's version, and the one on which the Fréchet Inception distance was defined.
 
 Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015, https://arxiv.org/abs/1512.00567. The
 variant of the distance (Heusel et al. 2017, https://arxiv.org/abs/1706.08500) is TensorFlow's release of 2015-12-05.
@@ -108,7 +108,7 @@ _STEM: Mapping[str, tuple[str, int, int, int, int]] = MappingProxyType(
     }
 )
 _POOLS = MappingProxyType({"pool1": "conv2b", "pool2": "conv4a"})
-"""Each after a layer."""
+"""The layer that each pool follows."""
 _MIXED = MappingProxyType(
     {
         "mixed5b": _fives(32),
@@ -127,18 +127,18 @@ _MIXED = MappingProxyType(
 _UNPADDED = MappingProxyType(
     {"conv1a": 2, "conv2a": 1, "pool1": 2, "conv4a": 1, "pool2": 2, "mixed6a": 2, "mixed7a": 2}
 )
-"""Stride of the layers whose windows of 3 stay inside the picture."""
+"""The stride of the layers whose windows of 3 stay inside the picture."""
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution and its ReLU. Batch normalisation is folded into it as weights load."""
+    """A convolution and its ReLU. Batch normalisation is folded into it when weights are loaded."""
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.relu(super().forward(features), inplace=True)
 
 
 class _Mixed(nn.Module):
-    """Branches side by side, the last of which pools; their outputs joined."""
+    """Parallel branches, the last of which pools; their outputs are concatenated."""
 
     def __init__(self, inputs: int, kind: _Kind, pool: str) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class InceptionV3(PhotoBackbone):
 
     classes: ClassVar[int] = CLASSES
     pools: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """How the branches of these blocks pool, other than by a mean in which the zeros of the border count."""
+    """How the branches of these blocks pool, where that is not a mean in which the zeros of the border count."""
     taps = MappingProxyType(
         {
             "style": ("conv2b", "conv4a", "mixed5d", "mixed6e"),
@@ -241,7 +241,7 @@ class InceptionV3(PhotoBackbone):
             yield name, features
 
     def smallest_side(self, layer: str) -> int:
-        """Return the side from which one pixel of the layer is left: 3 to 75."""
+        """Return the side of a picture for which one pixel of the layer remains: 3 to 75."""
         names = list(self.layers)
         side = 1
         for name in reversed(names[: names.index(layer) + 1]):
@@ -250,7 +250,7 @@ class InceptionV3(PhotoBackbone):
         return side
 
     def published_names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Return torchvision's names; those of the auxiliary classifier, which only training uses, may be there."""
+        """Return torchvision's names; a file may also hold the auxiliary classifier, which only training uses."""
         required, optional = set(), set()
         for name in self._published_convolutions().values():
             required.add(f"{name}.conv.weight")
@@ -286,9 +286,9 @@ class InceptionV3(PhotoBackbone):
 
 
 class FidInception(InceptionV3):
-    """Inception as FID and KID are defined on it: of 1008 classes, and where a border is pooled its zeros do not count.
+    """The Inception on which FID and KID are defined: it has 1008 classes, and zeros at a border do not count in means.
 
-    `mixed7c` pools by the greatest value, as a slip in the release of 2015 has it.
+    `mixed7c` pools by the maximum, because of a mistake in the release of 2015.
     """
 
     classes = 1008

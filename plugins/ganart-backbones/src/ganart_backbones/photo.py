@@ -1,4 +1,4 @@
-"""What the backbones share: checks and normalisation of pictures, the walk to the deepest layer, published weights."""
+"""What the backbones share: checks and normalisation of pictures, the loop over layers, and published weights."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from ganart_zoo.contract import Backbone, ImageError, LayerInfo, ModelError, loa
 __all__ = ["CLASSES", "IMAGENET_MEAN", "IMAGENET_STD", "PhotoBackbone", "folded_batch_norm", "init_parameters"]
 
 CLASSES = 1000
-"""Of ImageNet-1k, in its usual order."""
+"""The number of classes of ImageNet-1k, in the usual order."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class PhotoBackbone(Backbone):
-    """A convolutional classifier of photos whose layers come one after the other.
+    """A convolutional classifier of photos whose layers follow one another.
 
-    Features have the parameters' dtype (a bfloat16 model gives bfloat16 features: sum losses in float32). They are
-    channels_last where the pictures or the parameters are. None is written to after it is returned.
+    Features have the parameters' dtype (a bfloat16 model returns bfloat16 features, so sum losses in float32). They are
+    channels_last where the pictures or the parameters are. They are never changed after they are returned.
 
     Args:
         mean: Subtracted from the red, green and blue values.
-        std: The results are divided by it.
-        layers: Those the model builds, in the order `steps` yields them.
+        std: The differences are divided by it.
+        layers: The layers that the model builds, in the order in which `steps` yields them.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], layers: Mapping[str, LayerInfo]) -> None:
         super().__init__()
-        # Plain numbers and not buffers: rounded to bfloat16 with the model they would shift the picture's colours.
+        # Plain numbers and not buffers, which would be rounded to bfloat16 with the model and shift the colours.
         self._scale = [1 / s for s in std]
         self._shift = [-m / s for m, s in zip(mean, std, strict=True)]
         self.layers = dict(layers)
 
     def steps(self, features: Tensor, kept: frozenset[str]) -> Iterator[tuple[str, Tensor]]:
-        """Yield each layer's name and output, in the order of `layers`, computing no further than is asked for.
+        """Yield each layer's name and output, in the order of `layers`. Each is computed when it is asked for.
 
         Args:
             features: Normalised pictures `[n, 3, H, W]` of the compute dtype.
@@ -52,19 +52,19 @@ class PhotoBackbone(Backbone):
         raise NotImplementedError
 
     def published_names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the tensors a published file must hold, and those it may hold besides."""
+        """Return the names of the tensors that a published file must hold, and of those that it may hold too."""
         raise NotImplementedError
 
     def from_published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the own state that a published file's tensors make; their names have been checked."""
+        """Return `own_state()` for the tensors of a published file, whose names have been checked."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Return `{name: [n, C, h, w]}` in the order asked; `"logits"` is `[n, 1000]`. Gradients reach `images`.
+        """Return `{name: [n, C, h, w]}` in the order requested; `"logits"` is `[n, 1000]`. Gradients reach `images`.
 
         Args:
             images: `[n, 3, H, W]`, sRGB in 0..1; values outside are not clamped.
-            layers: Of `self.layers`. Nothing beyond the deepest is computed.
+            layers: Names from `self.layers`. Nothing beyond the deepest one is computed.
 
         Raises:
             SettingsError: A layer is unknown.
@@ -72,20 +72,20 @@ class PhotoBackbone(Backbone):
         """
         kept = frozenset(self.check_layers(layers))
         self._check_images(images, kept)
-        found: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         if kept:
             for name, features in self.steps(self._normalise(images), kept):
                 if name in kept:
-                    found[name] = features
-                if len(found) == len(kept):
+                    outputs[name] = features
+                if len(outputs) == len(kept):
                     break
-        return {name: found[name] for name in layers}
+        return {name: outputs[name] for name in layers}
 
     def load_weights(self, files: Mapping[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:
-        """Load the published weights, strictly, from safetensors or a weights-only torch file of any floating dtype.
+        """Load published weights, strictly, from safetensors or a weights-only torch file of any floating dtype.
 
-        A file of this model's own names, as `own_state()` gives, loads too. With `classifier=False` the file may hold
-        the class head or lack it.
+        A file with this model's own names, as `own_state()` returns them, loads too. With `classifier=False` the file
+        may hold the class head or lack it.
 
         Raises:
             ModelError: There is not exactly one file, or its tensors do not fit.
@@ -135,7 +135,7 @@ class PhotoBackbone(Backbone):
 def folded_batch_norm(
     tensors: Mapping[str, Tensor], convolution: str, norm: str, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """Return weight and bias, float64, of the convolution that does a published one and the batch norm after it."""
+    """Return the weight and bias, in float64, of a published convolution with the batch norm after it folded in."""
     gain, bias, mean, variance = (
         tensors[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -144,7 +144,7 @@ def folded_batch_norm(
 
 
 def init_parameters(model: nn.Module) -> None:
-    """Draw convolution and linear weights so that activations keep their size (He et al. 2015), with zero biases."""
+    """Draw convolution and linear weights so that activations keep their scale (He et al. 2015), with zero biases."""
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1: 1.2 million parameters, and features that do well for style and perceptual losses.
+"""SqueezeNet 1.1: 1.2 million parameters, and features that work well for style and perceptual losses.
 
 Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size", 2016,
 https://arxiv.org/abs/1602.07360; version 1.1, its authors' later release, starts with a 3x3 convolution and pools
@@ -33,7 +33,7 @@ _FIRES = {  # name: squeezed channels, expanded channels
     "fire9": (64, 512),
 }
 _POOLS = {"pool1": "relu1", "pool3": "fire3", "pool5": "fire5"}
-"""Each after a layer."""
+"""The layer that each pool follows."""
 
 
 class _Fire(nn.Module):
@@ -107,15 +107,15 @@ class SqueezeNet(TorchvisionBackbone):
             yield name, features
 
     def smallest_side(self, layer: str) -> int:
-        """Return the layer's stride and 1: a window of 3 needs 3 pixels; or 2, where the pool rounds up."""
+        """Return the layer's stride plus 1: a window of 3 needs 3 pixels, or 2 where the pool rounds up."""
         return self.layers[layer].stride + 1
 
     def torchvision_modules(self) -> Mapping[str, str]:
-        """Return our module for each of torchvision's, which counts ReLUs, pools and dropouts too."""
+        """Return our module for each of torchvision's, whose numbers count ReLUs, pools and dropouts too."""
         modules = {"features.0": "stem", "classifier.1": "classifier"}
         names = [name for name in self.layers if name != "logits"]
         for name in _FIRES:
-            # torchvision counts the first convolution apart from its ReLU, hence one more.
+            # torchvision counts the first convolution and its ReLU separately, hence one more.
             modules |= {
                 f"features.{names.index(name) + 1}.{part}": f"fires.{name}.{part}"
                 for part in ("squeeze", "expand1x1", "expand3x3")

@@ -34,7 +34,7 @@ class _VGG(TorchvisionBackbone):
     """
 
     convolutions: ClassVar[tuple[int, ...]]
-    """In each block."""
+    """The number of convolutions in each block."""
 
     def __init__(self, config: VggConfig) -> None:
         super().__init__(IMAGENET_MEAN, IMAGENET_STD, self._layers(config.classifier))
@@ -84,11 +84,11 @@ class _VGG(TorchvisionBackbone):
         return logits
 
     def smallest_side(self, layer: str) -> int:
-        """Return the layer's stride: each pooling halves the side, and a pixel must be left."""
+        """Return the layer's stride: each pooling halves the side, and one pixel must remain."""
         return self.layers[layer].stride
 
     def torchvision_modules(self) -> Mapping[str, str]:
-        """Return our module for each of torchvision's, which counts ReLUs, pools and dropouts too."""
+        """Return our module for each of torchvision's, whose numbers count ReLUs, pools and dropouts too."""
         features = [name for name in self.layers if name != "logits"]
         modules = {f"features.{features.index(name)}": f"convs.{name}" for name in self.convs}
         return modules | {f"classifier.{3 * index}": f"classifier.{index}" for index in range(3)}
@@ -100,7 +100,7 @@ class VGG16(_VGG):
     convolutions = (2, 2, 3, 3, 3)
     taps = MappingProxyType(
         {
-            # Style and content as Gatys et al. 2016, critic as the perceptual loss of Johnson et al. 2016.
+            # Style and content as in Gatys et al. 2016, critic as in the perceptual loss of Johnson et al. 2016.
             "style": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
             "content": ("relu4_2",),
             "dream": ("relu4_3",),
@@ -115,7 +115,7 @@ class VGG19(_VGG):
     convolutions = (2, 2, 4, 4, 4)
     taps = MappingProxyType(
         {
-            # Style and content as Gatys et al. 2016; critic: the last of each block, as for VGG16.
+            # Style and content as in Gatys et al. 2016; critic: the last layer of each block, as for VGG16.
             "style": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
             "content": ("relu4_2",),
             "dream": ("relu4_4",),

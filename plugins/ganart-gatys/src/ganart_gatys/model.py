@@ -132,7 +132,9 @@ class _Painter:
         self._groups = group_styles(styles)
         self._content = _luminance(photo) if options.preserve_colour == "luminance" else photo
         self._styles = [
-            (_recoloured(style.image, photo, options.preserve_colour), style.source_region) for style in styles
+            (_recoloured(style.image, photo, options.preserve_colour), style.source_region)
+            for style in styles
+            if style.image is not None  # as was checked
         ]
 
     def paint(self, start: Tensor, progress: Progress) -> Tensor:
@@ -173,7 +175,7 @@ class _Painter:
         size = scale[:2]
         paintings = []
         for picture, region in self._styles:
-            wanted = style_size(picture.shape[-2:], self._photo.shape[-2:], scale, self._options.style_scale)
+            wanted = style_size(_size(picture), _size(self._photo), scale, self._options.style_scale)
             paintings.append(Painting(resize(picture, wanted), _resized_region(region, wanted)))
         groups = [group._replace(region=_resized_region(group.region, size)) for group in self._groups]
         content = resize(self._content, size)
@@ -181,7 +183,7 @@ class _Painter:
 
     def _finished(self, picture: Tensor) -> Tensor:
         """Return the picture at full size and, for luminance, in the photo's colours."""
-        picture = resize(picture, self._photo.shape[-2:])
+        picture = resize(picture, _size(self._photo))
         if self._options.preserve_colour != "luminance":
             return picture
         return yiq_to_rgb(torch.cat([rgb_to_yiq(picture)[:, :1], rgb_to_yiq(self._photo)[:, 1:]], dim=1))
@@ -200,7 +202,7 @@ def _layer_weights(
 ) -> Mapping[str, float]:
     names = backbone.role_layers(role, layers)
     if "logits" in names:
-        raise SettingsError(f"{role}_layers has 'logits', a class head without positions; take an earlier layer")
+        raise SettingsError(f"{role}_layers has 'logits', a class head without positions; choose an earlier layer")
     if len(set(names)) < len(names):
         raise SettingsError(f"{role}_layers has a layer twice: {', '.join(names)}")
     weights = weights or [1.0] * len(names)
@@ -218,7 +220,7 @@ def _starts(photos: Tensor, init: Tensor | None, first: Scale, rng: Rng, options
     if options.start == "noise":
         # Noise at the size of the first scale, because finer noise would average to grey there.
         noise = randn((len(photos), 3, first.height, first.width), rng, photos.device, photos.dtype)
-        return resize(0.5 + 0.2 * noise, photos.shape[-2:])
+        return resize(0.5 + 0.2 * noise, _size(photos))
     return _luminance(photos) if options.preserve_colour == "luminance" else photos
 
 
@@ -246,6 +248,11 @@ def _recoloured(style: Tensor, photo: Tensor, preserve_colour: str) -> Tensor:
         grey = match_covariance(_luminance(style)[:, :1], _luminance(photo)[:, :1])
         return grey.clamp(0, 1).expand(-1, 3, -1, -1)
     return style
+
+
+def _size(pictures: Tensor) -> tuple[int, int]:
+    height, width = pictures.shape[-2:]
+    return height, width
 
 
 def _resized_region(region: Tensor | None, size: tuple[int, int]) -> Tensor | None:

@@ -141,7 +141,8 @@ class Objective:
         grams = [self._grams(painting.picture, painting.region) for painting in paintings]
         targets = []
         for group in self._groups:
-            blend = {name: sum(weight * grams[index][name] for index, weight in group.members) for name in names}
+            nothing = self._content.new_zeros(())
+            blend = {name: sum((w * grams[index][name] for index, w in group.members), nothing) for name in names}
             if alpha < 1:
                 own = self._grams(self._content, group.region)
                 blend = {name: torch.lerp(own[name], blend[name], alpha) for name in names}
@@ -168,4 +169,8 @@ class Objective:
         if region is None:
             return {}
         region = with_margin(region, shift)
-        return {name: guidance(region, seen[name].shape[-2:]).to(seen[name].dtype) for name in self._style_layers}
+        guides = {}
+        for name in self._style_layers:
+            height, width = seen[name].shape[-2:]
+            guides[name] = guidance(region, (height, width)).to(seen[name].dtype)
+        return guides
