@@ -1,4 +1,4 @@
-"""A painting of our own, so that the demonstration needs none from elsewhere: brush strokes along a swirling flow.
+"""Paints a picture of brush strokes along a swirling flow, so that the demonstration needs no other painting.
 
 Short strokes follow the curl of a smooth random field with a few vortices, coloured by the field's height: night blues,
 then green, then yellow light in the vortices. The same seed gives the same painting.
@@ -36,7 +36,7 @@ def paint_swirls(size: int = 640, seed: int = 0) -> Image.Image:
 
     Args:
         size: Side in pixels.
-        seed: Of the field and the strokes.
+        seed: Seed of the field and the strokes.
     """
     rng = np.random.default_rng(seed)
     height, light = _height_and_light(size, rng)

@@ -2,8 +2,8 @@
 
     python tools/compile_cuda.py [--verbose]
 
-It leaves nothing behind: the kernels that run are built by setup.py. Where there is no nvcc it says so, and fails if it
-must be there: with GANART_CUDA=1, and with GANART_BUILD=1 but for GANART_CUDA=0.
+It keeps no files; setup.py builds the kernels that are used. Without nvcc it prints a message, and it fails if nvcc is
+required: with GANART_CUDA=1, or with GANART_BUILD=1 unless GANART_CUDA=0.
 """
 
 from __future__ import annotations

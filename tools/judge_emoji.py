@@ -1,12 +1,13 @@
-"""Chooses the emoji that generators here learn from, and measures runs that did, beside the real ones' own spread.
+"""Selects the emoji for training generators, and compares samples of trained generators with the real emoji.
 
     python tools/judge_emoji.py select --emoji FOLDER --size 32 -o emoji_32.npz
     python tools/judge_emoji.py measure --data emoji_32.npz RUN [RUN ...]
 
-Features are efficientnet_lite0's deepest, averaged over the picture. They are longer than the pictures are many, so a
-Fréchet distance is mostly bias: all are of half as many pictures as there are against as many, and stand beside that of
-the two halves of the real ones. The kernel distance has no such bias. Copying is looked for in the same features: the
-distance of a sample to the nearest real picture, beside that of a real one to the nearest other.
+The features are those of the deepest layer of efficientnet_lite0, averaged over the picture. They have more dimensions
+than there are pictures, so a Fréchet distance is mostly bias. All Fréchet distances are therefore computed from half as
+many pictures as there are, and are to be compared with the distance between two halves of the real pictures. The kernel
+distance has no such bias. Copies are detected with the same features, by comparing the distance from a sample to the
+nearest real picture with that from a real picture to the nearest other real picture.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ganart_zoo.metrics import PooledFeatures, as_saved, frechet_distance, kerne
 
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Smileys & Emotion")
 SPLITS = 4
-"""Ways to halve the real pictures, each with samples of its own, that distances are averaged over."""
+"""The number of random halvings of the real pictures, each with other samples, over which distances are averaged."""
 _BATCH = 50
 
 
@@ -41,7 +42,7 @@ def select(folder: Path, size: int, out: Path) -> int:
 
 @torch.no_grad()
 def sample(model: Generator, seeds: range) -> Tensor:
-    """Return the pictures of some seeds, as a file would give them back."""
+    """Return the pictures of a range of seeds, rounded to 8 bits as in a file."""
     parts = []
     for first in range(seeds.start, seeds.stop, _BATCH):
         rng = [generator(seed=seed) for seed in range(first, min(first + _BATCH, seeds.stop))]
@@ -50,13 +51,13 @@ def sample(model: Generator, seeds: range) -> Tensor:
 
 
 def halves(count: int, split: int) -> tuple[Tensor, Tensor]:
-    """Return rows of two disjoint halves, drawn anew for each split."""
+    """Return the rows of two disjoint random halves, which differ for each split."""
     order = torch.randperm(count, generator=generator(seed=split))
     return order[: count // 2], order[count // 2 : count // 2 * 2]
 
 
 def nearest(features: Tensor, others: Tensor, *, itself: bool = False) -> float:
-    """Return the median distance of features to the nearest others; `itself`: but not to itself."""
+    """Return the median distance to the nearest of `others`; with `itself`, the same row is excluded."""
     distances = torch.cdist(features, others)
     if itself:
         distances.fill_diagonal_(torch.inf)
@@ -64,7 +65,7 @@ def nearest(features: Tensor, others: Tensor, *, itself: bool = False) -> float:
 
 
 def real_figures(real: Tensor) -> dict[str, float]:
-    """Return what the halves of the real pictures are to each other."""
+    """Return the distances between halves of the real pictures."""
     pairs = [halves(len(real), split) for split in range(SPLITS)]
     return {
         "frechet": sum(frechet_distance(moments(real[a]), moments(real[b])) for a, b in pairs) / SPLITS,
@@ -74,7 +75,7 @@ def real_figures(real: Tensor) -> dict[str, float]:
 
 
 def figures(made: Tensor, real: Tensor) -> dict[str, float]:
-    """Return the same of features of samples, one half's count for each split."""
+    """Return the same distances for features of samples, with as many samples as a half for each split."""
     size = len(real) // 2
     pairs = [(made[split * size : (split + 1) * size], halves(len(real), split)[0]) for split in range(SPLITS)]
     return {

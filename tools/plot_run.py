@@ -1,9 +1,9 @@
-"""Draws the losses of training runs, one row a run, as a picture.
+"""Plots the losses of training runs, one row for each run.
 
     python tools/plot_run.py RUN [RUN ...] -o curves.png
 
-Left, the losses of critic and generator; right, how often the critic tells real from generated (its mean sign: 0 is
-chance, 1 is always). Thin lines are the lines of `metrics.jsonl`, thick ones their mean over a fiftieth of the run.
+Left: the losses of critic and generator. Right: how often the critic distinguishes real from generated pictures, as its
+mean sign (0 is chance, 1 is always). Thin lines show `metrics.jsonl`, and thick lines a running mean over a fiftieth of the run.
 """
 
 from __future__ import annotations

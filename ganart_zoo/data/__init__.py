@@ -1,4 +1,4 @@
-"""Pictures to learn from: folders, arrays and shards, in an order that depends on the seed alone."""
+"""Training pictures from folders, arrays and shards, in an order that depends only on the seed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", fli
     Args:
         path: An `.npz` file; a folder of pictures; a folder of `*.tar` shards, one shard, or a pattern of them,
             `train-{000..099}.tar`.
-        size: Side of the pictures to give; None only for an `.npz` of square ones.
-        crop: `"centre"` or `"random"` cut what is not square, `"stretch"`, `"pad"`.
-        flip: Mirror every other picture, left to right.
+        size: The side of the pictures in pixels; None only for an `.npz` of square pictures.
+        crop: How pictures become square: `"centre"`, `"random"`, `"stretch"` or `"pad"`; see `fit_square`.
+        flip: Whether to mirror a random half of the pictures from left to right.
 
     Raises:
-        ImageError: There is nothing to be read.
-        SettingsError: A size is needed.
+        ImageError: There are no pictures, or they cannot be read.
+        SettingsError: The size is missing.
     """
     data = _opened(path, size, crop, flip)
     for note in data.notes:
@@ -39,7 +39,7 @@ def _opened(path: Path, size: int | None, crop: Crop, flip: bool) -> Data:
     if path.suffix == ".npz":
         return ArrayData(path, size, crop=crop, flip=flip)
     if size is None:
-        raise SettingsError(f"{path}: give the size of the pictures, for those in folders and shards have many")
+        raise SettingsError(f"{path}: give the size, because pictures in folders and shards have many sizes")
     if ".tar" in path.suffixes or (path.is_dir() and any(path.glob("*.tar"))):
         from ganart_zoo.data.shards import ShardData  # webdataset is slow to import
 

@@ -1,4 +1,4 @@
-"""Pictures in one `.npz` file: small sets that fit in memory.
+"""Pictures in an `.npz` file, for sets that fit in memory.
 
 `images` is uint8 `[n, H, W, 3]`, `[n, H, W, 1]` or `[n, H, W]` (grey); `labels` (whole numbers `[n]`), `class_names`
 and `captions` (text `[n]`) are optional.
@@ -26,12 +26,12 @@ class ArrayData(IndexedData):
 
     Args:
         path: The file.
-        size: Side of the pictures to give; None: as they are, where they are square.
+        size: The side of the pictures in pixels; None keeps the stored size, which must be square.
         crop: See `fit_square`.
-        flip: Mirror every other picture.
+        flip: Whether to mirror a random half of the pictures.
 
     Raises:
-        ImageError: The file is damaged, or holds no pictures.
+        ImageError: The file is damaged, or contains no pictures.
         SettingsError: The pictures are not square and no size is given.
     """
 

@@ -1,4 +1,4 @@
-"""A hash of what lies in files, by which a resumed run and a cache know whether their data are the same."""
+"""A hash of the contents of files, by which a resumed run or a cache detects that its data have changed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import BinaryIO
 __all__ = ["fingerprint"]
 
 _MOST_READ = 2**30
-"""Bytes of a set up to which all are hashed: a second or two from memory."""
+"""The number of bytes up to which everything is hashed, in about a second or two."""
 _LEAST_BLOCK, _MOST_BLOCK = 2**12, 2**18
 
 
 def fingerprint(files: Mapping[str, Path], texts: Iterable[str] = ()) -> str:
-    """Return a sha256 over names, lengths and contents of files, as 64 lower-case hex digits.
+    """Return a sha256 over the names, lengths and contents of files, as 64 lower-case hex digits.
 
-    Of a set of more than 1 GiB, about 1 GiB is hashed: blocks of 4 to 256 KiB spread evenly over each file, its first
-    and its last bytes among them. A change in between that leaves the file's length as it was then goes unnoticed.
+    If the files have more than 1 GiB, about 1 GiB of them is hashed: blocks of 4 to 256 KiB spread evenly over each
+    file, including its first and last bytes. A change between these blocks that keeps the length is then not detected.
 
     Args:
-        files: By name, in the order that counts. What cannot be read counts by its name alone.
-        texts: What else belongs to the set.
+        files: The files by name; their order matters. For a file that cannot be read, only the name is hashed.
+        texts: Further texts to include.
     """
     sizes = [_size(file) for file in files.values()]
     share = _MOST_READ // max(1, len(files))
@@ -32,13 +32,13 @@ def fingerprint(files: Mapping[str, Path], texts: Iterable[str] = ()) -> str:
     whole = sum(sizes) <= _MOST_READ
     digest = hashlib.sha256()
     for (name, file), size in zip(files.items(), sizes, strict=True):
-        digest.update(os.fsencode(name) + f"\0{size}\n".encode())  # a name need not be text
+        digest.update(os.fsencode(name) + f"\0{size}\n".encode())  # names may not be valid text
         try:
             with file.open("rb") as stream:
                 for read in _all(stream) if whole or size <= blocks * block else _spread(stream, size, block, blocks):
                     digest.update(read)
         except OSError:
-            digest.update(b"unreadable\n")  # it will be passed over, and named, when its turn comes
+            digest.update(b"unreadable\n")  # it is skipped and reported when it is due
     for text in texts:
         digest.update(f"{text}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

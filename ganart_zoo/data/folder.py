@@ -1,7 +1,7 @@
 """Pictures in a folder and the folders below it, of any size and format.
 
-As in Hugging Face's imagefolder: where pictures lie in several folders, the folder's name is the class; captions are in
-`metadata.jsonl` files, a line `{"file_name": ..., "text": ...}` each, with names relative to the file.
+As in Hugging Face's imagefolder, if the pictures are in several folders, the name of the folder is the class. Captions
+are lines `{"file_name": ..., "text": ...}` in files `metadata.jsonl`, with names relative to that file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_NAMED = 10
 """Classes that a note names."""
 
 _MOST_KEPT = 2**29
-"""Bytes of scaled pictures that each loading process keeps: 43,000 pictures of 64 pixels."""
+"""Bytes of scaled pictures that each loading process keeps, such as 43,000 pictures of 64 pixels."""
 
 
 class FolderData(IndexedData):
@@ -37,9 +37,9 @@ class FolderData(IndexedData):
 
     Args:
         path: The folder.
-        size: Side of the pictures to give.
+        size: The side of the pictures in pixels.
         crop: See `fit_square`.
-        flip: Mirror every other picture.
+        flip: Whether to mirror a random half of the pictures.
 
     Raises:
         ImageError: There is no such folder; it holds no pictures; a `metadata.jsonl` is damaged; or no caption names a
@@ -57,7 +57,7 @@ class FolderData(IndexedData):
         folders = sorted({file.parent for file in self._files})
         self._classes = {folder: number for number, folder in enumerate(folders)} if len(folders) > 1 else {}
         names = [folder.name for folder in self._classes]
-        if len(set(names)) < len(names):  # two folders of one name below different ones
+        if len(set(names)) < len(names):  # folders with the same name in different folders
             names = [folder.relative_to(path).as_posix() for folder in self._classes]
         self.class_names = tuple(map(as_text, names))
         self.prompts = captions_of(path, found)
@@ -80,7 +80,7 @@ class FolderData(IndexedData):
         )
 
     def _scaled(self, index: int) -> Tensor:
-        """Return picture `index` before its cut, from memory where it was read before."""
+        """Return picture `index` before it is cut, from memory if it has been read before."""
         if index in self._kept:
             return self._kept[index]
         image = scaled(load(self._files[index], least_side=LEAST_SCALING * self.size), self.size, self._crop)
@@ -90,7 +90,7 @@ class FolderData(IndexedData):
         return image
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts of the folder; its hash is over files and captions, see `fingerprint`."""
+        """Return facts about the folder. The hash is over files and captions; see `fingerprint`."""
         files = {file.relative_to(self._path).as_posix(): file for file in self._files}
         return {
             "path": str(self._path),

@@ -1,7 +1,7 @@
-"""Data whose pictures are fetched by number: permutation after permutation, laid end to end.
+"""Data whose pictures are fetched by number, in an endless sequence of permutations.
 
-Which picture stands at a position of that endless sequence depends on the seed alone, so neither processes, workers nor
-interruptions change what is learned from.
+The picture at each position of the sequence depends only on the seed, and not on the number of processes or workers,
+nor on interruptions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ganart_zoo.data.pictures import Batch, Batches, Data, Sample, Share
 
 __all__ = ["MOST_FAILURES", "IndexedData", "collate", "ignore_interrupts"]
 
-MOST_FAILURES = 100  # in a row, before the data as a whole is taken to be unreadable
+MOST_FAILURES = 100  # in a row; then the data as a whole cannot be read
 
 
 class IndexedData(Data):
@@ -32,10 +32,10 @@ class IndexedData(Data):
 
     @abstractmethod
     def fetch(self, index: int, seed: int) -> Sample:
-        """Return picture `index`; `seed` decides its crop and flip.
+        """Return picture `index`, cropped and flipped according to `seed`.
 
         Raises:
-            ImageError: It cannot be read; the message names it.
+            ImageError: The picture cannot be read; the message names it.
         """
 
     def loader(self, share: Share, seed: int, workers: int) -> Batches:
@@ -43,7 +43,7 @@ class IndexedData(Data):
         return _IndexedBatches(self, share, seed, workers)
 
     def once(self) -> Iterator[Sample | ImageError]:
-        """Yield every picture a single time, as the first epoch of seed 0 has them; see `Data.once`."""
+        """Yield each picture once, in the order of the first epoch with seed 0; see `Data.once`."""
         for position, index in enumerate(_permutation(len(self), 0, 0).tolist()):
             try:
                 found: Sample | ImageError = self.fetch(index, key_seed("fetch", 0, position))
@@ -70,7 +70,7 @@ class _IndexedBatches:
             num_workers=self._workers,
             collate_fn=collate,
             worker_init_fn=ignore_interrupts,
-            # else the loader would draw its workers' seeds from the global generator, once a start
+            # otherwise each start would draw the workers' seeds from the global generator
             generator=torch.Generator(),
         )
         with standard_defaults():  # the loader draws seeds on the default device
@@ -82,7 +82,7 @@ class _IndexedBatches:
 
 
 class _Positions(Dataset[tuple["Sample | None", tuple[str, ...]]]):
-    """The endless sequence, by position, with what had to be passed over."""
+    """The endless sequence by position, with the pictures that were skipped."""
 
     def __init__(self, data: IndexedData, seed: int) -> None:
         self._data = data
@@ -110,7 +110,7 @@ class _Positions(Dataset[tuple["Sample | None", tuple[str, ...]]]):
 
 
 class _Shares(Sampler[list[int]]):
-    """The positions of each batch of one process, without end."""
+    """The positions of each batch of one process, endlessly."""
 
     def __init__(self, share: Share, start: int) -> None:
         self._share = share
@@ -125,7 +125,7 @@ class _Shares(Sampler[list[int]]):
 
 
 def collate(fetched: list[tuple[Sample | None, tuple[str, ...]]]) -> Batch | str:
-    """Join samples to a batch without a position; or say why not, for an exception out of a worker is many lines."""
+    """Join samples to a batch without a position, or return a message, since exceptions in workers take many lines."""
     skipped = tuple(line for _, lines in fetched for line in lines)
     samples = [sample for sample, _ in fetched if sample is not None]
     if len(samples) < len(fetched):
@@ -142,9 +142,9 @@ def collate(fetched: list[tuple[Sample | None, tuple[str, ...]]]) -> Batch | str
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the training process, which still needs its workers to end in good order.
+    """Ignore Ctrl-C and SIGTERM in a worker; the training process handles them and then ends its workers.
 
-    SIGTERM too, which launchers send to whole groups of processes. Workers end when told, or without a parent.
+    Launchers send SIGTERM to whole groups of processes. Workers also end when their parent does.
     """
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)

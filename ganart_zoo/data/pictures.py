@@ -1,4 +1,4 @@
-"""What every kind of picture data gives, and how a picture of any size becomes one of the training size."""
+"""The interface of all kinds of picture data, and the scaling and cropping of pictures to the training size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 Crop = Literal["centre", "random", "stretch", "pad"]
 
 LEAST_SCALING = 2
-"""A JPEG is decoded at no less than so many times the side wanted: what remains to scale, the filter does well."""
+"""A JPEG is decoded at no less than this multiple of the side needed, and then scaled with a good filter."""
 
 
 MOST_ASPECT = 8
@@ -42,7 +42,7 @@ would need gigabytes."""
 
 
 class Sample(NamedTuple):
-    """One picture with what is known of it."""
+    """One picture with its label and prompt."""
 
     image: Tensor
     """`[3, size, size]`, uint8."""
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The rows of one process."""
+    """The rows of a global batch that one process computes."""
 
     images: Tensor
     """`[n, 3, size, size]`, uint8."""
@@ -59,36 +59,36 @@ class Batch(NamedTuple):
     """`[n]`, int64."""
     prompts: tuple[str, ...] | None
     skipped: tuple[str, ...]
-    """A line on each picture that could not be read and was passed over: its name and why."""
+    """A line for each picture that could not be read and was skipped, with its name and the reason."""
     position: Any
-    """JSON-ready: where the next batch of this process starts."""
+    """The start of the next batch of this process, as JSON data."""
 
 
 class Share(NamedTuple):
-    """Which pictures of every global batch a process computes, and in how many parts."""
+    """The pictures of each global batch that a process computes, and the number of parts it computes them in."""
 
     batch: int
-    """Pictures in the global batch."""
+    """The number of pictures in the global batch."""
     process: int = 0
     processes: int = 1
     parts: int = 1
 
     @property
     def rows(self) -> int:
-        """Pictures this process computes at once."""
+        """The number of pictures this process computes at once."""
         return self.batch // (self.parts * self.processes)
 
     def part(self, number: int) -> range:
-        """Return the rows of the global batch that are this process' in one part."""
+        """Return the rows of the global batch that this process computes in one part."""
         start = (number * self.processes + self.process) * self.rows
         return range(start, start + self.rows)
 
 
 class Batches(Protocol):
-    """An endless supply of batches, the same for the same seed."""
+    """An endless sequence of batches, which depends only on the seed."""
 
     def __call__(self, position: Any = None) -> Iterator[Batch]:
-        """Yield batches from a `Batch.position` on; None: from the start.
+        """Yield batches from a `Batch.position` on, or from the start for None.
 
         Raises:
             ImageError: No picture can be read.
@@ -97,14 +97,14 @@ class Batches(Protocol):
 
 
 class Data(ABC):
-    """Pictures to learn from."""
+    """Training pictures."""
 
     size: int
-    """Side of the pictures it gives, in pixels."""
+    """The side of the pictures, in pixels."""
     class_names: tuple[str, ...] = ()
-    """Empty where pictures have no labels."""
+    """Empty if the pictures have no labels."""
     prompts: Sequence[str] | None = None
-    """Some of the texts, for sample grids; None where pictures have none."""
+    """Some of the prompts, for sample grids; None if the pictures have none."""
     notes: tuple[str, ...] = ()
     """Lines that a user should see once: inferred classes, captions without pictures, and files that are left out."""
 
@@ -113,18 +113,18 @@ class Data(ABC):
         """Return the batches of one process.
 
         Args:
-            share: Which rows are its own.
-            seed: Of the order, the crops and the flips.
-            workers: Processes that load; 0 loads in this one.
+            share: The rows of this process.
+            seed: Determines the order, the crops and the flips.
+            workers: The number of loading processes; with 0, this process loads.
         """
 
     @abstractmethod
     def once(self) -> Iterator[Sample | ImageError]:
-        """Yield every picture a single time, always in the same mixed order; for one that cannot be read, why."""
+        """Yield each picture once, always in the same shuffled order, or the error if it cannot be read."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return JSON-ready facts for the run's config: where it lies, how much it is, and a hash of it."""
+        """Return facts for the run's config as JSON data: path, size and a hash."""
 
 
 def as_text(name: str) -> str:
@@ -136,18 +136,18 @@ def fit_square(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -
     """Return a picture `[1, 3, H, W]` in 0..1 as `[3, size, size]` of uint8.
 
     Args:
-        image: Of any size; a smaller one is enlarged.
-        size: Side wanted.
-        crop: `"centre"` and `"random"` scale the short side to `size` and cut the long one; `"stretch"` scales both;
-            `"pad"` scales the long side and fills up with white.
-        flip: Mirror every other picture, left to right.
-        seed: Of the random cut and the mirroring.
+        image: A picture of any size; a smaller one is enlarged.
+        size: The side of the result.
+        crop: `"centre"` and `"random"` scale the short side to `size` and crop the long side; `"stretch"` scales both
+            sides; `"pad"` scales the long side and pads the short side with white.
+        flip: Whether to mirror a random half of the pictures from left to right.
+        seed: Determines the random crop and the mirroring.
     """
     return cut(scaled(image, size, crop), size, crop=crop, flip=flip, seed=seed)
 
 
 def scaled(image: Tensor, size: int, crop: Crop) -> Tensor:
-    """Return a picture `[1, 3, H, W]` in 0..1 as uint8 `[3, h, w]` that only has to be cut; see `fit_square`."""
+    """Return a picture `[1, 3, H, W]` in 0..1 as uint8 `[3, h, w]` before it is cropped; see `fit_square`."""
     height, width = image.shape[-2:]
     if crop == "stretch":
         image = resize(image, (size, size))
@@ -175,7 +175,7 @@ def _trimmed(image: Tensor, size: int) -> Tensor:
 
 
 def cut(image: Tensor, size: int, *, crop: Crop, flip: bool, seed: int) -> Tensor:
-    """Return `[3, size, size]` of what `scaled` gave; see `fit_square`."""
+    """Crop the result of `scaled` to `[3, size, size]`; see `fit_square`."""
     where, mirror = torch.rand(2, generator=key_generator("fit", seed), dtype=torch.float32, device="cpu").tolist()
     share = where if crop == "random" else 0.5
     height, width = image.shape[-2:]

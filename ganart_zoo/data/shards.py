@@ -1,8 +1,8 @@
-"""Pictures in WebDataset shards: tar files read from end to end, for sets larger than memory or a disk.
+"""Pictures in WebDataset shards: tar files read sequentially, for sets larger than memory or a disk.
 
-A sample is the files of one name: a picture, and optionally `.txt` (caption), `.cls` (class number) or `.json` with
-`text` and `label`. Class names are a JSON list in `class_names.json` beside the shards. Only files are read; a remote
-store has to be mounted.
+A sample consists of files with the same name: a picture, and optionally `.txt` (caption), `.cls` (class number) or
+`.json` with `text` and `label`. Class names are a JSON list in `class_names.json` beside the shards. Only files are
+read; a remote store has to be mounted.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from ganart_zoo.imaging.images import load
 __all__ = ["ShardData"]
 
 _WINDOW = 1000
-"""Samples that are mixed with each other. They are of one shard, so that resuming reads no other again."""
-_PEEK = 64  # samples looked at for captions: the first that can be read
+"""The number of samples that are shuffled with each other. They come from one shard, so that resuming reads only it."""
+_PEEK = 64  # the first readable samples, which show whether there are captions
 
 Place = list[int]
-"""Epoch, shard of this reader's in that epoch, samples of it handed out."""
+"""The epoch, the number of the reader's shard in it, and how many samples of that shard have been read."""
 
 
 class ShardData(Data):
     """The samples of tar files.
 
-    Every epoch has an order of shards of its own; processes and their workers take turns in it, so that no shard is
-    read by two. Within a shard, samples are mixed in a window.
+    The order of the shards differs in each epoch. Processes and their workers take turns in it, so that each shard is
+    read once. Within a shard, samples are shuffled in a window.
 
     Args:
         path: A folder that holds `*.tar`, one such file, or a pattern: `train-{000..099}.tar`.
-        size: Side of the pictures to give.
+        size: The side of the pictures in pixels.
         crop: See `fit_square`.
-        flip: Mirror every other picture.
+        flip: Whether to mirror a random half of the pictures.
 
     Raises:
         ImageError: There are no such files, or `class_names.json` is damaged.
@@ -70,11 +70,11 @@ class ShardData(Data):
             SettingsError: There are fewer shards than processes.
         """
         if len(self.shards) < share.processes:
-            raise SettingsError(f"{self._path} holds {len(self.shards)} shards, expected one a process at least")
+            raise SettingsError(f"{self._path} holds {len(self.shards)} shards, expected at least one for each process")
         return _ShardBatches(self, share, seed, workers)
 
     def once(self) -> Iterator[Sample | ImageError]:
-        """Yield every sample a single time, shard after shard; see `Data.once`."""
+        """Yield each sample once, shard by shard; see `Data.once`."""
         for number in torch.randperm(len(self.shards), generator=key_generator("shards", 0, 0), device="cpu").tolist():
             shard, damage = self.shards[number], list[str]()
             for count, raw in enumerate(_read(shard, damage), start=1):
@@ -86,10 +86,10 @@ class ShardData(Data):
             yield from map(ImageError, damage)
 
     def decode(self, raw: dict[str, Any], seed: int) -> Sample:
-        """Return the sample in the files of one name.
+        """Decode the files of one sample.
 
         Raises:
-            ImageError: The picture cannot be read, or has no label where there are classes; the message names it.
+            ImageError: The picture cannot be read, or lacks a label although there are classes; the message names it.
         """
         name = f"{raw['__url__']}/{raw['__key__']}"
         data = next((data for suffix, data in raw.items() if f".{suffix}" in PICTURE_SUFFIXES), None)
@@ -106,7 +106,7 @@ class ShardData(Data):
         return Sample(image, label if self.class_names else None, (_text(raw) or "") if self._captioned else None)
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts of the shards; its hash is over them, see `fingerprint`."""
+        """Return facts about the shards. The hash is over the files; see `fingerprint`."""
         shards = {f"{number}/{shard.name}": shard for number, shard in enumerate(self.shards)}
         return {
             "path": str(self._path),
@@ -152,7 +152,7 @@ class _ShardBatches:
 
 
 class _Reader(IterableDataset["Batch | str"]):
-    """What one worker reads: every so-manieth shard of each epoch's order."""
+    """The samples of one worker, which reads every n-th shard in the order of each epoch."""
 
     def __init__(self, data: ShardData, share: Share, seed: int, turn: int, places: Sequence[Place]) -> None:
         self._data, self._share, self._seed, self._turn, self._places = data, share, seed, turn, places
@@ -160,7 +160,7 @@ class _Reader(IterableDataset["Batch | str"]):
     def __iter__(self) -> Iterator[Batch | str]:
         info = get_worker_info()
         readers = len(self._places)
-        # the loader asks worker 0 first, so after a resume worker 0 is the reader whose turn it is
+        # the loader starts with worker 0, so after a resume worker 0 is the reader whose turn it is
         reader = (self._turn + (info.id if info else 0)) % readers
         role, roles = self._share.process * readers + reader, self._share.processes * readers
         fetched: list[tuple[Sample | None, tuple[str, ...]]] = []
@@ -174,10 +174,10 @@ class _Reader(IterableDataset["Batch | str"]):
     def _samples(
         self, role: int, roles: int, epoch: int, first: int, done: int
     ) -> Iterator[tuple[Sample | None, tuple[str, ...], Place]]:
-        """Yield samples without end, with what was passed over before them and the place after them.
+        """Yield samples endlessly, each with the samples skipped before it and the place after it.
 
-        A None in place of a sample ends it: too many failures in a row, or this reader has met every shard (each epoch
-        gives it others) and none gave a sample.
+        None in place of a sample ends the sequence: after too many failures in a row, or if this reader has read every
+        shard (it gets other shards in each epoch) without finding a sample.
         """
         skipped: list[str] = []
         barren: set[Path] = set()
@@ -211,7 +211,7 @@ class _Reader(IterableDataset["Batch | str"]):
             epoch, first = epoch + 1, 0
 
     def _mixed(self, shard: Path, epoch: int, skipped: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield the samples of a shard, each drawn from a window that moves along it."""
+        """Yield the samples of a shard, each drawn at random from a window that moves along the shard."""
         rng = key_generator("mix", self._seed, epoch, shard.name)
         window: list[dict[str, Any]] = []
         for raw in _read(shard, skipped):
@@ -229,7 +229,7 @@ def _take(window: list[dict[str, Any]], rng: torch.Generator) -> dict[str, Any]:
 
 
 def _read(shard: Path, skipped: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the samples of a shard, undecoded; where it is damaged, note that and stop there."""
+    """Yield the samples of a shard, not decoded. If the shard is damaged, report that and stop there."""
 
     def note(error: Exception) -> bool:
         skipped.append(f"{shard}: damaged: {' '.join(str(error.args[0] if error.args else error).split())}")

@@ -1,7 +1,7 @@
-"""The record inside a picture: what made it, from what, and with which settings; and how a rerun is judged.
+"""The record inside a picture: the model, inputs and settings it was made with; and the comparison of two pictures.
 
-A PNG carries it as JSON in a text chunk, a JPEG or WebP in EXIF's UserComment. `imaging.save` writes it, `read_record`
-reads it back. Nothing here needs torch.
+A PNG holds it as JSON in a text chunk, a JPEG or WebP in EXIF's UserComment. `imaging.save` writes it and `read_record`
+reads it. Torch-free.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "read_record",
 ]
 
-#: Raised whenever a reader of the previous version would misunderstand the record.
+#: Increased whenever a reader of the previous version would misunderstand the record.
 RECORD_VERSION = 1
 
 PNG_KEYWORD = "ganart"
@@ -45,8 +45,8 @@ _USER_COMMENT_START = b"ASCII\0\0\0ganart:"
 class InputFile:
     """A file that a task read."""
 
-    role: str  # what the task used it for: "content", "style", ...
-    name: str  # without its folder: paths differ between machines and tell about their owner
+    role: str  # "content", "style", ...
+    name: str  # without its folder, since paths differ between machines and may be private
     sha256: str
     bytes: int
 
@@ -62,7 +62,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Record:
-    """All that a rerun needs to paint the same picture again. All values are such as JSON holds."""
+    """Everything that is needed to make the same picture again, as JSON data."""
 
     task: str  # the verb: "stylize", "dream", ...
     model: Provenance  # with its versions, config, weights hashes and the models it uses
@@ -70,14 +70,14 @@ class Record:
     seed: int
     device: str
     threads: int
-    versions: Mapping[str, str]  # of "python", "torch", "ganart-zoo" and whatever else shapes the pixels
+    versions: Mapping[str, str]  # of "python", "torch", "ganart-zoo" and whatever else affects the pixels
     ops: Mapping[str, str]  # op to the implementation that ran
     inputs: tuple[InputFile, ...] = ()
-    request: Mapping[str, Any] = field(default_factory=dict)  # what else the task was asked: style weights, size, ...
+    request: Mapping[str, Any] = field(default_factory=dict)  # other arguments of the task: style weights, size, ...
     record_version: int = RECORD_VERSION
 
     def to_text(self) -> str:
-        """Return the record as one line of ASCII JSON. Raises TypeError if a value is not such as JSON holds."""
+        """Return the record as one line of ASCII JSON. Raises TypeError for a value that JSON cannot hold."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         values["model"] = self.model.to_json()
         values["inputs"] = [asdict(one) for one in self.inputs]
@@ -85,10 +85,10 @@ class Record:
 
     @classmethod
     def from_text(cls, text: str) -> Record:
-        """Rebuild a record from `to_text`'s line.
+        """Parse the line that `to_text` returns.
 
         Raises:
-            ImageError: the text is no record, or one of another version.
+            ImageError: The text is not a record, or is one of another version.
         """
         try:
             values = json.loads(text)
@@ -110,10 +110,10 @@ def to_user_comment(record: Record) -> bytes:
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:
-    """Return the record that a PNG, JPEG or WebP file carries.
+    """Return the record in a PNG, JPEG or WebP file.
 
     Raises:
-        ImageError: the file cannot be read as a picture, carries no record, or one that this version cannot read.
+        ImageError: The file cannot be read as a picture, has no record, or has one that this version cannot read.
     """
     image = read(path)
     text = image.info.get(PNG_KEYWORD)
@@ -133,17 +133,17 @@ def read_record(path: str | os.PathLike[str]) -> Record:
 def find_inputs(
     inputs: Iterable[InputFile], folders: Iterable[str | os.PathLike[str]], *, recursive: bool = False
 ) -> dict[str, Path]:
-    """Look for files with the recorded contents, whatever they are called now.
+    """Find files with the recorded contents, whatever their names.
 
-    Only files of a recorded size are hashed, and those with the recorded name first.
+    Only files with a recorded size are hashed, those with a recorded name first.
 
     Args:
-        inputs: what to look for.
-        folders: where to look, in order; those that do not exist hold nothing.
-        recursive: look into their subfolders too.
+        inputs: The files to find.
+        folders: The folders to search, in order; folders that do not exist are skipped.
+        recursive: Whether to search subfolders too.
 
     Returns:
-        SHA-256 to the first file that has it. What was not found is absent.
+        The first file with each SHA-256, by SHA-256. Files that were not found are absent.
     """
     wanted = list(inputs)
     names = {one.name for one in wanted}
@@ -157,7 +157,7 @@ def find_inputs(
                 if path.stat().st_size not in {size for size, _ in missing}:
                     continue
                 digest = file_sha256(path)
-            except OSError:  # vanished, or not ours to read: then it is not the one
+            except OSError:  # it was deleted or cannot be read
                 continue
             if digest in {digest for _, digest in missing}:
                 found[digest] = path
@@ -165,11 +165,11 @@ def find_inputs(
 
 
 class PixelDifference(NamedTuple):
-    """How two pictures differ, in levels of 0..255 of the decoded sRGB pixels."""
+    """The difference of two pictures, in levels of 0..255 of their decoded sRGB pixels."""
 
     size_a: tuple[int, int]  # (height, width)
     size_b: tuple[int, int]
-    differing: int  # pixels of which any channel differs; all of them where the sizes do
+    differing: int  # pixels with a difference in any channel; all of them if the sizes differ
     largest: float
     mean: float
 
@@ -212,7 +212,7 @@ def _levels(source: PictureSource) -> npt.NDArray[np.float32]:
 
 
 def _files_in(folder: Path, recursive: bool) -> Iterator[Path]:
-    for path, folders, names in os.walk(folder):  # passes over what it may not read
+    for path, folders, names in os.walk(folder):  # skips folders that cannot be read
         if not recursive:
             folders.clear()
         yield from (Path(path, name) for name in names)

@@ -1,4 +1,4 @@
-"""What every model that works in steps must tell its caller, and how it stops."""
+"""Checks of models that work in steps: what they report, and how they stop."""
 
 from __future__ import annotations
 
