@@ -3,7 +3,8 @@
     python tools/plot_run.py RUN [RUN ...] -o curves.png
 
 Left: the losses of critic and generator. Right: how often the critic distinguishes real from generated pictures, as its
-mean sign (0 is chance, 1 is always). Thin lines show `metrics.jsonl`, and thick lines a running mean over a fiftieth of the run.
+mean sign (0 is chance, 1 is always). Thin lines show `metrics.jsonl`, and thick lines a running mean over a fiftieth
+of the run.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def test_shards_are_read_once_an_epoch_by_one_reader(tmp_path: Path, workers: in
 
 def test_more_processes_than_shards_are_refused(tmp_path: Path) -> None:
     data = open_data(write_shards(tmp_path / "shards", 1), 8)
-    with pytest.raises(SettingsError, match="holds 1 shards, expected one a process"):
+    with pytest.raises(SettingsError, match="holds 1 shards, expected at least one for each process"):
         data.loader(Share(4, 0, 2), 0, 0)
 
 
