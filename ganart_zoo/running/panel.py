@@ -121,7 +121,8 @@ class Judge:
         labelled = critic.condition(label) if "labels" in used else None
         base = Condition() if labelled is None else labelled
         if reference is not None and "reference" in used:
-            base = base._replace(images=reference.to(critic.model.device, critic.model.picture_dtype))
+            seen = self._as_seen(reference.to(critic.model.device, critic.model.picture_dtype))
+            base = base._replace(images=seen)
         parts = prompt.parts if prompt is not None and "prompt" in used else ()
         whole = sum(abs(part.weight) for part in parts)
         self._conditions: list[tuple[float, Condition | None]] = []
