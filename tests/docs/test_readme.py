@@ -13,38 +13,19 @@ from pathlib import Path
 import pytest
 
 from ganart_zoo.contract import hooks
+from tests.docs.runner import pip_install
+from tests.docs.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^`(?P<path>[\w./]+)`.*?:\n\n```\w+\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def halftone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to put on the path, with the README's plugin pip-installed into it."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
-    section = README.partition("## Write a plugin")[2].partition("\n## ")[0]
-    files = {match["path"]: match["code"] for match in BLOCK.finditer(section)}
-    assert set(files) == {
-        "pyproject.toml",
-        "ganart_halftone/__init__.py",
-        "ganart_halftone/options.py",
-        "ganart_halftone/model.py",
-    }
-    for name, code in files.items():
-        (source / name).parent.mkdir(exist_ok=True)
-        (source / name).write_text(code, encoding="utf-8")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "--disable-pip-version-check",
-    ]
-    subprocess.run([*pip, "--target", str(target), str(source)], check=True)
+    target = tmp_path_factory.mktemp("target")
+    world = World(tmp_path_factory.mktemp("world"))
+    pip_install(world.path("halftone"), target)
     return target
 
 
@@ -102,7 +83,7 @@ def test_readme_links_lead_somewhere() -> None:
 def test_every_command_is_in_the_readme_or_the_manual() -> None:
     from ganart_zoo.cli import cli
 
-    pages = ("styling.md", "dreaming.md", "generating.md")
+    pages = ("styling.md", "dreaming.md", "imagine.md", "generating.md")
     manual = README + "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in pages)
     import click
 

@@ -1,0 +1,87 @@
+"""What is run otherwise than it is printed: all of it stands in the tables of this file, so that pages hide nothing.
+
+A pattern is searched for in one command, or in one block of Python; the first that matches counts.
+"""
+
+from __future__ import annotations
+
+__all__ = ["NOT_RUN", "ONE_PROCESS", "PRELUDES", "SMALLER_COMMANDS", "SMALLER_PYTHON"]
+
+SMALLER_COMMANDS: tuple[tuple[str, str], ...] = (
+    (r"^ganart stylize .*(-m|--model) (halftone|multistyle|johnson)", "--size 48"),
+    (r"^ganart stylize ", "--size 48 --steps 2"),
+    (r"^ganart dream .*--zoom", "--zoom 2 --zoom-steps 1 --size 48 --steps 1"),
+    (r"^ganart dream .*octaves=6", "--size 48 --steps 2 --set octaves=3"),
+    (r"^ganart dream ", "--size 48 --steps 2"),
+    (r"^ganart sample .*--latents", ""),
+    (r"^ganart sample ", "-n 4"),
+    (
+        r"^ganart train .*stylegan2",
+        "--size 16 --steps 2 --batch 4 --set training.workers=0"
+        " --set generator.channel_base=1024 --set critic.channel_base=1024",
+    ),
+    (
+        r"^ganart train .*fastgan",
+        "--steps 2 --batch 4 --set training.workers=0 --set training.recalibrate=1 --set generator.width=8",
+    ),
+    (r"^ganart train .*--resume", ""),
+    (
+        r"^ganart train ",
+        "--steps 2 --batch 4 --set training.workers=0 --set training.recalibrate=1 --set training.metric.samples=12"
+        " --set training.metric.side=32",
+    ),
+    (r"^ganart evaluate .*fid_inception", "--samples 12 --side 80"),
+    (r"^ganart evaluate ", "--samples 12 --side 48"),
+    (r"^ganart project ", "--steps 2 --side 32"),
+    (r"^ganart interpolate ", "--frames 3"),
+)
+"""Options added to a command, so that it is done in seconds. Where an option is given twice, the last counts."""
+
+SMALLER_PYTHON: tuple[tuple[str, str], ...] = (
+    (r"\bsteps=\d+", "steps=2"),
+    (r"(model\.stylize\((?!.*options).*)\)$", r'\1, options=Zoo().options("gatys", steps=2))'),
+)
+"""Replacements in blocks of Python: as much as is shown, in fewer steps."""
+
+PRELUDES: dict[str, str] = {
+    "docs/ops.md": """
+        import torch
+        features = torch.rand(1, 8, 12, 12, requires_grad=True)
+        target_gram = torch.rand(1, 8, 8)
+    """,
+    "plugins/ganart-text-critic/README.md": """
+        import torch
+        pictures = torch.rand(2, 3, 64, 64)
+    """,
+    "plugins/ganart-backbones/README.md": """
+        import torch
+        images = torch.rand(2, 3, 48, 64)
+    """,
+}
+"""Python that is run before the first block of a page whose blocks name what the reader has: pictures, features."""
+
+DOWNLOADS = "downloads; tests/registry fetches from a local server"
+
+NO_WEIGHTS = "needs the trained weights of ganart-latent-flow and ganart-text-critic; tests/cli runs the command"
+
+NOT_RUN: dict[tuple[str, str], str] = {
+    ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
+    ("README.md", "make test"): "it is what runs this test",
+    ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
+    ("docs/styling.md", "ganart bench style_loss"): "times kernels for minutes; tests/bench runs the command",
+    (
+        "plugins/ganart-backbones/README.md",
+        "ganart weights fetch",
+    ): DOWNLOADS,
+    ("docs/imagine.md", "ganart imagine"): NO_WEIGHTS,
+    ("docs/imagine.md", "ganart reproduce"): NO_WEIGHTS,
+    ("docs/imagine.md", "ganart rank"): NO_WEIGHTS,
+    ("docs/imagine.md", "from ganart_zoo"): NO_WEIGHTS,
+    ("docs/recipes.md", "ganart train --recipe"): "the plugin of the page is trained in tests/training",
+    ("docs/recipes.md", "ganart info sharpen"): "the plugin of the page is not installed",
+    ("plugins/ganart-stylegan2/README.md", "import pickle"): "opens NVIDIA's pickle, in a checkout of their repository",
+}
+"""(page, how the command or block begins) -> why it is not run. An entry that matches nothing fails a test."""
+
+ONE_PROCESS = r"^(torchrun|accelerate launch) .*?-m ganart_zoo "
+"""Launchers: what they start is run in this process alone. tests/training runs two processes."""
