@@ -38,21 +38,6 @@ _GARMENTS = Weights(
     },
     summary="garments of ten classes at 32 pixels; installed with this plugin",
 )
-_EMOJI = Weights(
-    "emoji",
-    files=(
-        WeightsFile(
-            package="ganart-dcgan:ganart_dcgan/weights/emoji.safetensors",
-            sha256="e1efe77fc97dc89ee507960030e633057226b0ec33251a54ba438def0afb3de6",
-            size=2_703_462,
-            license="Apache-2.0",
-            training_data="459 Noto emoji of animals, plants, food, faces and hearts (Apache-2.0, Google)",
-            source="trained by this project: the card emoji.md lies beside the file",
-        ),
-    ),
-    config={"resolution": 64, "width": 16},
-    summary="emoji at 64 pixels, without classes; installed with this plugin",
-)
 
 
 @hookimpl
@@ -67,7 +52,7 @@ def ganart_models() -> list[ModelSpec]:
             factory="ganart_dcgan.generator:Generator",
             config="ganart_dcgan.config:GeneratorConfig",
             capabilities=_CAPABILITIES,
-            weights=(_GARMENTS, _EMOJI),
+            weights=(_GARMENTS,),
             paper=_PAPER,
         ),
         ModelSpec(
