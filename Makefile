@@ -13,7 +13,7 @@ TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize check-environment check-install clean
+.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize train-emoji train-scenes check-environment check-install clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -73,6 +73,15 @@ cuda: install  ## Compile every .cu for sm_80 and sm_90a and fail on register sp
 
 sanitize: install  ## Op tests on kernels built with ASan and UBSan; ARGS=--brief for some of them
 	$(BIN)/python tools/sanitize.py $(TEST_PROCESSES) $(ARGS)
+
+train-emoji: install  ## Train latent_flow on emoji again, from its shipped weights; needs node and npm
+	$(BIN)/python tools/make_training_pictures.py emoji build/emoji
+	$(BIN)/ganart train --recipe latent-flow --data build/emoji/emoji_styles_64 --size 64 -o build/runs/emoji $(ARGS)
+
+train-scenes: install  ## Train latent_flow on drawn scenes again, from its shipped weights
+	$(BIN)/python tools/make_training_pictures.py scenes build/scenes
+	$(BIN)/ganart train --recipe latent-flow --data build/scenes --size 64 \
+		--set generator.weights=scenes --set training.vary=0 -o build/runs/scenes $(ARGS)
 
 check-environment: install  ## Fail if torchvision or CUDA packages came in
 	$(BIN)/python tools/check_environment.py

@@ -267,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = verbs.add_parser(verb)
         command.add_argument("--weights", default=verb)
         command.add_argument("--rows", type=int, default=rows, help="Prompts.")
-        command.add_argument("--guidance", type=float, default=2.5)
+        command.add_argument("--guidance", type=float, default=2.0)
         if verb == "emoji":
             command.add_argument("--data", type=Path, required=True)
             command.add_argument("--captions", type=Path, required=True)

@@ -52,7 +52,7 @@ class Options(Settings):
 
     steps: int = Field(16, ge=1, le=1000, description="Steps from noise to picture.")
     guidance: float = Field(
-        2.5, ge=0, le=50, description="How strongly the prompt is followed: 1 samples plainly, more exaggerates."
+        2.0, ge=0, le=50, description="How strongly the prompt is followed: 1 samples plainly, more exaggerates."
     )
     negative_prompt: str = Field("", description="What the picture should not show.")
     sampler: Literal["euler", "heun"] = Field(
