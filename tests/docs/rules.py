@@ -77,6 +77,11 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("docs/imagine.md", "ganart reproduce"): NO_WEIGHTS,
     ("docs/imagine.md", "ganart rank"): NO_WEIGHTS,
     ("docs/imagine.md", "from ganart_zoo"): NO_WEIGHTS,
+    (
+        "docs/text-to-picture.md",
+        "ganart imagine",
+    ): "paints for seconds; tests of ganart-latent-flow paint with its weights",
+    ("docs/text-to-picture.md", "ganart train --recipe"): "trains for seconds; tests of ganart-latent-flow train",
     ("docs/recipes.md", "ganart train --recipe"): "the plugin of the page is trained in tests/training",
     ("docs/recipes.md", "ganart info sharpen"): "the plugin of the page is not installed",
     ("plugins/ganart-stylegan2/README.md", "import pickle"): "opens NVIDIA's pickle, in a checkout of their repository",
