@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganart_zoo.cli.settings import parse_settings, parse_used_model, weights_of
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
-from ganart_zoo.registry.runs import read_part
+from ganart_zoo.registry.runs import part_of_kind, run_parts
 
 if TYPE_CHECKING:
     from ganart_zoo.cli.long_work import LongWork
@@ -62,7 +62,7 @@ class Chosen:
 
     def load(self, zoo: Zoo, flags: Mapping[str, str | None], work: LongWork) -> LoadedGenerator:
         """Check the settings, which takes no time, then load the generator, which takes seconds."""
-        settings = self.loading.check(zoo, model_name(self.model, "generator"), flags)
+        settings = self.loading.check(zoo, model_name(zoo, self.model, "generator"), flags)
         work.show(f"loading {self.model}")
         options = self.loading.options(settings)
         from ganart_zoo.running.generators import load_generator
@@ -92,9 +92,9 @@ def find_model(text: str) -> str | Path:
     return path if (path / "config.json").is_file() or (looks_like_path and path.is_dir()) else text
 
 
-def model_name(model: str | Path, part: str) -> str:
-    """Return the name of the model itself, or of that network of the run."""
-    return read_part(model, part).provenance.model if isinstance(model, Path) else model
+def model_name(zoo: Zoo, model: str | Path, kind: str) -> str:
+    """Return the name of the model itself, or of the network of this kind in the run."""
+    return run_parts(model)[part_of_kind(zoo, model, kind)].model if isinstance(model, Path) else model
 
 
 def listed(text: str | None) -> list[str] | None:

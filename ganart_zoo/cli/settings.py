@@ -18,7 +18,7 @@ from ganart_zoo.registry import Zoo
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["parse_settings", "parse_used_model", "typed_value", "weights_of"]
+__all__ = ["parse_settings", "parse_used_model", "typed_value", "used_pairs", "weights_of"]
 
 
 def parse_settings(
@@ -57,6 +57,15 @@ def parse_used_model(zoo: Zoo, model: str, pairs: Sequence[str], *, flag: str = 
 def weights_of(text: str) -> str | None:
     """Return the weights that a command line names; `none` means an untrained model."""
     return None if text in ("none", "null") else text
+
+
+def used_pairs(name: str, text: str) -> list[str]:
+    """Return `"setting=value"` pairs for the value of a key of `uses`: `vgg19`, or `{"model": "vgg19", ...}`.
+
+    Raises:
+        SettingsError: It starts as JSON and is not valid.
+    """
+    return [f"{key}={value}" for key, value in _used_texts(name, text).items()]
 
 
 def _texts(flag: str, pairs: Sequence[str]) -> dict[str, str]:

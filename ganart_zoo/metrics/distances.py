@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 
-__all__ = ["Moments", "frechet_distance", "kernel_distance", "moments"]
+__all__ = ["Moments", "frechet", "frechet_distance", "kernel_distance", "moments"]
 
 _BLOCK = 2048
 """Rows of a kernel matrix held at once."""
@@ -50,6 +50,11 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     shared = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp(min=0).sqrt().sum()
     squared = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * shared
     return max(0.0, float(squared))
+
+
+def frechet(real: Tensor, fake: Tensor) -> float:
+    """Return `frechet_distance` of the moments of features `[n, d]` and `[m, d]`."""
+    return frechet_distance(moments(real), moments(fake))
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 
-__all__ = ["density_coverage", "precision_recall"]
+__all__ = ["density_coverage", "precision", "precision_recall", "recall"]
 
 _BLOCK = 2048
 """Rows of a distance matrix held at once."""
@@ -29,8 +29,17 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
     Raises:
         SettingsError: A set has not more than k points.
     """
-    real, fake = real.to(torch.float64), fake.to(torch.float64)
-    return _share_within(real, fake, k), _share_within(fake, real, k)
+    return precision(real, fake, k=k), recall(real, fake, k=k)
+
+
+def precision(real: Tensor, fake: Tensor, *, k: int = 3) -> float:
+    """Return the share of fakes within the reach of the real ones; see `precision_recall`."""
+    return _share_within(real.to(torch.float64), fake.to(torch.float64), k)
+
+
+def recall(real: Tensor, fake: Tensor, *, k: int = 3) -> float:
+    """Return the share of real ones within the reach of the fakes; see `precision_recall`."""
+    return precision(fake, real, k=k)
 
 
 def density_coverage(real: Tensor, fake: Tensor, *, k: int = 5) -> tuple[float, float]:

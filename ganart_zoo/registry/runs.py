@@ -10,13 +10,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.registry.builtin import GAN
 
-__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "main_part", "read_part", "read_settings"]
+if TYPE_CHECKING:
+    from ganart_zoo.registry.zoo import Zoo
+
+__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "part_of_kind", "read_part", "read_settings", "run_parts"]
 
 RUN_FORMAT = 1
 
@@ -34,14 +37,29 @@ def describe_parts(parts: Mapping[str, Provenance]) -> dict[str, Any]:
     return {"format": RUN_FORMAT, "parts": {name: provenance.to_json() for name, provenance in parts.items()}}
 
 
-def main_part(run: Path) -> str:
-    """Return the part that a run stands for; "generator" for one that is older than recipes.
+def run_parts(run: Path) -> dict[str, Provenance]:
+    """Return the networks of a run by their role; the first is the one that the run stands for.
 
     Raises:
         ModelError: It is not a run folder.
     """
-    described, _ = _read(run)
-    return str(described.get("main", "generator"))
+    described, parts = _read(run)
+    main = described.get("main", "generator")  # runs that are older than recipes do not name it
+    return dict(sorted(parts.items(), key=lambda part: part[0] != main))
+
+
+def part_of_kind(zoo: Zoo, run: Path, kind: str) -> str:
+    """Return the role of a run's network of this kind; of several, the one that the run stands for, else the first.
+
+    Raises:
+        ModelError: It is not a run folder, or none of its networks is of the kind.
+        UnknownModelError: The plugin of a network is not installed.
+    """
+    parts = run_parts(run)
+    for role, made in parts.items():
+        if zoo.spec(made.model).kind == kind:
+            return role
+    raise ModelError(f"{run} has no {kind}; it has {', '.join(parts) or 'none'}")
 
 
 def read_part(run: Path, part: str) -> RunPart:

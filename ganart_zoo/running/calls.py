@@ -6,7 +6,7 @@ import torch
 
 from ganart_zoo.contract.errors import GanartError, ModelError, PluginFaultError
 from ganart_zoo.contract.events import OnStep, StepEvent
-from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.registry import Entry, RecipeEntry, Zoo
 
 __all__ = ["Steps", "broken_call", "stopping_at"]
 
@@ -44,13 +44,13 @@ def stopping_at(step: int | None, on_step: OnStep | None) -> OnStep:
 
 
 def broken_call(
-    zoo: Zoo, entry: Entry, task: str, error: Exception, size: tuple[int, int] | None = None
+    zoo: Zoo, entry: Entry | RecipeEntry, task: str, error: Exception, size: tuple[int, int] | None = None
 ) -> GanartError:
     """Return the error to raise when a call of a model failed.
 
     Args:
         zoo: The fault is reported here.
-        entry: The model's declaration.
+        entry: The declaration of the model or recipe.
         task: The verb that called it.
         error: What the call raised.
         size: Width and height of the picture, in pixels, where they are known.

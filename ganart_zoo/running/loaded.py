@@ -17,7 +17,7 @@ from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Model
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Entry, Zoo
-from ganart_zoo.registry.runs import read_part
+from ganart_zoo.registry.runs import part_of_kind, run_parts
 from ganart_zoo.running.calls import Steps, broken_call
 from ganart_zoo.running.environment import op_implementations, reproducible, versions
 
@@ -69,7 +69,7 @@ class Loaded(Generic[M]):
         options = zoo.options(entry.canonical, **for_call)
         created = zoo.create(
             model if isinstance(model, Path) else entry.canonical,
-            part=cls.kind if isinstance(model, Path) else None,
+            part=part_of_kind(zoo, model, cls.kind) if isinstance(model, Path) else None,
             weights=how.get("weights", "default"),
             device=how.get("device", "cpu"),
             dtype=how.get("dtype"),
@@ -195,7 +195,7 @@ def find_entry(zoo: Zoo, model: str | Path, kind: str) -> Entry:
     Raises:
         GanartError: There is no such model or run, or the model is of another kind.
     """
-    name = read_part(model, kind).provenance.model if isinstance(model, Path) else model
+    name = run_parts(model)[part_of_kind(zoo, model, kind)].model if isinstance(model, Path) else model
     entry = zoo.entry(name)
     if entry.spec.kind != kind:
         raise SettingsError(

@@ -77,7 +77,7 @@ class Stylizer:
 
     Args:
         zoo: Where models come from. Faults and events are reported to it.
-        model: A name.
+        model: A name, or the `Path` of a run.
         styles: `StyleInput`s, or just pictures; several are blended by weight. None where the model needs no style.
         init: The picture to start from, scaled to the content's size. None: the model's own choice.
         seed: For all noise. The same seed, machine and thread count give the same picture, bit by bit.
@@ -95,7 +95,7 @@ class Stylizer:
     def __init__(
         self,
         zoo: Zoo,
-        model: str = DEFAULT_MODEL,
+        model: str | Path = DEFAULT_MODEL,
         styles: Sequence[StyleInput | Picture] = (),
         *,
         init: Picture | None = None,

@@ -17,33 +17,27 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.data import Crop, Data, open_data
-from ganart_zoo.metrics import (
-    PerceptualDistance,
-    PooledFeatures,
-    density_coverage,
-    path_length,
-    precision_recall,
-)
+from ganart_zoo.metrics import METRICS, PerceptualDistance, PooledFeatures, path_length
+from ganart_zoo.metrics.table import measure
 from ganart_zoo.running.calls import Steps
 from ganart_zoo.running.environment import reproducible
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latents import lerp, slerp
-from ganart_zoo.tasks.judging import (
+from ganart_zoo.tasks.comparison import (
     DEFAULT_BACKBONE,
     FEWEST,
     INCEPTION,
     BackboneChoice,
-    Distance,
     Prompts,
     batches,
     class_map,
     default_side,
-    distances,
     generated_pictures,
+    is_inception,
     load_backbone,
     real_features,
+    report,
     row_labels,
-    tell,
 )
 
 __all__ = ["DEFAULT_BACKBONE", "INCEPTION", "Evaluation", "evaluate"]
@@ -131,11 +125,11 @@ def evaluate(
         labels = row_labels(generator, pictures, real_labels, samples)
         fake, diversity = _fake(generator, labels, prompts, seed, samples, features, perceptual, progress)
         lengths = _path_lengths(generator, labels, prompts, seed, samples, perceptual, progress)
-        tell(progress, 0, 1, "figures")
-        metrics = _metrics(real, fake, distances(generator.zoo, judge))
+        report(progress, 0, 1, "figures")
+        metrics = measure(METRICS, real, fake, inception=is_inception(generator.zoo, judge))
         metrics |= {"diversity": diversity, "path_length": lengths}
         work.results["metrics"] = metrics
-        tell(progress, 1, 1, "figures")
+        report(progress, 1, 1, "figures")
     notes = []
     if min(samples, len(real)) <= features.dimensions:
         notes.append(
@@ -211,7 +205,7 @@ def _path_lengths(
             starts = range(seed + 2 * first, seed + 2 * last, 2)
             told = generator.rows_condition(range(2 * first, 2 * last, 2), labels, prompts)
             found.append(path_length(_along(generator, starts, told), perceptual, last - first, rng=rng))
-        tell(progress, last, paths, "path length")
+        report(progress, last, paths, "path length")
     lengths = torch.cat(found)
     low, high = torch.quantile(lengths, torch.tensor([0.01, 0.99]))
     return float(lengths[(lengths >= low) & (lengths <= high)].mean())
@@ -231,18 +225,6 @@ def _along(generator: LoadedGenerator, starts: range, told: Condition | None) ->
         return images
 
     return pictures
-
-
-def _metrics(real: Tensor, fake: Tensor, apart: Mapping[str, Distance]) -> dict[str, float]:
-    precision, recall = precision_recall(real, fake)
-    density, coverage = density_coverage(real, fake)
-    return {
-        **{name: distance(real, fake) for name, distance in apart.items()},
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
-    }
 
 
 def _about(

@@ -11,16 +11,16 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.models import Generator
 from ganart_zoo.data import Data
 from ganart_zoo.data.indexed import IndexedData
-from ganart_zoo.metrics import PooledFeatures
+from ganart_zoo.metrics import TRAINING_METRICS, PooledFeatures
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.calls import Steps
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
-from ganart_zoo.tasks.judging import (
+from ganart_zoo.tasks.comparison import (
     FEWEST,
     RealFeatures,
     default_side,
-    distances,
     generated_pictures,
+    is_inception,
     load_backbone,
     real_features,
     row_labels,
@@ -60,9 +60,15 @@ class TrainingMetric:
         self._backbone = load_backbone(zoo, choice, device=torch.device("cpu"), fetch=fetch)
         side = default_side(zoo, self._backbone) if config.side is None else config.side
         self._features = PooledFeatures(self._backbone, config.layer, side)
-        frechet, kernel = distances(zoo, self._backbone).items()
-        self.name, self._distance = frechet if config.name == "frechet" else kernel
+        assert config.name is not None  # else there is nothing to measure
+        self._metric = TRAINING_METRICS[config.name]
+        self.name = self._metric.named(is_inception(zoo, self._backbone))
         self._real: RealFeatures | None = None
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the metric."""
+        return self._metric.better == "higher"
 
     def describe(self) -> dict[str, Any]:
         """Return JSON-ready facts that a figure must be told with, but for the count of real pictures."""
@@ -80,5 +86,5 @@ class TrainingMetric:
         made = generated_pictures(
             loaded, labels, self._prompts, config.seed, config.samples, task="train", progress=steps
         )
-        value = self._distance(self._real.features, torch.cat([self._features(images) for images in made]))
+        value = self._metric.of(self._real.features, torch.cat([self._features(images) for images in made]))
         return {self.name: value, "measured_on": {**self.describe(), "reals": len(self._real.features)}}

@@ -27,7 +27,7 @@ from ganart_zoo.running.latent_files import Latents, Paint, painter, write_laten
 from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import Picture, describe, read
 from ganart_zoo.running.reruns import Rerun
-from ganart_zoo.tasks.judging import DEFAULT_BACKBONE, BackboneChoice, default_side, load_backbone
+from ganart_zoo.tasks.comparison import DEFAULT_BACKBONE, BackboneChoice, default_side, load_backbone
 
 __all__ = ["Projected", "ProjectionSpace", "project", "rerun"]
 

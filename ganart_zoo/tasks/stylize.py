@@ -36,7 +36,7 @@ def stylize(
     styles: Sequence[StyleInput | Picture] = (),
     output: str | os.PathLike[str] | None = None,
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | Path = DEFAULT_MODEL,
     init: Picture | None = None,
     seed: int = 0,
     size: int | None = DEFAULT_SIZE,

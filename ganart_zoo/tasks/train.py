@@ -1,38 +1,76 @@
-"""The verb `train`: two models by name, and data, become a run folder, which is itself a model.
+"""The verb `train`: networks by name, and data, become a run folder, which is itself a model.
 
-from pathlib import Path
-from ganart_zoo import Zoo
-from ganart_zoo.tasks.train import train
-from ganart_zoo.training import TrainConfig
+    from pathlib import Path
+    from ganart_zoo import Zoo
+    from ganart_zoo.tasks.train import train
+    from ganart_zoo.training import TrainConfig
 
-train(Zoo(), "ganart-dcgan/generator", "ganart-dcgan/critic", Path("pictures.npz"), Path("runs/first"),
-      size=32, config=TrainConfig(steps=5000))
+    train(Zoo(), "ganart-dcgan/generator", "ganart-dcgan/critic", Path("pictures.npz"), Path("runs/first"),
+          size=32, config=TrainConfig(steps=5000))
+
+`train` trains a generator against a critic; `train_recipe` trains by any recipe.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import ganart_zoo
-from ganart_zoo.contract.draws import key_seed
-from ganart_zoo.contract.errors import ModelError, SettingsError
+from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
-from ganart_zoo.contract.models import Critic, Generator, Model
-from ganart_zoo.data import Crop, Data, open_data
-from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.data import Crop, open_data
+from ganart_zoo.registry import Entry, RecipeEntry, Zoo
+from ganart_zoo.registry.builtin import GAN
 from ganart_zoo.registry.runs import describe_parts
+from ganart_zoo.running.calls import Steps, broken_call
 from ganart_zoo.tasks.measure import TrainingMetric
-from ganart_zoo.training.gan.config import TrainConfig
 
 if TYPE_CHECKING:
-    from ganart_zoo.training.run import Metric, Trained
+    from ganart_zoo.training.gan.config import TrainConfig
+    from ganart_zoo.training.run import Metric, Run, Trained
+    from ganart_zoo.training.settings import RunSettings
 
-__all__ = ["train"]
+__all__ = ["Training", "train", "train_recipe"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is ready to start: every network is built, and everything fits."""
+
+    recipe: RecipeEntry
+    run: Run
+    _zoo: Zoo
+    _steps: Steps
+
+    def fit(self, *, resume: bool = False, allow_changes: bool = False) -> Trained:
+        """Train to the last step; see `Run.fit`.
+
+        Raises:
+            GanartError: What `Run.fit` raises.
+            PluginFaultError: The recipe or a network broke.
+        """
+        try:
+            return self.run.fit(resume=resume, allow_changes=allow_changes)
+        except (GanartError, OSError):
+            raise
+        except Exception as error:
+            if error is self._steps.raised:  # the caller's own
+                raise
+            raise broken_call(self._zoo, self.recipe, "train", error) from error
+
+    def dry_run(self) -> dict[str, Any]:
+        """Return what the recipe reports about the training to come, without writing anything.
+
+        Raises:
+            SettingsError: The recipe has no dry run.
+        """
+        return self.run.dry_run()
 
 
 def train(
@@ -59,51 +97,156 @@ def train(
     """Train a generator against a critic.
 
     Args:
-        zoo: Where models come from, and who hears of the events.
+        zoo: Where models come from, and where events are sent.
         generator: A name. Its `resolution` and `class_names`, where it has them, follow from the data.
         critic: A name; likewise.
-        data: As `open_data` takes it.
+        data: A path that `open_data` accepts.
         folder: The run folder.
         config: How to train; None for the defaults.
         size: Side of the pictures; None: as they are in an `.npz`.
         crop: How pictures become square.
         flip: Mirror every other picture.
-        generator_settings: Its config and what it uses, by name; `weights` to start from, in place of none.
+        generator_settings: Its config and the models it uses, by name; `weights` to start from, in place of none.
         critic_settings: Likewise.
-        conditions: What both are told of each picture: of `"labels"` and `"prompt"`. None: all that the data and both
-            networks have.
+        conditions: The conditions both networks get for each picture: of `"labels"` and `"prompt"`. None: all that the
+            data and both networks have.
         device: `"cpu"` or `"cuda"`; with several processes, the launcher says which.
         fetch: Download missing weights of the models they use.
         resume: Go on with the run in `folder`.
-        allow_changes: Do so with other settings than those it was begun with.
-        metric: To know the best checkpoint by, in place of what `config.metric` says; see `Trainer`.
+        allow_changes: Resume with other settings than those the run was started with.
+        metric: A metric by which the best checkpoint is known, in place of `config.metric`; see `Trainer`.
         on_step: Called after each step, on every process.
 
     Raises:
-        GanartError: A name, a setting or the data is not fit, or training broke down; see `Trainer`.
+        GanartError: A name, a setting or the data does not fit, or training broke down; see `Trainer`.
+    """
+    prepared = prepare(
+        zoo,
+        GAN,
+        {
+            "generator": {"model": generator, **(generator_settings or {})},
+            "critic": {"model": critic, **(critic_settings or {})},
+        },
+        data,
+        folder,
+        config=config,
+        size=size,
+        crop=crop,
+        flip=flip,
+        conditions=conditions,
+        device=device,
+        fetch=fetch,
+        metric=metric,
+        on_step=on_step,
+    )
+    return prepared.fit(resume=resume, allow_changes=allow_changes)
+
+
+def train_recipe(
+    zoo: Zoo,
+    recipe: str,
+    networks: Mapping[str, str | Mapping[str, Any]],
+    data: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    allow_changes: bool = False,
+    **how: Any,
+) -> Trained:
+    """Train by any recipe.
+
+    Args:
+        zoo: Where the recipe and the models come from, and where events are sent.
+        recipe: Its name.
+        networks: Role -> a name, or `{"model": name, **settings}`; roles with a default model may be left out.
+        data: A path that `open_data` accepts.
+        folder: The run folder.
+        resume: Go on with the run in `folder`.
+        allow_changes: Resume with other settings than those the run was started with.
+        **how: As `prepare` takes it.
+
+    Raises:
+        GanartError: A name, a setting or the data does not fit, or training broke down; see `Run`.
+    """
+    prepared = prepare(zoo, recipe, networks, data, folder, **how)
+    return prepared.fit(resume=resume, allow_changes=allow_changes)
+
+
+def prepare(
+    zoo: Zoo,
+    recipe: str,
+    networks: Mapping[str, str | Mapping[str, Any]],
+    data: Path,
+    folder: Path,
+    *,
+    config: RunSettings | None = None,
+    uses: Mapping[str, Any] | None = None,
+    size: int | None = None,
+    crop: Crop = "centre",
+    flip: bool = False,
+    conditions: Sequence[str] | None = None,
+    device: str = "cpu",
+    fetch: bool = False,
+    metric: Metric | None = None,
+    on_step: OnStep | None = None,
+) -> Training:
+    """Build all that a training needs, and check that it fits; nothing is written yet.
+
+    Args:
+        zoo: Where the recipe and the models come from, and where events are sent.
+        recipe: Its name.
+        networks: Role -> a name, or `{"model": name, **settings}`; roles with a default model may be left out.
+        data: A path that `open_data` accepts.
+        folder: The run folder.
+        config: An instance of the recipe's config class; None for the defaults.
+        uses: Key of the recipe's `uses` -> a name, a mapping with `model`, or a live model; None for the defaults.
+        size: Side of the pictures; None: as they are in an `.npz`.
+        crop: How pictures become square.
+        flip: Mirror every other picture.
+        conditions: The conditions the networks get for each picture: of `"labels"` and `"prompt"`. None: all that the
+            recipe, the data and every network have.
+        device: `"cpu"` or `"cuda"`; with several processes, the launcher says which.
+        fetch: Download missing weights.
+        metric: A metric by which the best checkpoint is known, in place of `config.metric`; see `Run`.
+        on_step: Called after each step, on every process.
+
+    Raises:
+        GanartError: A name, a setting or the data does not fit.
     """
     try:
-        from ganart_zoo.training.trainer import Trainer
+        from ganart_zoo.training.build import build_network, build_recipe, recipe_class, used_conditions
+        from ganart_zoo.training.run import Run
     except ImportError as error:
         raise ModelError(f"training needs {error.name}; pip install 'ganart-zoo[train]'") from None
 
-    config = config or TrainConfig()
-    entries = (_entry(zoo, generator, "generator"), _entry(zoo, critic, "critic"))
+    entry = zoo.recipe(recipe)
+    factory = recipe_class(zoo, entry)
+    config_class: Any = zoo.recipe_settings(entry.canonical).config_class
+    config = config_class() if config is None else config
+    if not isinstance(config, config_class):
+        raise SettingsError(f"config is a {type(config).__name__}, expected a {config_class.__name__}")
+    tables = _tables(entry, networks)
+    entries = {role: _entry(zoo, entry, factory.requires, role, table["model"]) for role, table in tables.items()}
     pictures = open_data(data, size, crop=crop, flip=flip)
-    told = _conditions(entries, pictures, conditions)
-    networks = [
-        _untrained(zoo, entry, settings or {}, pictures, told, config.seed, fetch)
-        for entry, settings in zip(entries, (generator_settings, critic_settings), strict=True)
-    ]
+    used = used_conditions(factory, entries, pictures, conditions)
+    built = {
+        role: build_network(zoo, factory, entry, role, table, config, pictures, used, fetch=fetch)
+        for role, table in tables.items()
+    }
+    learner = build_recipe(zoo, factory, entry, config, built, uses or {}, fetch=fetch)
+    main = entries[entry.spec.main]
     measured: dict[str, Any] = {}
     if config.metric.name and metric is None:
-        metric = TrainingMetric(zoo, entries[0], config.metric, pictures, told, fetch=fetch)
+        if main.spec.kind != "generator":
+            raise SettingsError(f"training.metric measures a generator, and {main.canonical} is a {main.spec.kind}")
+        metric = TrainingMetric(zoo, main, config.metric, pictures, used, fetch=fetch)
         measured = {"metric": metric.describe()}
-    parts = {network.kind: network.provenance for network in networks if network.provenance is not None}
+    used_models = {key: each.provenance for key, each in learner.uses.items() if each.provenance is not None}
     record = {
-        **describe_parts(parts),
+        **describe_parts({role: each.provenance for role, each in built.items() if each.provenance is not None}),
+        **({"uses": {key: each.to_json() for key, each in used_models.items()}} if used_models else {}),
         **measured,
-        "class_names": list(pictures.class_names) if "labels" in told else [],
+        "class_names": list(pictures.class_names) if "labels" in used else [],
         "made_with": {
             "ganart-zoo": ganart_zoo.__version__,
             "torch": torch.__version__,
@@ -112,81 +255,48 @@ def train(
     }
 
     def on_event(stage: str, path: Path | None, details: Mapping[str, Any]) -> None:
-        zoo.emit(RunEvent("train", stage, entries[0].canonical, path, details))
+        zoo.emit(RunEvent("train", stage, main.canonical, path, details))
 
-    first, second = networks
-    assert isinstance(first, Generator)  # their kinds say so, and the zoo holds them to that
-    assert isinstance(second, Critic)
-    trainer = Trainer(
-        first,
-        second,
+    steps = Steps(on_step)
+    run = Run(
+        learner,
         pictures,
-        config,
         folder,
+        name=entry.canonical,
+        main=entry.spec.main,
         device=device,
-        conditions=told,
+        conditions=used,
         record=record,
         metric=metric,
-        on_step=on_step,
+        on_step=None if on_step is None else steps,
         on_event=on_event,
     )
-    return trainer.fit(resume=resume, allow_changes=allow_changes)
+    return Training(entry, run, zoo, steps)
 
 
-def _entry(zoo: Zoo, name: str, kind: str) -> Entry:
-    entry = zoo.entry(name)
+def _tables(recipe: RecipeEntry, networks: Mapping[str, str | Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return `{"model": ..., **settings}` for every role of the recipe, in its order."""
+    if unknown := [role for role in networks if role not in recipe.spec.roles]:
+        raise SettingsError(f"{recipe.canonical} has no network {unknown[0]!r}; it has {', '.join(recipe.spec.roles)}")
+    tables: dict[str, dict[str, Any]] = {}
+    for role, use in recipe.spec.roles.items():
+        asked = networks.get(role, {})
+        tables[role] = {"model": use.default, **({"model": asked} if isinstance(asked, str) else asked)}
+        if tables[role]["model"] is None:
+            raise SettingsError(f"{recipe.canonical} needs a {use.kind} as {role!r}, and has no default for it")
+    return tables
+
+
+def _entry(zoo: Zoo, recipe: RecipeEntry, requires: Mapping[str, Sequence[str]], role: str, name: str) -> Entry:
+    entry, kind = zoo.entry(name), recipe.spec.roles[role].kind
     if entry.spec.kind != kind:
         raise SettingsError(
             f"{entry.canonical} is a {entry.spec.kind}, expected a {kind}; see ganart list --kind {kind}"
         )
-    if "trainable" not in entry.spec.capabilities:
-        raise SettingsError(f"{entry.canonical} does not say that it can be trained (capability 'trainable')")
-    return entry
-
-
-def _conditions(entries: Sequence[Entry], data: Data, asked: Sequence[str] | None) -> tuple[str, ...]:
-    """Return what both networks are to be told, or say what does not fit."""
-    of_data = [
-        *(["labels"] if data.class_names else []),
-        *(["prompt"] if data.prompts is not None else []),
-    ]
-    if asked is None:
-        told = tuple(name for name in of_data if all(name in entry.spec.capabilities for entry in entries))
-    else:
-        told = tuple(asked)
-    for name in told:
-        if name not in ("labels", "prompt"):
-            raise SettingsError(f"condition {name!r} is unknown, expected 'labels' or 'prompt'")
-        if name not in of_data:
-            raise SettingsError(f"the data has no {name}, and the networks are to be told them")
-        for entry in entries:
-            if name not in entry.spec.capabilities:
-                raise SettingsError(f"{entry.canonical} takes no {name}; choose another, or leave that condition out")
-    for entry in entries:
-        can = entry.spec.capabilities
-        needs = sorted({*can} & {"labels", "prompt"})
-        if not told and needs and "unconditional" not in can:
+    for capability in requires.get(role, ()):
+        if capability not in entry.spec.capabilities:
             raise SettingsError(
-                f"{entry.canonical} has to be told {' or '.join(needs)}, and the data or the other network has none"
+                f"{entry.canonical} does not declare the capability {capability!r}, and the recipe "
+                f"{recipe.spec.name} needs it in its {role}"
             )
-    return told
-
-
-def _untrained(
-    zoo: Zoo, entry: Entry, settings: Mapping[str, Any], data: Data, told: Sequence[str], seed: int, fetch: bool
-) -> Model:
-    """Build one network with what follows from the data, its first weights drawn from the seed."""
-    known = zoo.settings(entry.canonical).config_names
-    follows: dict[str, Any] = {"resolution": data.size}
-    if "labels" in told:
-        follows["class_names"] = data.class_names
-    chosen = {name: value for name, value in follows.items() if name in known} | {"weights": None} | dict(settings)
-    names = chosen.get("class_names")
-    if "labels" in told and names is not None and len(names) != len(data.class_names):
-        raise SettingsError(
-            f"{entry.canonical}: class_names has {len(names)} names, and the data {len(data.class_names)} classes"
-        )
-    # built on the CPU, so that a seed gives the same first weights on every device
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key_seed(seed, entry.spec.kind))
-        return zoo.create(entry.canonical, fetch=fetch, **chosen)
+    return entry

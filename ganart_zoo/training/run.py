@@ -41,7 +41,10 @@ _log = logging.getLogger("ganart_zoo")
 __all__ = ["Metric", "OnEvent", "Run", "Trained"]
 
 Metric = Callable[[Any], Mapping[str, Any]]
-"""Measures the average of the main network, in eval mode; the lower its first value, the better. The rest is logged."""
+"""Measures the average of the main network, in eval mode. The first value decides, and the rest is only logged.
+
+The lower the value, the better, unless the callable has an attribute `higher_is_better` that is true.
+"""
 
 OnEvent = Callable[[str, "Path | None", Mapping[str, Any]], None]
 """Called with the stage, as `RunEvent` has it, what was saved, and details."""
@@ -165,6 +168,14 @@ class Run:
                 return Trained(self._folder, self._step, True, self._seconds, read_skipped(self._folder), new=False)
             return self._train()
 
+    def dry_run(self) -> dict[str, Any]:
+        """Return what the recipe reports about the training to come; nothing is written.
+
+        Raises:
+            SettingsError: The recipe has no dry run.
+        """
+        return dict(self._recipe.dry_run())
+
     def _train(self) -> Trained:
         if self._first:
             text = json.dumps(self._record, indent=2, ensure_ascii=False)
@@ -284,7 +295,8 @@ class Run:
                 return self._any(best)
             journal.log(self._step, measured)
             value = next(iter(measured.values()))
-            best = math.isfinite(value) and (self._best is None or value < self._best["value"])
+            sign = -1 if getattr(self._metric, "higher_is_better", False) else 1
+            best = math.isfinite(value) and (self._best is None or sign * value < sign * self._best["value"])
             if best:
                 self._best = {"step": self._step, "value": value}
         return self._any(best)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
-from ganart_zoo.contract.settings import Field, Settings, model_validator
+from ganart_zoo.contract.settings import Field, Settings, field_validator, model_validator
+from ganart_zoo.metrics.table import TRAINING_METRICS
 from ganart_zoo.training.schedules import Curve
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ class Measurement(Settings):
     `ganart_zoo.tasks.train` makes the metric; a `Trainer` on its own is given one.
     """
 
-    name: Literal["frechet", "kernel"] | None = Field(
+    name: str | None = Field(
         default=None,
-        description="Distance of its pictures' features from those of the data: frechet or kernel; null: not measured, "
-        "and the last weights are the result.",
+        description=f"Metric of the features of its pictures and of the data: {', '.join(TRAINING_METRICS)}; null: it "
+        "is not measured, and the last weights are the result.",
+        json_schema_extra={"enum": [None, *TRAINING_METRICS]},
     )
     samples: int = Field(default=1000, ge=10, description="Pictures generated; as many of the data are taken.")
     seed: int = Field(default=0, ge=0, description="Seed of the first of them; every measurement uses the same seeds.")
@@ -40,6 +42,15 @@ class Measurement(Settings):
     side: int | None = Field(
         default=None, ge=16, description="Pixels to scale to for the backbone; null: 299 for Inception, else 128."
     )
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        if name == "none":  # as on a command line
+            return None
+        if name is not None and name not in TRAINING_METRICS:
+            raise ValueError(f"training.metric.name is {name!r:.80}, expected one of {', '.join(TRAINING_METRICS)}")
+        return name
 
 
 class RunSettings(Settings):

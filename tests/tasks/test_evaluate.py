@@ -25,9 +25,9 @@ from ganart_zoo.data import open_data
 from ganart_zoo.metrics import Moments, PooledFeatures, frechet_distance, moments
 from ganart_zoo.registry.weights import WeightsStore
 from ganart_zoo.running.calls import Steps
+from ganart_zoo.tasks.comparison import real_features, row_labels
 from ganart_zoo.tasks.evaluate import INCEPTION, Evaluation, evaluate
 from ganart_zoo.tasks.generating import load_generator
-from ganart_zoo.tasks.judging import real_features, row_labels
 from ganart_zoo.tasks.sample import sample
 
 NAMES = ["cat", "dog", "eel"]

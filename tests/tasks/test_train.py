@@ -114,10 +114,10 @@ def test_mismatches_are_refused(learners: Zoo, labelled: Path, plain: Path, tmp_
 
     refused("plain_judge takes no labels", "learner", "plain_judge", conditions=["labels"])
     refused("the data has no labels", *NAMES, data=plain, conditions=["labels"])
-    refused("told_judge has to be told labels", "learner", "told_judge", data=plain)
+    refused("told_judge needs labels", "learner", "told_judge", data=plain)
     refused("condition 'label' is unknown", *NAMES, conditions=["label"])
     refused("judge is a critic, expected a generator", "judge", "judge")
-    refused("finished does not say that it can be trained", "finished", "judge")
+    refused("finished does not declare the capability 'trainable'", "finished", "judge")
     refused("class_names has 2 names, and the data 3 classes", *NAMES, generator_settings={"class_names": ["a", "b"]})
     refused("has no setting 'depth'", *NAMES, critic_settings={"depth": 2})
     assert not (tmp_path / "run").exists()
@@ -248,7 +248,7 @@ def test_resume_alone_says_what_it_lacks(
     described = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**described, "parts": {}}))
     assert main(resume, zoo=learners) == 2
-    assert "config.json does not say how it is trained: no 'generator'" in capsys.readouterr().err
+    assert "config.json does not hold the settings of its training: 'generator' is missing" in capsys.readouterr().err
     (run / "config.json").unlink()
     assert main(resume, zoo=learners) == 2
     assert "no generator: give --generator MODEL" in capsys.readouterr().err
@@ -276,10 +276,16 @@ def test_mistakes_are_one_line(
     file = tmp_path / "bad.toml"
     file.write_text("stesp = 3")
     for more, match in {
+        ("--set", "lr"): "--set 'lr' is not of the form NAME=VALUE",
+        ("--network", "judge=judge"): "the recipe gan has no network 'judge'; it has generator, critic",
+        ("--network", "judge"): "--network 'judge' is not of the form ROLE=MODEL",
+        ("--style", "a.png"): "the recipe gan learns no styles; leave out --style",
+        ("--dry-run",): "Gan has no dry run; leave out --dry-run",
+        ("--recipe", "gann"): "recipe 'gann' is unknown; did you mean 'gan'",
         ("--set", "training.los=hinge"): "training has no setting 'los'; did you mean 'loss'",
         ("--set", "training.loss=hing"): "training.loss is 'hing', expected 'rpgan'",
         ("--set", "training.r3.weight=1"): "training has no group 'r3'",
-        ("--set", "lr=1"): "--set 'lr=1' is not of the form",
+        ("--set", "lr=1"): "training has no setting 'lr'",
         ("--set", "generator.wdth=1"): "no setting 'wdth'; did you mean 'width'",
         ("--batch", "0"): "training.batch is 0, expected greater than or equal to 1",
         ("--config", str(file)): "unknown entry 'stesp'",

@@ -20,22 +20,10 @@ from ganart_zoo.cli.options import (
     settings_flags,
 )
 from ganart_zoo.cli.show import emit_json, note, table
+from ganart_zoo.metrics.table import meanings
 from ganart_zoo.registry import Zoo
 
 __all__ = ["command"]
-
-_MEANINGS = {
-    "fid": "Fréchet distance on Inception; 0 is best",
-    "kid": "kernel distance on Inception; 0 is best",
-    "frechet_distance": "of features; 0 is best; no FID, for the backbone is another",
-    "kernel_distance": "of features; 0 is best; no KID, for the backbone is another",
-    "precision": "share of generated pictures within reach of real ones",
-    "recall": "share of real pictures within reach of generated ones",
-    "density": "how crowded with generated pictures the real ones' surroundings are; about 1 is best",
-    "coverage": "share of real pictures with a generated one near by",
-    "diversity": "perceptual distance of two generated pictures",
-    "path_length": "perceptual; smaller is smoother",
-}
 
 
 @click.command("evaluate", short_help="Measure a generator against real pictures.")
@@ -102,7 +90,8 @@ def command(
     if as_json:
         emit_json(found.to_json())
         return
-    table(["metric", "value", "what"], [[k, f"{v:.5g}", _MEANINGS[k]] for k, v in found.metrics.items()])
+    said = meanings()
+    table(["metric", "value", "what"], [[k, f"{v:.5g}", said[k]] for k, v in found.metrics.items()])
     features = found.about["features"]
     click.echo(
         f"{found.about['samples']} generated, {found.about['reals']} real; {features['backbone']} {features['layer']} "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -12,20 +13,27 @@ from ganart_zoo.cli.commands.weights import described_weights, size_text, state_
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.options import json_option
 from ganart_zoo.cli.show import emit_json, table
-from ganart_zoo.contract.spec import Weights, WeightsFile
-from ganart_zoo.registry import Zoo
+from ganart_zoo.contract.errors import UnknownModelError
+from ganart_zoo.contract.spec import Use, Weights, WeightsFile
+from ganart_zoo.registry import Entry, RecipeEntry, Zoo
 from ganart_zoo.registry.describe import Setting, describe
 
 __all__ = ["command"]
 
 
 @click.command("info")
-@click.argument("model")
+@click.argument("model", metavar="MODEL_OR_RECIPE")
 @json_option
 @pass_zoo
 def command(zoo: Zoo, model: str, as_json: bool) -> None:
-    """Show what MODEL does, its settings, weights, licence and paper."""
-    entry = zoo.entry(model)
+    """Show what a model or a recipe does, its settings, weights, licence and paper."""
+    try:
+        entry = zoo.entry(model)
+    except UnknownModelError:
+        with suppress(UnknownModelError):
+            _recipe(zoo, zoo.recipe(model), as_json)
+            return
+        raise
     spec, settings = entry.spec, zoo.settings(model)
     config, options = describe(settings.config_class), describe(settings.options_class)
     if as_json:
@@ -39,34 +47,27 @@ def command(zoo: Zoo, model: str, as_json: bool) -> None:
                 "paper": spec.paper,
                 "plugin": {"distribution": entry.plugin.distribution, "version": entry.plugin.version},
                 "capabilities": sorted(spec.capabilities),
-                "uses": {
-                    key: {"kind": use.kind, "default": use.default, "summary": use.summary}
-                    for key, use in spec.uses.items()
-                },
+                "uses": _described(spec.uses),
                 "config_schema": settings.config_class.model_json_schema(),
                 "options_schema": settings.options_class.model_json_schema(),
                 "weights": described_weights(zoo, entry),
             }
         )
         return
-    click.echo(f"{click.style(zoo.display_name(entry), bold=True)}  {spec.summary}\n")
-    facts = {
-        "name": entry.canonical,
-        "kind": spec.kind,
-        "can": ", ".join(sorted(spec.capabilities)),
-        "licence": spec.license,
-        "paper": spec.paper or "",
-        "plugin": f"{entry.plugin.distribution} {entry.plugin.version}",
-    }
-    for name, value in facts.items():
-        if value:
-            click.echo(f"{name:8}  {value}")
+    _facts(
+        zoo,
+        entry,
+        {
+            "name": entry.canonical,
+            "kind": spec.kind,
+            "can": ", ".join(sorted(spec.capabilities)),
+            "licence": spec.license,
+            "paper": spec.paper or "",
+        },
+    )
     if spec.uses:
         _heading("Models it uses, --set NAME=MODEL")
-        table(
-            ("name", "kind", "default", ""),
-            [(key, use.kind, use.default or "", use.summary) for key, use in spec.uses.items()],
-        )
+        _models(spec.uses)
     for title, rows in (("Config of the model", config), ("Options of a call", options)):
         if rows:
             _heading(f"{title}, --set NAME=VALUE")
@@ -81,6 +82,56 @@ def command(zoo: Zoo, model: str, as_json: bool) -> None:
                 for file in variant.files
             ],
         )
+
+
+def _recipe(zoo: Zoo, entry: RecipeEntry, as_json: bool) -> None:
+    spec, config_class = entry.spec, zoo.recipe_settings(entry.canonical).config_class
+    if as_json:
+        emit_json(
+            {
+                "name": zoo.display_name(entry),
+                "canonical": entry.canonical,
+                "kind": "recipe",
+                "summary": spec.summary,
+                "license": spec.license,
+                "paper": spec.paper,
+                "plugin": {"distribution": entry.plugin.distribution, "version": entry.plugin.version},
+                "networks": _described(spec.roles),
+                "main": spec.main,
+                "pretrained": list(spec.pretrained),
+                "uses": _described(spec.uses),
+                "config_schema": config_class.model_json_schema(),
+            }
+        )
+        return
+    facts = {"name": entry.canonical, "kind": "recipe", "licence": spec.license, "paper": spec.paper or ""}
+    _facts(zoo, entry, facts)
+    _heading("Networks, --network NAME=MODEL")
+    _models(spec.roles)
+    if spec.uses:
+        _heading("Models it uses, --set NAME=MODEL")
+        _models(spec.uses)
+    _heading("Settings of the training, --set NAME=VALUE")
+    _settings(describe(config_class))
+
+
+def _facts(zoo: Zoo, entry: Entry | RecipeEntry, facts: Mapping[str, str]) -> None:
+    click.echo(f"{click.style(zoo.display_name(entry), bold=True)}  {entry.spec.summary}\n")
+    plugin = f"{entry.plugin.distribution} {entry.plugin.version}"
+    for name, value in {**facts, "plugin": plugin}.items():
+        if value:
+            click.echo(f"{name:8}  {value}")
+
+
+def _described(uses: Mapping[str, Use]) -> dict[str, dict[str, str | None]]:
+    return {key: {"kind": use.kind, "default": use.default, "summary": use.summary} for key, use in uses.items()}
+
+
+def _models(uses: Mapping[str, Use]) -> None:
+    table(
+        ("name", "kind", "default", ""),
+        [(key, use.kind, use.default or "", use.summary) for key, use in uses.items()],
+    )
 
 
 def _about(variant: Weights, file: WeightsFile) -> str:

@@ -58,7 +58,7 @@ def command(
     ranks the pictures so far.
     """
     critic = find_model(model)
-    settings = loading.check(zoo, model_name(critic, "critic"))
+    settings = loading.check(zoo, model_name(zoo, critic, "critic"))
     with LongWork(quiet, saving="the ranking so far") as work:
         work.show(f"loading {model}")
         options = loading.options(settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.chosen import Loading
+from ganart_zoo.cli.chosen import Loading, find_model, model_name
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
@@ -35,7 +35,11 @@ __all__ = ["command"]
 )
 @output_option("A .png, .jpg or .webp file; or a folder.")
 @click.option(
-    "-m", "--model", default="ganart-gatys/gatys", show_default=True, help="A style_transfer model of ganart list."
+    "-m",
+    "--model",
+    default="ganart-gatys/gatys",
+    show_default=True,
+    help="A style_transfer model of ganart list, or a run.",
 )
 @long_side_option
 @settings_flags("steps", "alpha", "preserve_colour", "strength")
@@ -81,8 +85,9 @@ def command(
     Every picture carries the record of how it was made; ganart reproduce makes it again. Ctrl-C saves the best picture
     so far and ends with exit code 130; a second Ctrl-C aborts at once.
     """
-    entry = zoo.entry(model)
-    settings = loading.check(zoo, model, flags)
+    chosen = find_model(model)
+    entry = zoo.entry(model_name(zoo, chosen, "style_transfer"))
+    settings = loading.check(zoo, entry.canonical, flags)
     long_side = long_side_of(size)
 
     with LongWork(quiet) as work:
@@ -93,7 +98,7 @@ def command(
 
         jobs = plan(contents, output)
         style_inputs = _styles(entry, styles, regions)
-        stylizer = Stylizer(zoo, model, style_inputs, init=init, seed=seed, size=long_side, **options)
+        stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
         outcomes: list[Outcome] = []
 
         def on_start(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""`ganart train`: a generator against a critic, on pictures."""
+"""`ganart train`: trains networks on pictures, by the recipe of a GAN or of any plugin."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganart_zoo.cli.group import pass_zoo
+from ganart_zoo.cli.group import pass_zoo, zoo_of
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import fetch_option, json_option, output_option, quiet_option, steps_option
-from ganart_zoo.cli.settings import parse_used_model, typed_value
+from ganart_zoo.cli.settings import parse_used_model, typed_value, used_pairs
 from ganart_zoo.cli.show import emit_json, note, table
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
-from ganart_zoo.registry import Zoo
+from ganart_zoo.metrics.table import TRAINING_METRICS
+from ganart_zoo.registry import RecipeEntry, Zoo
 from ganart_zoo.registry.runs import read_settings
 
 if TYPE_CHECKING:
@@ -25,17 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_NETWORKS = ("generator", "critic")
-_PLAIN: dict[str, type] = {"data": str, "size": int, "crop": str, "flip": bool, "conditions": list}
-"""What a configuration file may say beside its tables."""
-
 
 def _list_settings(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
     if not asked:
         return
-    from ganart_zoo.training.gan.config import TrainConfig
+    zoo = zoo_of(ctx)
+    from ganart_zoo.training.plan import chosen_recipe
 
-    table(("setting", "default", "what it is"), list(_rows(TrainConfig, "training")))
+    recipe = chosen_recipe(zoo, _given({"recipe": ctx.params.get("recipe")}))
+    config_class = zoo.recipe_settings(recipe.canonical).config_class
+    table(("setting", "default", "what it is"), list(_rows(config_class, "training")))
     ctx.exit()
 
 
@@ -46,60 +46,72 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
                 default = getattr(field.default, below.rpartition(".")[2])
                 yield below, json.dumps(default), f"{field.description} {about}"
         else:
-            yield f"{prefix}.{name}", json.dumps(field.default), field.description or ""
+            default = "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True))
+            yield f"{prefix}.{name}", default, field.description or ""
 
 
-@click.command("train", short_help="Train a generator against a critic.")
-@click.option("--generator", metavar="MODEL", help="A trainable generator of ganart list.")
-@click.option("--critic", metavar="MODEL", help="A trainable critic.")
+@click.command("train", short_help="Train networks on pictures.")
+@click.option("--recipe", metavar="NAME", is_eager=True, help="How to train: a recipe of ganart list. Default: gan.")
+@click.option("--generator", metavar="MODEL", help="The network in the role of the generator.")
+@click.option("--critic", metavar="MODEL", help="The network in the role of the critic.")
+@click.option("--network", "networks", metavar="ROLE=MODEL", multiple=True, help="The network in a role. Repeatable.")
 @click.option("--data", metavar="PATH", help="A folder of pictures, an .npz file, or .tar shards (a{0..9}.tar).")
 @click.option("--size", type=int, metavar="PIXELS", help="Side of the pictures.")
 @click.option("--crop", type=click.Choice(("centre", "random", "stretch", "pad")), help="How pictures become square.")
 @click.option("--flip/--no-flip", default=None, help="Mirror every other picture, left to right.")
+@click.option("--style", "styles", metavar="PICTURE", multiple=True, help="A style to learn. Repeatable.")
 @click.option(
-    "--conditions", metavar="NAMES", help="labels, prompt, both with a comma, or none; default: all there are."
+    "--conditions",
+    metavar="NAMES",
+    help="What the networks are conditioned on: labels, prompt, both with a comma, or none. Default: all there are.",
 )
 @steps_option()
-@click.option("--batch", type=int, help="Pictures a step, over all processes together.")
-@click.option("--seed", type=int, help="Of everything random.")
+@click.option("--batch", type=int, help="Pictures per step, over all processes together.")
+@click.option("--seed", type=int, help="Seed of everything random.")
 @click.option(
     "--metric",
-    type=click.Choice(("frechet", "kernel", "none")),
+    type=click.Choice((*TRAINING_METRICS, "none")),
     help="Measure every training.evaluate_every steps, and keep the best weights. Default: none.",
 )
 @click.option("--checkpoint-every", type=int, metavar="STEPS", help="Steps between checkpoints.")
 @output_option("The run folder.", metavar="RUN", aliases=("--out",), type=click.Path(path_type=Path))
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings; flags go before them.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings; flags take precedence over them."
+)
 @click.option(
     "--set",
     "pairs",
-    metavar="PART.NAME=VALUE",
+    metavar="NAME=VALUE",
     multiple=True,
-    help="A setting of the generator, the critic or the training: --set training.loss=hinge. Repeatable.",
+    help="A setting of the training (loss=hinge, training.loss=hinge) or of a network (generator.width=4). Repeatable.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --output, exactly where its last checkpoint is.")
-@click.option("--allow-changes", is_flag=True, help="Resume although settings differ from those it was begun with.")
+@click.option("--resume", is_flag=True, help="Continue the run in --output exactly from its last checkpoint.")
+@click.option("--allow-changes", is_flag=True, help="Resume although settings differ from those of the run.")
+@click.option("--dry-run", is_flag=True, help="Report on the data and the training to come, and write nothing.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @fetch_option
 @quiet_option
 @click.option(
     "--help-training",
     is_flag=True,
-    is_eager=True,
     expose_value=False,
+    is_eager=True,
     callback=_list_settings,
-    help="List the settings of the training and exit.",
+    help="List the settings of the training, or of --recipe given before, and exit.",
 )
 @json_option
 @pass_zoo
 def command(
     zoo: Zoo,
+    recipe: str | None,
     generator: str | None,
     critic: str | None,
+    networks: tuple[str, ...],
     data: str | None,
     size: int | None,
     crop: str | None,
     flip: bool | None,
+    styles: tuple[str, ...],
     conditions: str | None,
     steps: int | None,
     batch: int | None,
@@ -111,69 +123,78 @@ def command(
     pairs: tuple[str, ...],
     resume: bool,
     allow_changes: bool,
+    dry_run: bool,
     device: str,
     fetch: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train a generator against a critic. The run folder is then itself a model, for ganart sample and others.
+    """Train networks on pictures. The run folder is then itself a model, for ganart sample and others.
 
     \b
     ganart train --generator M --critic M --data pictures/ --size 32 --steps 5000 -o runs/first
-    ganart train --config first.toml -o runs/first --set training.r1.weight=2
+    ganart train --recipe NAME --network ROLE=M --data pictures/ --size 64 -o runs/second
+    ganart train --config first.toml -o runs/first --set r1.weight=2
     ganart train -o runs/first --resume
     torchrun --nproc-per-node 2 -m ganart_zoo train --config first.toml -o runs/first
 
-    A file of settings has data, size, crop, flip and conditions, and tables [generator] and [critic] (model, weights,
-    and the model's own settings) and [training], whose settings ganart train --help-training lists.
+    A recipe says what is learned; the default trains a generator against a critic. ganart list shows the recipes, and
+    ganart info RECIPE its networks and settings.
 
-    Ctrl-C (or SIGTERM) saves a checkpoint and ends with exit code 130; --resume goes on from there, with the settings
-    of the run in --output where no others are given.
+    A file of settings has recipe, data, size, crop, flip and conditions, a table for each network (model, weights, and
+    the model's own settings) and a table [training] of the settings that ganart train --help-training lists.
+
+    Ctrl-C (or SIGTERM) saves a checkpoint and ends with exit code 130; --resume continues from there. Settings that are
+    not given then are those of the run in --output.
     """
-    plain = {"data": data, "size": size, "crop": crop, "flip": flip, "conditions": _names(conditions)}
-    flags = {"steps": steps, "batch": batch, "seed": seed, "checkpoint_every": checkpoint_every}
-    tables = _read(config) if config else {}
-    before = read_settings(output) if resume and (output / "config.json").exists() else {}
-    chosen = {name: value for name, value in {**before, **tables}.items() if name in _PLAIN} | _given(plain)
-    networks = {
-        name: _network(zoo, name, tables.get(name, {}), asked, pairs, before.get(name))
-        for name, asked in (("generator", generator), ("critic", critic))
-    }
+    from ganart_zoo.training.plan import chosen_recipe, plan, read_file
+
+    file = read_file(config) if config else {}
+    run = read_settings(output) if resume and (output / "config.json").exists() else {}
+    plain = {"recipe": recipe, "data": data, "size": size, "crop": crop, "flip": flip, "conditions": _names(conditions)}
+    given = _given(plain)
+    entry = chosen_recipe(zoo, run, file, given)
+    chosen = _named_networks(entry, {"generator": generator, "critic": critic}, networks)
+    training = _given({"steps": steps, "batch": batch, "seed": seed, "checkpoint_every": checkpoint_every})
+    if styles:
+        training["style"] = _styles(zoo, entry, styles)
     pairs += () if metric is None else (f"training.metric.name={metric}",)
-    training = _training({**before.get("training", {}), **tables.get("training", {})}, pairs) | _given(flags)
-    if "data" not in chosen:
-        raise SettingsError('no data: give --data PATH, or data = "PATH" in the configuration file')
-    if chosen["data"] == before.get("data") and "{" not in chosen["data"] and not Path(chosen["data"]).exists():
-        raise SettingsError(f"{output} learns from {chosen['data']}, and nothing is there now; give --data PATH")
+    given |= _settings(zoo, entry, pairs, chosen, training, (run, file))
+    planned = plan(zoo, run=run, file=file, given=given, file_name=str(config))
+    if planned.data == run.get("data") and "{" not in planned.data and not Path(planned.data).exists():
+        raise SettingsError(f"{output} learns from {planned.data}, and nothing is there now; give --data PATH")
 
-    from ganart_zoo.training.gan.config import TrainConfig
-    from ganart_zoo.training.settings import parse_config
-
-    settings = parse_config(training, TrainConfig)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one does the talking
     with LongWork(quiet or not first, saving="a checkpoint") as work:
         work.show(f"training {output}")
         from ganart_zoo import native
-        from ganart_zoo.tasks.train import train
+        from ganart_zoo.tasks.train import prepare
 
         native.tune_allocator()
-        work.start(f"training {output}")
-        trained = train(
+        prepared = prepare(
             zoo,
-            networks["generator"].pop("model"),
-            networks["critic"].pop("model"),
-            Path(chosen.pop("data")),
+            planned.recipe.canonical,
+            planned.networks,
+            Path(planned.data),
             output,
-            config=settings,
-            generator_settings=networks["generator"],
-            critic_settings=networks["critic"],
+            config=planned.config,
+            uses=planned.uses,
             device=device,
             fetch=fetch,
-            resume=resume,
-            allow_changes=allow_changes,
             on_step=work.step,
-            **chosen,
+            **planned.pictures,
         )
+        if dry_run:
+            report = prepared.dry_run()
+        else:
+            work.start(f"training {output}")
+            trained = prepared.fit(resume=resume, allow_changes=allow_changes)
+    if dry_run:
+        if as_json and first:
+            emit_json(report)
+        elif first:
+            table(("", ""), [(name.replace("_", " "), _shown(value)) for name, value in report.items()])
+        return
     if as_json and first:
         emit_json(
             {
@@ -203,67 +224,100 @@ def _names(text: str | None) -> list[str] | None:
     return [] if text == "none" else [name.strip() for name in text.split(",")]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a configuration file says, its names checked."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as TOML: {' '.join(str(error).split())}") from None
-    kinds: dict[str, type] = {**_PLAIN, **dict.fromkeys((*_NETWORKS, "training"), dict)}
-    for name, value in tables.items():
-        if name not in kinds:
-            raise SettingsError(f"{path} has an unknown entry {name!r}{did_you_mean(name, kinds)}")
-        if not isinstance(value, kinds[name]) or (kinds[name] is int and isinstance(value, bool)):
-            wanted = "a table" if kinds[name] is dict else f"of type {kinds[name].__name__}"
-            raise SettingsError(f"{path}: {name} is {value!r:.80}, expected it {wanted}")
-    return tables
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _network(
-    zoo: Zoo,
-    part: str,
-    table: Mapping[str, Any],
-    asked: str | None,
-    pairs: Sequence[str],
-    before: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the model of one side with its settings; flags go before the file, and that before a resumed run."""
-    model = asked or table.get("model")
-    if before and zoo.entry(model or before["model"]).canonical == before["model"]:
-        model, table = before["model"], {**before, **table}
-    if model is None:
-        raise SettingsError(f'no {part}: give --{part} MODEL, or [{part}] model = "..." in the configuration file')
-    own = [pair.partition(".")[2] for pair in pairs if pair.startswith(f"{part}.")]
-    return {**table, **parse_used_model(zoo, model, own)}
+def _styles(zoo: Zoo, recipe: RecipeEntry, styles: Sequence[str]) -> list[str]:
+    """Return the value of the config field that `--style` fills."""
+    if "style" not in zoo.recipe_settings(recipe.canonical).config_class.model_fields:
+        raise SettingsError(f"the recipe {recipe.spec.name} learns no styles; leave out --style")
+    return list(styles)
 
 
-def _training(table: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of the training as plain values, with those of `--set training.NAME=VALUE`."""
-    from ganart_zoo.training.gan.config import TrainConfig
-
-    merged = {name: dict(value) if isinstance(value, Mapping) else value for name, value in table.items()}
+def _named_networks(recipe: RecipeEntry, roles: Mapping[str, str | None], pairs: Sequence[str]) -> dict[str, str]:
+    """Return the model that the command line names for each role."""
+    named = _given(roles)
     for pair in pairs:
-        name, equals, text = pair.partition("=")
-        part, _, rest = name.strip().partition(".")
-        if not equals or part not in (*_NETWORKS, "training") or not rest:
-            raise SettingsError(f"--set {pair!r} is not of the form generator.NAME=VALUE, critic.… or training.…")
-        if part != "training":
-            continue
-        *groups, last = rest.replace("-", "_").split(".")
-        here, fields = merged, TrainConfig.model_fields
-        for group in groups:
-            below = getattr(fields[group].annotation, "model_fields", None) if group in fields else None
-            if below is None:
-                raise SettingsError(f"training has no group {group!r}{did_you_mean(group, fields)}")
-            fields = below
-            here = here.setdefault(group, {})
-            if not isinstance(here, dict):
-                raise SettingsError(f"training.{group} is {here!r:.80}, expected a table")
-        if last not in fields:
-            raise SettingsError(f"training has no setting {rest!r}{did_you_mean(last, fields)}")
-        here[last] = typed_value(fields[last], text.strip())
-    return merged
+        role, equals, model = (part.strip() for part in pair.partition("="))
+        if not equals or not role or not model:
+            raise SettingsError(f"--network {pair!r} is not of the form ROLE=MODEL")
+        named[role] = model
+    for role in named:
+        if role not in recipe.spec.roles:
+            known = ", ".join(recipe.spec.roles)
+            raise SettingsError(f"the recipe {recipe.spec.name} has no network {role!r}; it has {known}")
+    return named
+
+
+def _settings(
+    zoo: Zoo,
+    recipe: RecipeEntry,
+    pairs: Sequence[str],
+    named: Mapping[str, str],
+    training: dict[str, Any],
+    before: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what `--set` and the flags say, in the form of a file of settings.
+
+    Args:
+        zoo: Where the models are.
+        recipe: The recipe.
+        pairs: `"name=value"`.
+        named: Role -> model.
+        training: Settings of the training that flags of their own gave; they win.
+        before: Settings of the run and of the file, for models that the command line does not name.
+    """
+    from ganart_zoo.training.plan import chosen_model, joined
+
+    roles, uses = recipe.spec.roles, recipe.spec.uses
+    of_models: dict[str, list[str]] = {role: [] for role in named}
+    config: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = (part.strip() for part in pair.partition("="))
+        if not equals or not name:
+            raise SettingsError(f"--set {pair!r} is not of the form NAME=VALUE")
+        head, dot, rest = name.replace("-", "_").partition(".")
+        if head in roles and dot:
+            of_models.setdefault(head, []).append(f"{rest}={text}")
+        elif head in uses:
+            of_models.setdefault(head, []).extend([f"{rest}={text}"] if dot else used_pairs(head, text))
+        else:
+            path = rest if head == "training" and dot else name.replace("-", "_")
+            _set(zoo.recipe_settings(recipe.canonical).config_class, config, path, text)
+    tables: dict[str, Any] = {}
+    for key, own in of_models.items():
+        named_here = [pair.partition("=")[2] for pair in own if pair.startswith("model=")]
+        if key in roles:
+            model = named.get(key) or chosen_model(recipe, key, *before)
+        else:
+            model = named_here[-1] if named_here else _used_model(recipe, key, before)
+        tables[key] = parse_used_model(zoo, model, [pair for pair in own if not pair.startswith("model=")])
+        if key in roles and key not in named:
+            del tables[key]["model"]
+    return {**tables, "training": joined(config, training)}
+
+
+def _used_model(recipe: RecipeEntry, key: str, before: Sequence[Mapping[str, Any]]) -> str:
+    models = [layer[key]["model"] for layer in before if layer.get(key, {}).get("model")]
+    model = models[-1] if models else recipe.spec.uses[key].default
+    if model is None:
+        raise SettingsError(f"settings of {key} were given, and no model: give {key}=NAME too")
+    return str(model)
+
+
+def _set(config_class: type[BaseModel], values: dict[str, Any], path: str, text: str) -> None:
+    """Set the config's field at a dotted path to what `text` says."""
+    *groups, last = path.split(".")
+    here, fields = values, config_class.model_fields
+    for group in groups:
+        below = getattr(fields[group].annotation, "model_fields", None) if group in fields else None
+        if below is None:
+            raise SettingsError(f"training has no group {group!r}{did_you_mean(group, fields)}")
+        fields = below
+        here = here.setdefault(group, {})
+        if not isinstance(here, dict):
+            raise SettingsError(f"training.{group} is {here!r:.80}, expected a table")
+    if last not in fields:
+        raise SettingsError(f"training has no setting {path!r}{did_you_mean(last, fields)}")
+    here[last] = typed_value(fields[last], text)

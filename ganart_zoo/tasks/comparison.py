@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from ganart_zoo.contract.events import StepEvent
 from ganart_zoo.contract.models import Backbone
 from ganart_zoo.data import Data
 from ganart_zoo.data.indexed import IndexedData
-from ganart_zoo.metrics import PooledFeatures, as_saved, frechet_distance, kernel_distance, moments
+from ganart_zoo.metrics import PooledFeatures, as_saved
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.calls import Steps
 from ganart_zoo.running.generators import LoadedGenerator
@@ -29,18 +29,17 @@ __all__ = [
     "FEWEST",
     "INCEPTION",
     "BackboneChoice",
-    "Distance",
     "Prompts",
     "RealFeatures",
     "batches",
     "class_map",
     "default_side",
-    "distances",
     "generated_pictures",
+    "is_inception",
     "load_backbone",
     "real_features",
+    "report",
     "row_labels",
-    "tell",
 ]
 
 DEFAULT_BACKBONE = "ganart-backbones/efficientnet_lite0"
@@ -62,9 +61,6 @@ BackboneChoice: TypeAlias = "str | Mapping[str, Any]"
 Prompts: TypeAlias = "Sequence[str] | None"
 """What generated pictures are asked to be, in turn."""
 
-Distance: TypeAlias = Callable[[Tensor, Tensor], float]
-"""Of real features `[n, d]` and generated ones `[m, d]`."""
-
 
 def load_backbone(zoo: Zoo, choice: BackboneChoice, *, device: torch.device, fetch: bool) -> Backbone:
     """Build the backbone that looks at pictures.
@@ -83,19 +79,11 @@ def load_backbone(zoo: Zoo, choice: BackboneChoice, *, device: torch.device, fet
 
 def default_side(zoo: Zoo, backbone: Backbone) -> int:
     """Return the side, in pixels, that pictures are scaled to where nobody asks for another."""
-    return _INCEPTION_SIDE if _is_inception(zoo, backbone) else _SIDE
+    return _INCEPTION_SIDE if is_inception(zoo, backbone) else _SIDE
 
 
-def distances(zoo: Zoo, backbone: Backbone) -> dict[str, Distance]:
-    """Return Fréchet and kernel distance by the names they have on this backbone, in that order.
-
-    These are `fid` and `kid` on the Inception network with weights, and nowhere else.
-    """
-    frechet, kernel = ("fid", "kid") if _is_inception(zoo, backbone) else ("frechet_distance", "kernel_distance")
-    return {frechet: lambda real, fake: frechet_distance(moments(real), moments(fake)), kernel: kernel_distance}
-
-
-def _is_inception(zoo: Zoo, backbone: Backbone) -> bool:
+def is_inception(zoo: Zoo, backbone: Backbone) -> bool:
+    """Return whether features of this backbone are those of FID and KID: it is the Inception network with weights."""
     made = backbone.provenance
     return made is not None and bool(made.files) and INCEPTION in zoo.spec(made.model).capabilities
 
@@ -143,7 +131,7 @@ def _seen(data: Data, samples: int, features: PooledFeatures, progress: Steps) -
         if waiting:
             rows.append(features(torch.stack(waiting).float().div(255)))
             waiting.clear()
-            tell(progress, sum(map(len, rows)), total, "real pictures")
+            report(progress, sum(map(len, rows)), total, "real pictures")
 
     read = 0
     for found in data.once():
@@ -219,7 +207,7 @@ def generated_pictures(
             told = generator.rows_condition(range(first, last), labels, prompts)
             images = as_saved(generator.paint(range(seed + first, seed + last), told))
         yield images
-        tell(progress, last, samples, "generated pictures")
+        report(progress, last, samples, "generated pictures")
 
 
 def batches(count: int) -> Iterator[tuple[int, int]]:
@@ -227,6 +215,6 @@ def batches(count: int) -> Iterator[tuple[int, int]]:
     return ((first, min(first + _BATCH, count)) for first in range(0, count, _BATCH))
 
 
-def tell(progress: Steps, done: int, total: int, phase: str) -> None:
+def report(progress: Steps, done: int, total: int, phase: str) -> None:
     """Report a step that has no picture to show."""
     progress(StepEvent.of(done, total, phase))
