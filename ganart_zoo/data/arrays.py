@@ -90,7 +90,8 @@ class ArrayData(IndexedData):
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a path that it opened itself open where the file is damaged
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             wanted = ("images", "labels", "class_names", "captions")
             arrays = {name: file[name] for name in wanted if name in file}
     except FileNotFoundError:

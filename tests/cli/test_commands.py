@@ -30,8 +30,11 @@ def test_list_shows_models_by_kind_and_filters(zoo: Zoo, capsys: Capture) -> Non
     assert main(["list"], zoo=zoo) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line] == [
-        *("style_transfer", "blend", "broken", "named", "negative", "backbone", "pool")
+        *("style_transfer", "blend", "broken", "named", "negative", "backbone", "pool", "recipe", "gan")
     ]
+    assert main(["list", "--kind", "recipe", "--json"], zoo=zoo) == 0
+    (recipe,) = json.loads(capsys.readouterr().out)
+    assert (recipe["canonical"], recipe["networks"]["critic"]) == ("ganart-zoo/gan", "critic")
     assert main(["list", "--kind", "backbone", "--json"], zoo=zoo) == 0
     (model,) = json.loads(capsys.readouterr().out)
     assert model["canonical"] == "ganart-tiny/pool"
@@ -52,6 +55,19 @@ def test_info_shows_every_setting_with_bounds_default_and_description(zoo: Zoo, 
     assert "0.5" in rows["alpha"]
     assert "Share of the style." in rows["alpha"]
     assert "'off' | 'luminance'" in rows["preserve_colour"]
+
+
+def test_info_shows_a_recipe_with_its_networks_and_settings(zoo: Zoo, capsys: Capture) -> None:
+    assert main(["info", "gan"], zoo=zoo) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert "critic" in rows["critic"]
+    assert "'rpgan' | 'non_saturating'" in rows["loss"]
+    assert "integer ≥ 1" in rows["critic_steps"]
+    assert main(["info", "gan", "--json"], zoo=zoo) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["config_schema"]["properties"]["batch"]["minimum"] == 1
+    assert (data["main"], list(data["networks"])) == ("generator", ["generator", "critic"])
+    assert main(["info", "gna"], zoo=zoo) == 2
 
 
 def test_info_as_json_carries_the_schemas(zoo: Zoo, capsys: Capture) -> None:
