@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import ganart_wishes
 import numpy as np
 import pytest
 import torch
@@ -96,3 +97,18 @@ def test_a_generator_that_needs_a_text_is_given_one(
     assert "paints from a text; give a prompt" in capsys.readouterr().err
     assert main(["evaluate", told, *rest, "--prompt", "green hat", "--json"], zoo=shapes) == 0
     assert json.loads(capsys.readouterr().out)["prompt"] == "green hat"
+
+
+def test_prompts_from_a_file_give_prompt_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wishes = Zoo(plugins=[ganart_wishes])
+    (tmp_path / "list.txt").write_text("red\nblue\ngrey\n")
+    arguments = ["evaluate", "flat", "--prompts", str(tmp_path / "list.txt"), "--critic", "wish"]
+    assert main(arguments, zoo=wishes) == 0
+    out = capsys.readouterr().out
+    assert "r_precision" in out
+    assert "3 prompts, each among 3" in out
+    assert main([*arguments, "--json"], zoo=wishes) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["chance"] == pytest.approx(1 / 3)
+    for wrong in (["evaluate", "flat"], [*arguments, "--data", "x.npz"]):
+        assert main(wrong, zoo=wishes) == 2
+        assert "give --data to compare with real pictures, or --prompts" in capsys.readouterr().err

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from ganart_zoo.cli.chosen import Chosen, ChosenBackbone
+from ganart_zoo.cli.chosen import Chosen, ChosenBackbone, find_model
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.long_work import LongWork
+from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import (
     backbone_options,
     generator_options,
@@ -20,6 +21,7 @@ from ganart_zoo.cli.options import (
     settings_flags,
 )
 from ganart_zoo.cli.show import emit_json, note, table
+from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.metrics.table import meanings
 from ganart_zoo.registry import Zoo
 
@@ -27,7 +29,19 @@ __all__ = ["command"]
 
 
 @click.command("evaluate", short_help="Measure a generator against real pictures.")
-@click.option("--data", required=True, metavar="PATH", help="Real pictures, as ganart train takes them.")
+@click.option("--data", metavar="PATH", help="Real pictures, as ganart train takes them.")
+@click.option(
+    "--prompts",
+    metavar="FILE",
+    help="Measure prompt accuracy in place of distances: a text file with one prompt per line.",
+)
+@click.option(
+    "--critic",
+    metavar="RUN_OR_CRITIC",
+    default="ganart-text-critic/text-critic-report",
+    show_default=True,
+    help="The critic that matches pictures with prompts, for --prompts.",
+)
 @click.option(
     "--samples",
     type=int,
@@ -48,7 +62,9 @@ __all__ = ["command"]
 def command(
     zoo: Zoo,
     chosen: Chosen,
-    data: str,
+    data: str | None,
+    prompts: str | None,
+    critic: str,
     samples: int,
     seed: int,
     prompt: str | None,
@@ -64,10 +80,19 @@ def command(
 
     \b
     ganart evaluate runs/first --data pictures.npz --samples 5000 --json
+    ganart evaluate latent_flow --prompts list.txt
 
     Fréchet and kernel distance, precision and recall, density and coverage, diversity, perceptual path length. The
     result says on which features, at which size and of how many pictures it was computed; compare like with like.
+
+    With --prompts, each prompt is painted once, and the critic ranks it among 99 others for its picture.
     """
+    if (data is None) == (prompts is None):
+        raise SettingsError("give --data to compare with real pictures, or --prompts to measure prompt accuracy")
+    if prompts is not None:
+        _prompt_accuracy(zoo, chosen, prompts, critic, seed, quiet, as_json, flags)
+        return
+    assert data is not None
     judge = backbone.check(zoo)
     with LongWork(quiet) as work:
         generator = chosen.load(zoo, flags, work)
@@ -100,3 +125,49 @@ def command(
     )
     for line in found.notes:
         note(line)
+
+
+def _prompt_accuracy(
+    zoo: Zoo,
+    chosen: Chosen,
+    prompts: str,
+    critic: str,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+    flags: Mapping[str, str | None],
+) -> None:
+    """Measure how often the critic matches a picture with its own prompt, and print the figures."""
+    from ganart_zoo.running.prompts import read_prompts
+
+    texts = read_prompts(prompts)
+    with LongWork(quiet, saving="the figures so far") as work:
+        generator = chosen.load(zoo, flags, work)
+        from ganart_zoo.tasks.prompt_accuracy import prompt_accuracy
+
+        work.start(f"evaluating {chosen.model}")
+        found = prompt_accuracy(
+            generator, find_model(critic), texts, seed=seed, fetch=chosen.loading.fetch, on_step=work.step
+        )
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        values = found.metrics
+        low, high = values["r_precision_low"], values["r_precision_high"]
+        said = [
+            [
+                "r_precision",
+                f"share of pictures whose own prompt scores highest; 95 % interval {low:.3f} to {high:.3f}",
+            ],
+            ["within_five", "share of pictures whose own prompt is among the five that score highest"],
+            ["mean_rank", "mean rank of a picture's own prompt; 1 is best"],
+            ["chance", "what a critic that cannot read reaches"],
+        ]
+        table(["metric", "value", "what"], [[name, f"{values[name]:.4g}", what] for name, what in said])
+        about = found.about
+        click.echo(
+            f"{about['prompts']} prompts, each among {about['among']}; {critic}; seed {seed}; {found.seconds:.1f} s",
+            file=sys.stdout,
+        )
+    if found.stopped:
+        exit_interrupted("stopped; the figures are of the prompts so far")

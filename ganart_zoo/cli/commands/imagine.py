@@ -125,7 +125,7 @@ def command(
         read_prompt(prompt)
     generator = find_model(model) if model is not None else _default_generator(zoo)
     flags = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
-    settings = loading.check(zoo, model_name(generator, "generator"), flags)
+    settings = loading.check(zoo, model_name(zoo, generator, "generator"), flags)
     choices = _critics(zoo, critics, critic_pairs)
     with LongWork(quiet, saving="the best so far") as work:
         work.show(f"loading {generator}")
@@ -192,7 +192,7 @@ def _critics(
     choices: list[tuple[str | Path, float, dict[str, Any]]] = []
     for name, weight in named:
         model = find_model(name)
-        entry = zoo.entry(model_name(model, "critic"))
+        entry = zoo.entry(model_name(zoo, model, "critic"))
         if entry.spec.kind != "critic":
             raise SettingsError(
                 f"{entry.canonical} is a {entry.spec.kind}, expected a critic; see ganart list --kind critic"
