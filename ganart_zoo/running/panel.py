@@ -58,7 +58,12 @@ class CriticChoice:
 
 def default_critics(zoo: Zoo, *, prompt: bool, reference: bool) -> tuple[CriticChoice, ...]:
     """Return the critics of `ganart-text-critic` for what is given; none where that package is not installed."""
-    installed = {entry.canonical for entry in zoo.list(kind="critic")}
+    # a critic that is trained must bring weights: an untrained one would choose at random
+    installed = {
+        entry.canonical
+        for entry in zoo.list(kind="critic")
+        if entry.spec.weights or "trainable" not in entry.spec.capabilities
+    }
     wanted = [*([_BY_PROMPT] if prompt else []), *([_BY_REFERENCE] if reference else [])]
     return tuple(CriticChoice(name) for name in wanted if name in installed)
 

@@ -38,7 +38,7 @@ _BATCH_PIXELS = 2**18
 """Pictures are painted so many at once that they have about this many pixels together, from 1 to 16."""
 _SPARE = 4
 """Pictures kept for each one that is wanted, since some will be near-duplicates of better ones."""
-_ALIKE = 0.02
+_ALIKE = 0.008
 """Mean difference, in 0..1, of two thumbnails below which pictures count as near-duplicates."""
 _THUMBNAIL = 16
 _GRADIENT_RATE = 0.08
