@@ -94,7 +94,17 @@ class_option = click.option(
 classes_option = click.option(
     "--classes", metavar="0,1,…", help="Classes, by number or name; pictures use them in turn. Default: all."
 )
-prompt_option = click.option("--prompt", metavar="TEXT", help="What to paint, for models that take a text.")
+
+
+def _once(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:
+    if len(values) > 1:
+        raise click.BadParameter("it was given more than once, expected one text", ctx, parameter)
+    return values[0] if values else None
+
+
+prompt_option = click.option(
+    "--prompt", metavar="TEXT", multiple=True, callback=_once, help="What to paint, for models that take a text."
+)
 set_option = click.option(
     "--set",
     "pairs",

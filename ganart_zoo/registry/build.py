@@ -13,6 +13,7 @@ import torch
 from ganart_zoo.contract import models
 from ganart_zoo.contract.errors import GanartError, PluginFaultError, SettingsError, WeightsMissingError
 from ganart_zoo.contract.models import Model
+from ganart_zoo.contract.own_draws import OwnDraws, copy_of_global
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.tensors import load_tensors
 from ganart_zoo.registry.check import use_problem
@@ -37,8 +38,16 @@ _BASE_CLASSES: dict[str, type[Model]] = {
 class Builder:
     """Builds one model for `Zoo.create`, and the models it uses, on one device and with one dtype."""
 
-    def __init__(self, zoo: Zoo, device: torch.device, dtype: torch.dtype | None, fetch: bool) -> None:
+    def __init__(
+        self,
+        zoo: Zoo,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        fetch: bool,
+        rng: torch.Generator | None = None,
+    ) -> None:
         self._zoo = zoo
+        self._rng = copy_of_global() if rng is None else rng
         self._device = device
         self._dtype = torch.float32 if dtype is None else dtype
         self._fetch = fetch
@@ -184,7 +193,8 @@ class Builder:
     def _make(self, entry: Entry, config: Any, uses: Mapping[str, Model]) -> Model:
         factory = load_object(entry, entry.spec.factory, "factory")
         try:
-            model = factory(config, **uses)
+            with OwnDraws(self._rng):
+                model = factory(config, **uses)
         except (GanartError, KeyboardInterrupt):  # the model refuses its settings
             raise
         except BaseException as error:

@@ -231,6 +231,7 @@ class Zoo:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         fetch: bool = False,
+        rng: torch.Generator | None = None,
         **settings: Any,
     ) -> Model:
         """Build a model, ready to call: in eval mode, frozen, on its device.
@@ -243,6 +244,8 @@ class Zoo:
             device: The device of the model.
             dtype: Its compute dtype; None means float32. Pictures stay float32.
             fetch: Whether to download missing weights, also of the models it uses.
+            rng: A CPU generator for the first weights of an untrained model. None: they are what torch's
+                global generator would draw next, and it is not moved.
             **settings: Fields of its config, and keys of its `uses`: a name,
                 `{"model": ..., "weights": ..., **settings}`, or a live model.
 
@@ -257,7 +260,7 @@ class Zoo:
         from ganart_zoo.contract.defaults import standard_defaults
         from ganart_zoo.registry.build import Builder
 
-        builder = Builder(self, find_device(device), dtype, fetch)
+        builder = Builder(self, find_device(device), dtype, fetch, rng)
         try:
             with standard_defaults():
                 return builder.create(model, part, weights, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,12 +39,43 @@ def op_implementations(device: torch.device) -> dict[str, str]:
     return {status.op: status.implementation for status in ops.status() if status.device == device.type}
 
 
+class _Deterministic:
+    """Counts the blocks that need cuDNN's fixed algorithms, in all threads: the last one restores the settings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = 0
+        self._benchmark = self._deterministic = False
+
+    def enter(self) -> None:
+        cudnn = torch.backends.cudnn
+        with self._lock:
+            if self._blocks == 0:
+                self._benchmark, self._deterministic = cudnn.benchmark, cudnn.deterministic
+                cudnn.set_flags(_benchmark=False, _deterministic=True)
+            self._blocks += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if self._blocks == 0:
+                torch.backends.cudnn.set_flags(_benchmark=self._benchmark, _deterministic=self._deterministic)
+
+
+_deterministic = _Deterministic()
+
+
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Prevent cuDNN from choosing its algorithms by timing them, while the block lasts."""
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32):
+    """Prevent cuDNN from choosing its algorithms by timing them, while the block lasts.
+
+    Blocks may overlap, in one thread or in several.
+    """
+    _deterministic.enter()
+    try:
         yield
+    finally:
+        _deterministic.leave()
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from ganart_zoo.imaging.record import Record
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.classes import class_label
 from ganart_zoo.running.loaded import Loaded, LoadOptions, find_entry
+from ganart_zoo.running.results import check_result
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -113,8 +114,8 @@ class LoadedGenerator(Loaded[Generator]):
         latents = self.model.sample_latents(len(seeds), rng=rows, options=self.options)
         noise = None if isinstance(self.model, StyleGenerator) else rows
         with torch.no_grad():
-            pictures: Tensor = self.model(latents, condition, rng=noise, options=self.options, on_step=on_step)
-        return pictures
+            pictures = self.model(latents, condition, rng=noise, options=self.options, on_step=on_step)
+            return check_result(pictures, len(seeds))
 
     def truncated(self, ws: Tensor) -> Tensor:
         """Return styles as `paint` uses them: pulled to the mean as far as the option `truncation` says."""

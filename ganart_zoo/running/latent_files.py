@@ -18,6 +18,7 @@ from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.contract.tensors import load_tensors
 from ganart_zoo.running.generators import LoadedGenerator
+from ganart_zoo.running.results import check_result
 
 __all__ = ["Latents", "Paint", "painter", "read_latents", "write_latents"]
 
@@ -84,11 +85,12 @@ def painter(
     Styles are used as they are. A generator without styles draws its noise from `seed`, the same in all rows.
     """
     if kind == "ws":
-        return generator.styled("painting styles").synthesize
+        synthesize = generator.styled("painting styles").synthesize
+        return lambda ws: check_result(synthesize(ws), len(ws))
 
     def paint(rows: Tensor) -> Tensor:
         rng = None if isinstance(generator.model, StyleGenerator) else [seeded(seed) for _ in range(len(rows))]
-        images: Tensor = generator.model(rows, condition, rng=rng, options=generator.options, on_step=on_step)
-        return images
+        images = generator.model(rows, condition, rng=rng, options=generator.options, on_step=on_step)
+        return check_result(images, len(rows))
 
     return paint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Model
+from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.registry.runs import part_of_kind, run_parts
@@ -28,6 +30,12 @@ __all__ = ["LoadOptions", "Loaded", "Work", "find_entry", "recorded_model"]
 
 M = TypeVar("M", bound=Model)
 L = TypeVar("L", bound="Loaded[Any]")
+
+
+_log = logging.getLogger("ganart_zoo")
+
+_FIRST_WEIGHTS = 0
+"""Seed of the weights of untrained models: they are the same in each process, so their pictures are reproducible."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -74,8 +82,11 @@ class Loaded(Generic[M]):
             device=how.get("device", "cpu"),
             dtype=how.get("dtype"),
             fetch=how.get("fetch", False),
+            rng=seeded(_FIRST_WEIGHTS),
             **for_create,
         )
+        if how.get("weights", "default") is not None:
+            _warn_if_untrained(entry, created)
         return cls(zoo, entry, created, options)
 
     @classmethod
@@ -187,6 +198,15 @@ class Work:
         """Send an event to the plugins that listen."""
         entry = self.loaded.entry
         self.loaded.zoo.emit(RunEvent(self.task, stage, entry.canonical, self.path, {**self.details, **more}))
+
+
+def _warn_if_untrained(entry: Entry, model: Model) -> None:
+    provenance = model.provenance
+    if provenance is not None and not provenance.files and next(model.own_parameters(), None) is not None:
+        _log.warning(
+            "%s has no published weights, so it is untrained: give weights or a run, or none to accept that",
+            entry.canonical,
+        )
 
 
 def find_entry(zoo: Zoo, model: str | Path, kind: str) -> Entry:

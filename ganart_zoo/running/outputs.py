@@ -92,4 +92,5 @@ def check_folder(folder: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be written to ({error.strerror or error})") from None
+        why = "its file system takes no files" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise ImageError(f"{folder}: cannot be written to ({why}); choose another folder") from None

@@ -6,7 +6,10 @@ import hashlib
 import os
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
@@ -18,39 +21,59 @@ __all__ = ["MIN_SIDE", "Picture", "check_side", "describe", "fit", "name_of", "r
 MIN_SIDE = 16
 """Pixels. A picture with a shorter side is refused, since there is too little to work on."""
 
-Picture: TypeAlias = "str | os.PathLike[str] | Tensor"
-"""A file, or a tensor `[1, 3, H, W]` in 0..1."""
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor"
+"""A file, the bytes of one, a Pillow image, an array `[H, W, 3]` of uint8, or a tensor `[1, 3, H, W]` in 0..1."""
+
+_LARGEST = 2.0
+"""No picture in 0..1 has a larger value, whatever sharpening did to it."""
 
 
 def name_of(picture: Picture) -> str:
     """Return the name of the picture in messages and records."""
-    return f"tensor {list(picture.shape)}" if isinstance(picture, Tensor) else os.fspath(picture)
+    if isinstance(picture, (str, os.PathLike)):
+        return os.fspath(picture)
+    if isinstance(picture, bytes):
+        return f"{len(picture)} bytes"
+    if isinstance(picture, Image.Image):
+        return f"image {picture.width}×{picture.height}"
+    return f"{'tensor' if isinstance(picture, Tensor) else 'array'} {list(picture.shape)}"
 
 
 def describe(picture: Picture, role: str) -> InputFile:
-    """Return the picture's entry in a record; the hash of a tensor is that of its float32 values.
+    """Return the picture's entry in a record; without a file, the hash is that of its bytes or float32 values.
 
     Raises:
         ImageError: The file cannot be read.
     """
-    if not isinstance(picture, Tensor):
+    if isinstance(picture, (str, os.PathLike)):
         return InputFile.of(picture, role)
-    values = picture.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
-    return InputFile(role, name_of(picture), hashlib.sha256(values).hexdigest(), len(values))
+    if not isinstance(picture, bytes):
+        name = name_of(picture)
+        values = read(picture).to("cpu", torch.float32).contiguous().numpy().tobytes()
+        return InputFile(role, name, hashlib.sha256(values).hexdigest(), len(values))
+    return InputFile(role, name_of(picture), hashlib.sha256(picture).hexdigest(), len(picture))
 
 
 def read(picture: Picture) -> Tensor:
     """Return the picture as `[1, 3, H, W]` in 0..1.
 
     Raises:
-        ImageError: The file cannot be read, or the tensor is not a picture.
+        ImageError: The file cannot be read, or the value is not a picture.
     """
-    if not isinstance(picture, Tensor):
+    if isinstance(picture, (str, os.PathLike, bytes, Image.Image)):
         return load(picture)
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ImageError(f"{name_of(picture)} of {picture.dtype} was given; expected uint8 [H, W, 3]")
+        return torch.tensor(picture).permute(2, 0, 1)[None].float().div(255)
+    if not isinstance(picture, Tensor):
+        raise ImageError(f"{type(picture).__name__} was given, expected a file, bytes, an image, an array or a tensor")
     if picture.ndim != 4 or picture.shape[:2] != (1, 3) or not picture.is_floating_point():
         raise ImageError(
             f"{name_of(picture)} of {picture.dtype} was given; expected floating point [1, 3, H, W] in 0..1"
         )
+    if picture.numel() and not float(picture.detach().abs().max()) <= _LARGEST:
+        raise ImageError(f"{name_of(picture)} has values up to {float(picture.max()):.4g}; expected 0..1")
     return picture.detach()
 
 

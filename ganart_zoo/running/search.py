@@ -27,6 +27,7 @@ from ganart_zoo.imaging.images import resize
 from ganart_zoo.running.generators import LoadedGenerator
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.panel import Panel
+from ganart_zoo.running.results import check_result
 
 __all__ = ["REFINEMENTS", "Candidate", "Goal", "Refinement", "Search"]
 
@@ -370,10 +371,10 @@ class Search:
     ) -> Tensor:
         model = self._generator.model
         noise = None if isinstance(model, StyleGenerator) else [self._latents(seed)[1] for seed in seeds]
-        images: Tensor = model(
+        images = model(
             latents.to(model.device, model.compute_dtype), self._condition, rng=noise, options=options, on_step=on_step
         )
-        return images
+        return check_result(images, len(latents), warn=False)
 
     def _grow_batch(self, images: Tensor) -> None:
         self._batch = max(1, min(_BATCH, _BATCH_PIXELS // (images.shape[-2] * images.shape[-1])))

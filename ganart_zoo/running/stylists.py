@@ -20,9 +20,12 @@ from ganart_zoo.contract.rng import generator
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.running.arguments import whole
 from ganart_zoo.running.loaded import Loaded, LoadOptions, Work, find_entry
+from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
 from ganart_zoo.running.reruns import Rerun
+from ganart_zoo.running.results import check_result
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -103,12 +106,15 @@ class Stylizer:
         size: int | None = DEFAULT_SIZE,
         **how: Unpack[LoadOptions],
     ) -> None:
+        size, seed = None if size is None else whole("size", size), whole("seed", seed)
         if size is not None and size < MIN_SIDE:
             raise SettingsError(f"size is {size}, expected at least {MIN_SIDE} pixels")
         if not 0 <= seed < 2**63:
             raise SettingsError(f"seed is {seed}, expected 0 to 2**63 - 1")
+        if isinstance(styles, (str, bytes, os.PathLike, Tensor)):
+            styles = [styles]
         self._style_inputs = [style if isinstance(style, StyleInput) else StyleInput(image=style) for style in styles]
-        _check_abilities(find_entry(zoo, model, "style_transfer"), self._style_inputs)
+        _check_abilities(find_entry(zoo, model, "style_transfer"), self._style_inputs, init is not None)
         self._loaded = LoadedStyleTransfer.load(zoo, model, **how)
         self._seed = seed
         self._size = size
@@ -156,6 +162,8 @@ class Stylizer:
             PluginFaultError: The model broke.
             ModelError: Memory ran out.
         """
+        if output is not None:
+            check_pictures([output], force=True)
         details = {"content": name_of(content), "seed": self._seed}
         with self._loaded.work(self.task, details, path=output, on_step=on_step) as work:
             return self._stylize(content, output, work)
@@ -201,7 +209,7 @@ class Stylizer:
             style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
         ]
         with work.calls(size=(image.shape[3], image.shape[2])):
-            return self._loaded.model.stylize(
+            images = self._loaded.model.stylize(
                 image,
                 styles,
                 init=None if self._init is None else fit(self._init, image),
@@ -209,6 +217,7 @@ class Stylizer:
                 options=self._loaded.options if options is None else options,
                 on_step=on_step,
             )
+            return check_result(images, len(image), (image.shape[2], image.shape[3]))
 
     def _check_not_the_style(self, content: InputFile) -> None:
         """Refuse a content that would be restyled with nothing but itself; among other styles it may be one."""
@@ -246,9 +255,11 @@ class Stylizer:
         return replace(self._loaded.record(self.task, self._seed, request, inputs), device=str(self._device))
 
 
-def _check_abilities(entry: Entry, styles: Sequence[StyleInput]) -> None:
+def _check_abilities(entry: Entry, styles: Sequence[StyleInput], from_init: bool) -> None:
     """Raise SettingsError, from the declaration alone, where the model cannot do what is asked."""
     name, can = entry.canonical, entry.spec.capabilities
+    if from_init and "init" not in can:
+        raise SettingsError(f"{name} cannot start from a given picture; leave init out")
     if not styles and "no_style" not in can:
         raise SettingsError(f"{name} needs at least one style")
     if any(style.image is not None for style in styles) and "image_styles" not in can:

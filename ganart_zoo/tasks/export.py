@@ -24,7 +24,7 @@ from ganart_zoo.contract.spec import ModelSpec, Weights, WeightsFile
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.generators import LoadedGenerator, load_generator
 from ganart_zoo.running.outputs import make_folder
-from ganart_zoo.training.card import run_contents
+from ganart_zoo.training.card import LICENCE_TO_FILL_IN, run_contents
 
 __all__ = ["Exported", "export"]
 
@@ -75,6 +75,8 @@ def export(
     generator = load_generator(zoo, run)
     if generator.entry.spec.uses:
         raise ModelError(f"{generator.entry.canonical} is built on other models, and export needs one that is not")
+    if onnx and "prompt" in generator.entry.spec.capabilities:
+        raise ModelError(f"{generator.entry.canonical} reads a text, which ONNX cannot express; leave ONNX out")
     fresh = not folder.exists()
     make_folder(folder)
     if any(folder.iterdir()):
@@ -88,7 +90,7 @@ def export(
         spec = _spec(generator, name, module, weights, license)
         (weights.parents[1] / "__init__.py").write_text(_module(name, spec, run), encoding="utf-8")
         (folder / "pyproject.toml").write_text(_project(name, module, generator.entry), encoding="utf-8")
-        (folder / "README.md").write_text(_readme(name, run), encoding="utf-8")
+        (folder / "README.md").write_text(_readme(name, run, license), encoding="utf-8")
         error = _write_onnx(generator, folder / "generator.onnx") if onnx else None
     except BaseException:
         if fresh:
@@ -186,11 +188,13 @@ where = ["src"]
 '''
 
 
-def _readme(name: str, run: Path) -> str:
+def _readme(name: str, run: Path, license: str) -> str:
     card = run / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA generator trained with ganart-zoo.\n"
     # the files of the run's folder are not in the package
     text = text.replace(run_contents("generator", ("generator", "critic")), "").rstrip()
+    if license:
+        text = text.replace(LICENCE_TO_FILL_IN, license)
     return f"{text}\n\n## As a package\n\n```sh\npip install .\nganart sample {name} -n 16 -o grid.png\n```\n"
 
 

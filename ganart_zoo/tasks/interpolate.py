@@ -25,6 +25,7 @@ from ganart_zoo.running.latent_files import Paint, painter, read_latents
 from ganart_zoo.running.latents import lerp, slerp
 from ganart_zoo.running.outputs import check_folder, check_pictures, is_folder
 from ganart_zoo.running.reruns import Rerun
+from ganart_zoo.running.results import check_result
 
 __all__ = ["Frame", "Interpolated", "Route", "Space", "frames", "interpolate", "rerun"]
 
@@ -220,7 +221,8 @@ class LatentPath:
         leg, step = divmod(number, self._steps)
         a, b = (self._points[place % len(self._points)][None] for place in (leg, leg + 1))
         with self._generator.calls("interpolate"), torch.no_grad():
-            return self._paint(self._between(a, b, torch.tensor([step / self._steps]))).to("cpu")
+            point = self._between(a, b, torch.tensor([step / self._steps]))
+            return check_result(self._paint(point), 1).to("cpu")
 
     def record(self, number: int) -> Record:
         """Return the record of frame `number`."""

@@ -18,6 +18,7 @@ from ganart_zoo.imaging.record import Record
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.reruns import Rerun
+from ganart_zoo.running.results import check_result
 
 __all__ = ["Mixed", "mix", "mixed_styles", "rerun"]
 
@@ -97,7 +98,7 @@ def mix(
             styles = torch.cat([of_rows, of_columns, mixed])
             pictures: list[Tensor] = []
             for number, ws in enumerate(styles, start=1):
-                pictures.append(model.synthesize(ws[None]).to("cpu"))
+                pictures.append(check_result(model.synthesize(ws[None]), 1).to("cpu"))
                 work.steps(StepEvent.of(number, len(styles), picture=pictures[-1]))
         record = generator.record("mix", rows[0], request)
         if target is not None:

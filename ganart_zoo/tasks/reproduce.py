@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ganart_zoo import tasks
-from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.contract.errors import ImageError, UnknownModelError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.imaging.record import PixelDifference, Record, compare_pixels, find_inputs, read_record
@@ -69,6 +69,7 @@ def reproduce(
     rerun = _rerun_of(source, record.task)
     if output is not None and Path(output).suffix.lower() != source.suffix.lower():
         raise ImageError(f"{os.fspath(output)}: expected a name that ends with {source.suffix}, as that of {source}")
+    _check_installed(zoo, source, record.model)
     files = _input_files(source, record, inputs)
     with ExitStack() as stack:
         stack.enter_context(thread_count(record.threads))
@@ -81,6 +82,21 @@ def reproduce(
         pixels = compare_pixels(source, target)
     changes = tuple(_changes(record, result.record))
     return Reproduction(record, pixels, changes, result.seconds, None if output is None else target)
+
+
+def _check_installed(zoo: Zoo, source: Path, model: Provenance) -> None:
+    """Raise UnknownModelError where a recorded model is gone, with the distribution and version that had it."""
+    try:
+        zoo.entry(model.model)
+    except UnknownModelError as error:
+        distribution, _, name = model.model.partition("/")
+        raise UnknownModelError(
+            f"{source}: was made with {name} of {distribution} {model.version}, which is not installed; "
+            f"pip install {distribution}=={model.version} ({error})"
+        ) from None
+    for used in model.uses.values():
+        if used is not None:
+            _check_installed(zoo, source, used)
 
 
 def _rerun_of(source: Path, task: str) -> Callable[[Rerun], Any]:

@@ -16,6 +16,7 @@ from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record
+from ganart_zoo.running.arguments import whole
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latent_files import Latents, painter, read_latents
 from ganart_zoo.running.loaded import Work
@@ -85,6 +86,7 @@ def sample(
         ImageError: The output cannot be written.
         ModelError: The generator broke, or memory ran out.
     """
+    n, seed, first = None if n is None else whole("n", n), whole("seed", seed), whole("first", first)
     points = None if latents is None else _rows(generator, latents, first, n)
     if n is None:
         n = _COUNT if points is None else len(points.rows)

@@ -13,7 +13,7 @@ LICENCE_TO_FILL_IN = "(fill in: the licence that your training data allows)"
 
 _USAGE = {
     "generator": "ganart sample . -n 16 -o grid.png",
-    "critic": "ganart rank pictures/ --critic .",
+    "critic": "ganart rank . pictures/",
     "style_transfer": "ganart stylize photo.jpg -m . -o painting.png",
 }
 

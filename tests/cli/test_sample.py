@@ -101,3 +101,11 @@ def test_ctrl_c_keeps_what_is_finished(
     assert sample(shapes, run, "-n", 9, "-o", tmp_path / "grid.png") == 130
     assert "3 of 9 pictures are finished" in capsys.readouterr().err
     assert read_record(tmp_path / "grid.png").request["n"] == 3
+
+
+def test_a_prompt_is_given_once(shapes: Zoo, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = str(tmp_path / "out.png")
+    arguments = ["sample", "slow", "--weights", "none", "-o", output, "--prompt", "hat", "-n", "1"]
+    assert main([*arguments, "--prompt", "cat"], zoo=shapes) == 2
+    assert "more than once" in capsys.readouterr().err
+    assert main(arguments, zoo=shapes) == 0

@@ -119,3 +119,12 @@ def test_pictures_that_cannot_be_made_again(zoo: Zoo, photo: Path, painting: Pat
     save(load(output), output, record=replace(read_record(output), task="knit"))
     with pytest.raises(ImageError, match=r"was made by 'knit', and reproduce knows .*stylize"):
         reproduce(zoo, output)
+
+
+def test_a_model_that_is_gone_is_named_with_its_distribution_and_version(
+    zoo: Zoo, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.png"
+    stylize(zoo, photo, [painting], output, model="blend")
+    with pytest.raises(LookupError, match=r"blend of ganart-tiny 0\.1\.0, which is not installed; pip install"):
+        reproduce(Zoo(plugins=[]), output)

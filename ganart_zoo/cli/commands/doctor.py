@@ -130,7 +130,8 @@ def _print(report: dict[str, Any]) -> None:
     if not report["faults"]:
         click.echo("no faults")
         return
-    click.secho(f"{len(report['faults'])} faults", bold=True)
+    count = len(report["faults"])
+    click.secho(f"{count} fault{'s' if count > 1 else ''}", bold=True)
     table(
         ("plugin", "stage", "model", "cause"),
         [(fault["distribution"], fault["stage"], fault["model"] or "", fault["cause"]) for fault in report["faults"]],

@@ -19,7 +19,7 @@ def ganart_models() -> list[ModelSpec]:
             factory="ganart_deepdream.model:DeepDream",
             config="ganart_deepdream.config:Config",
             options="ganart_deepdream.config:Options",
-            capabilities=frozenset({"no_style", "image_styles"}),
+            capabilities=frozenset({"no_style", "image_styles", "init"}),
             uses={
                 "backbone": Use(
                     "backbone",

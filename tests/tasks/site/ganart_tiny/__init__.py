@@ -33,7 +33,7 @@ def ganart_models() -> list[ModelSpec]:
             "blend",
             config="ganart_tiny.config:Config",
             options="ganart_tiny.config:Options",
-            capabilities={"image_styles", "regions"},
+            capabilities={"image_styles", "regions", "init"},
             uses={"backbone": Use("backbone", default="ganart-tiny/pool", summary="Checks the layers.")},
         ),
         transfer("named", capabilities={"named_styles"}),
