@@ -8,8 +8,9 @@ Importing this package loads neither torch nor pydantic nor any plugin; names lo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ganart_zoo.contract.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ganart_zoo.contract import (
@@ -35,10 +36,7 @@ _LAZY = {
 __all__ = ["GanartError", "ModelSpec", "RecipeSpec", "Use", "Weights", "WeightsFile", "Zoo", "__version__", "hookimpl"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,7 @@ Importing this package costs neither torch nor pydantic; the names that need the
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganart_zoo.contract.errors import (
     AmbiguousModelError,
@@ -23,6 +22,7 @@ from ganart_zoo.contract.errors import (
 )
 from ganart_zoo.contract.events import OnStep, RunEvent, StepEvent
 from ganart_zoo.contract.hooks import hookimpl
+from ganart_zoo.contract.lazy import lazy_names
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, RESERVED_SETTINGS, ModelSpec, Use, Weights, WeightsFile
@@ -105,10 +105,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

@@ -8,9 +8,9 @@ Names load when they are first touched, so that the table costs no torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ganart_zoo.contract.lazy import lazy_names
 from ganart_zoo.metrics.table import METRICS, TRAINING_METRICS, Metric
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:
