@@ -18,7 +18,7 @@ from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.tensors import load_tensors
 from ganart_zoo.registry.check import use_problem
 from ganart_zoo.registry.names import Entry, RecipeEntry
-from ganart_zoo.registry.runs import read_part, run_parts
+from ganart_zoo.registry.runs import main_part, read_part
 from ganart_zoo.registry.settings import ModelSettings, load_object
 from ganart_zoo.registry.weights import ResolvedWeights
 
@@ -66,7 +66,7 @@ class Builder:
             return self.build(model, weights, settings)
         if weights != "default":
             raise SettingsError(f"weights is {weights!r}, but the run {model} has its own; leave it out")
-        return self.run(model, part or next(iter(run_parts(model)), "generator"), settings)
+        return self.run(model, part or main_part(model), settings)
 
     def run(self, folder: Path, part: str, settings: Mapping[str, Any]) -> Model:
         """Build one network of a run folder. `settings` may replace the models it uses but not its config."""

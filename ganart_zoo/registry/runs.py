@@ -19,7 +19,16 @@ from ganart_zoo.registry.builtin import GAN
 if TYPE_CHECKING:
     from ganart_zoo.registry.zoo import Zoo
 
-__all__ = ["RUN_FORMAT", "RunPart", "describe_parts", "part_of_kind", "read_part", "read_settings", "run_parts"]
+__all__ = [
+    "RUN_FORMAT",
+    "RunPart",
+    "describe_parts",
+    "main_part",
+    "part_of_kind",
+    "read_part",
+    "read_settings",
+    "run_parts",
+]
 
 RUN_FORMAT = 1
 
@@ -44,8 +53,20 @@ def run_parts(run: Path) -> dict[str, Provenance]:
         ModelError: It is not a run folder.
     """
     described, parts = _read(run)
-    main = described.get("main", "generator")  # runs that are older than recipes do not name it
-    return dict(sorted(parts.items(), key=lambda part: part[0] != main))
+    return dict(sorted(parts.items(), key=lambda part: part[0] != _main_part(described)))
+
+
+def main_part(run: Path) -> str:
+    """Return the role of the network that a run stands for.
+
+    Raises:
+        ModelError: It is not a run folder.
+    """
+    return _main_part(_read(run)[0])
+
+
+def _main_part(described: Mapping[str, Any]) -> str:
+    return str(described.get("main", "generator"))  # runs that are older than recipes do not name it
 
 
 def part_of_kind(zoo: Zoo, run: Path, kind: str) -> str:
@@ -86,7 +107,7 @@ def read_settings(run: Path) -> dict[str, Any]:
     """
     described, parts = _read(run)
     try:
-        data, main = described["data"], described.get("main", "generator")
+        data, main = described["data"], _main_part(described)
         used = {key: Provenance.from_json(each).to_settings() for key, each in described.get("uses", {}).items()}
         return {
             "recipe": described.get("recipe", GAN),
