@@ -13,7 +13,7 @@ _EMOJI = Weights(
     files=(
         WeightsFile(
             package="ganart-latent-flow:ganart_latent_flow/weights/emoji.safetensors",
-            sha256="c7e0a9ed3226959ee3b96e5f311d366021ca27fecd82053bbe4f70128c983f3d",
+            sha256="15406f510471d2085036e8ddddde4548e8c77e7eef1af7f3a735e9e10188515f",
             size=10_001_800,
             license="Apache-2.0",
             training_data="6,550 emoji in four styles: Noto (Apache-2.0, Google), Fluent flat and 3D (MIT, Microsoft), "
@@ -40,7 +40,7 @@ _SCENES = Weights(
     files=(
         WeightsFile(
             package="ganart-latent-flow:ganart_latent_flow/weights/scenes.safetensors",
-            sha256="edbab696b79cee20a4b8d4217c3beabf90dfbe9a22ff48b8a8f0cbe0f9795ab8",
+            sha256="8e5111500c2dab5c693fc9fdb94d21aeeb2229a5d035f64c8c3b56036b56a80c",
             size=5_989_208,
             license="Apache-2.0",
             training_data="24,000 scenes drawn by ganart_latent_flow.scenes of this project",
