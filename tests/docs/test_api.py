@@ -9,7 +9,9 @@ import re
 import pytest
 
 import ganart_zoo
+from ganart_zoo import Zoo
 from ganart_zoo.cli.group import CORE_COMMANDS
+from ganart_zoo.metrics.table import METRICS
 from tests.docs.pages import ROOT
 
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -52,6 +54,17 @@ def test_every_task_is_listed() -> None:
     assert sorted(rows("Tasks")) == sorted(name.rpartition(".")[2] for name in tasks())
 
 
+def test_every_recipe_of_this_repository_is_listed() -> None:
+    assert sorted(rows("Recipes")) == sorted(entry.spec.name for entry in Zoo().recipes())
+
+
+def test_every_metric_is_listed_with_its_direction() -> None:
+    listed = {name: rest.rpartition("|")[2].strip() for name, rest in rows("Metrics").items()}
+    assert listed == {metric.name: metric.better for metric in METRICS}
+
+
 @pytest.mark.parametrize("module", public_modules())
 def test_every_public_module_has_a_reference(module: str) -> None:
-    assert re.search(rf"^\.\. auto(module|class):: {re.escape(module)}\b", API, re.MULTILINE)
+    pages = [API, (ROOT / "docs" / "perceptual.md").read_text(encoding="utf-8")]
+    pattern = rf"^\.\. auto(module|class):: {re.escape(module)}\b"
+    assert any(re.search(pattern, page, re.MULTILINE) for page in pages)
