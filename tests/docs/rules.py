@@ -82,6 +82,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
         "docs/text-to-picture.md",
         "ganart imagine",
     ): "paints for seconds; tests of ganart-latent-flow paint with its weights",
+    ("README.md", "ganart imagine"): "paints for seconds; tests of ganart-latent-flow paint with its weights",
     ("docs/text-to-picture.md", "ganart train --recipe"): "trains for seconds; tests of ganart-latent-flow train",
     ("plugins/ganart-stylegan2/README.md", "import pickle"): "opens NVIDIA's pickle, in a checkout of their repository",
 }
