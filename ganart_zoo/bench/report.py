@@ -109,16 +109,18 @@ class Report:
             data = json.loads(path.read_text())
             return cls(data["machine"], data["roofs"], [Row(**row) for row in data["rows"]])
         except OSError as error:
-            raise SettingsError(f"no results at {path}: {error.strerror}; make bench writes some") from error
+            raise SettingsError(f"no results at {path}: {error.strerror}; run 'make bench' to write them") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise SettingsError(f"{path} holds no benchmark results ({error}); make bench writes some") from error
+            raise SettingsError(
+                f"{path} holds no benchmark results ({error}); run 'make bench' to write them"
+            ) from error
 
     def groups(self) -> dict[tuple[str, ...], list[Row]]:
         """Return the rows by op, direction, group, dtype and device, in the order of the run."""
-        found: dict[tuple[str, ...], list[Row]] = {}
+        grouped: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
-            found.setdefault((row.op, row.direction, row.group, row.dtype, row.device), []).append(row)
-        return found
+            grouped.setdefault((row.op, row.direction, row.group, row.dtype, row.device), []).append(row)
+        return grouped
 
 
 @dataclass(frozen=True)
@@ -138,18 +140,19 @@ class Drop:
 def drops(before: Report, now: Report, tolerance: float = 0.1) -> list[Drop]:
     """Return the ratios that fell by more than `tolerance`, a fraction, for rows that both runs have.
 
-    Shares of the roof and ratios to eager PyTorch are compared, not times: they outlast a change of machine.
+    Shares of the roof and ratios to eager PyTorch are compared, and not times, because ratios
+    carry over to another machine.
     """
     known = {row.key: _tracked(row) for row in before.rows}
-    found = []
+    fallen = []
     for row in now.rows:
         old = known.get(row.key, {})
-        found += [
+        fallen += [
             Drop(row.title, name, old[name], new)
             for name, new in _tracked(row).items()
             if name in old and new < old[name] * (1 - tolerance)
         ]
-    return found
+    return fallen
 
 
 def vanished(before: Report, now: Report) -> list[str]:

@@ -41,7 +41,7 @@ def run_benchmarks(folder: Path, only: str | None = None, *, compiled: bool = Tr
         command += [] if compiled else ["--no-compile"]
         code = subprocess.run(command, check=False).returncode
         if code == NO_TESTS_RAN:
-            raise SettingsError(f"no benchmark under {folder} is named {only!r}; see ls {folder}")
+            raise SettingsError(f"no benchmark under {folder} has {only!r} in its name; list {folder} to see the names")
         if code != 0:
             raise ModelError(f"the benchmarks under {folder} failed (pytest's exit code {code}); see above")
         data = json.loads(raw.read_text())
@@ -57,5 +57,5 @@ def latest_results(folder: Path) -> Path:
     """
     found = sorted(folder.glob("*.json"))
     if not found:
-        raise SettingsError(f"no committed results under {folder}; make bench writes some, to be copied there")
+        raise SettingsError(f"no committed results under {folder}; run 'make bench' and copy its results there")
     return found[-1]

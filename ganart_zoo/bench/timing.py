@@ -1,4 +1,4 @@
-"""Times candidates by turns in one process, so that a momentary slowdown of the machine affects all of them."""
+"""Times candidates in alternation in one process, so that a momentary slowdown of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Rivals:
 
     Args:
         candidates: Calls by name; the first is the subject, whose speed decides the number of repeats.
-        synchronize: Waits until the device has finished what a call began.
+        synchronize: Waits until the device has finished the work that a call queued.
     """
 
     def __init__(

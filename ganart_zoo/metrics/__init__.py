@@ -1,9 +1,9 @@
-"""How near generated pictures are to real ones: distances and overlaps of their features on a named backbone.
+"""Measures how close generated pictures are to real ones, by distances and overlaps of features of a backbone.
 
-A number computed on another backbone than Inception is never called FID or KID: features, their layer, the resizer and
-the counts belong to each result. `METRICS` is the table of all metrics.
+Only numbers computed with Inception are called FID or KID. Each result states the backbone, its layer, the resizer and
+the numbers of pictures. `METRICS` is the table of all metrics.
 
-Names load when they are first touched, so that the table costs no torch.
+Names are loaded when they are first used, so that the table can be read without torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Distances between two sets of features: of their Gaussians, and of all their moments up to the third."""
+"""Distances between two sets of features: between fitted Gaussians, and between all moments up to the third."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLOCK = 2048
 
 
 class Moments(NamedTuple):
-    """The Gaussian that stands for a set of features."""
+    """The mean and covariance of a Gaussian fitted to a set of features."""
 
     mean: Tensor
     """`[d]`, float64."""
@@ -26,10 +26,10 @@ class Moments(NamedTuple):
 
 
 def moments(features: Tensor) -> Moments:
-    """Return mean and covariance of features `[n, d]`.
+    """Return the mean and covariance of features `[n, d]`.
 
     Raises:
-        SettingsError: There are fewer than two.
+        SettingsError: There are fewer than two rows.
     """
     _check(features)
     values = features.to(torch.float64)
@@ -41,10 +41,11 @@ def moments(features: Tensor) -> Moments:
 def frechet_distance(a: Moments, b: Moments) -> float:
     """Return the squared Fréchet (2-Wasserstein) distance of two Gaussians, `|m - m'|² + tr(C + C' - 2 (C C')^½)`.
 
-    It is too large by a bias that falls with the number of samples, the more so where these are fewer than the features
-    are long: compare only numbers of equal counts. Heusel et al. 2017, https://arxiv.org/abs/1706.08500.
+    The estimate is biased upwards. The bias falls as the number of samples grows, and is largest when there are fewer
+    samples than feature dimensions, so compare only distances computed from equal numbers of samples. Heusel et al.
+    2017, https://arxiv.org/abs/1706.08500.
     """
-    # The root of C C' has the trace of that of the symmetric, non-negative C^½ C' C^½, whose eigenvalues are safe.
+    # (C C')^½ has the same trace as (C^½ C' C^½)^½, whose argument is symmetric and has non-negative eigenvalues.
     values, vectors = torch.linalg.eigh(a.covariance)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     shared = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp(min=0).sqrt().sum()
@@ -61,7 +62,8 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     """Return the unbiased squared maximum mean discrepancy of features `[n, d]` and `[m, d]`.
 
     The kernel is `(x·y / d + 1)³`, as in Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401, who average the same
-    estimate over small random subsets; this is over all pairs, so without their spread. It may be negative.
+    estimate over small random subsets. This function uses all pairs, so it has no spread to report. The result may be
+    negative.
     """
     _check(a)
     _check(b)

@@ -15,7 +15,7 @@ __all__ = ["PooledFeatures", "as_saved"]
 
 
 def as_saved(images: Tensor) -> Tensor:
-    """Return pictures as a file of 8 bits would give them back.
+    """Return pictures with the values they would have after being saved to an 8-bit file and loaded again.
 
     Raises:
         ModelError: A value is NaN or infinite.
@@ -29,12 +29,12 @@ class PooledFeatures:
     """Turns pictures into features `[n, d]`.
 
     Args:
-        backbone: What computes them.
-        layer: Which; None for the deepest but the class head.
-        side: Pictures are scaled to this, in pixels.
+        backbone: The network that computes the features.
+        layer: The layer to use; None means the deepest one before the class head.
+        side: The side in pixels to which pictures are scaled.
 
     Raises:
-        SettingsError: The layer is unknown, or the side too small.
+        SettingsError: The layer is unknown, or the side is too small.
     """
 
     def __init__(self, backbone: Backbone, layer: str | None = None, side: int = 128) -> None:
@@ -47,7 +47,7 @@ class PooledFeatures:
 
     @property
     def dimensions(self) -> int:
-        """The length of a picture's features."""
+        """The number of features of one picture."""
         return self._backbone.layers[self.layer].channels
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -58,12 +58,12 @@ class PooledFeatures:
         return (features.mean(dim=(2, 3)) if features.ndim == 4 else features).cpu()
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts that a number made of these features must be told with."""
-        made = self._backbone.provenance
+        """Return the facts that must accompany any number computed from these features."""
+        provenance = self._backbone.provenance
         return {
-            "backbone": type(self._backbone).__name__ if made is None else made.model,
-            "config": None if made is None else dict(made.config),
-            "weights": None if made is None else dict(made.files),
+            "backbone": type(self._backbone).__name__ if provenance is None else provenance.model,
+            "config": None if provenance is None else dict(provenance.config),
+            "weights": None if provenance is None else dict(provenance.files),
             "layer": self.layer,
             "dimensions": self.dimensions,
             "pooling": "mean",

@@ -1,4 +1,4 @@
-"""How two sets of features overlap, each set's reach estimated by balls out to its nearest neighbours."""
+"""The overlap of two sets of features, whose supports are estimated by balls that reach to nearest neighbours."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _BLOCK = 2048
 
 
 def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, float]:
-    """Return the share of fakes within the reach of the real ones, and of real ones within that of the fakes.
+    """Return precision, the share of fakes within the support of the real set, and recall, the same with sets swapped.
 
-    A set's reach is the union of the closed balls around its points out to their k-th neighbours.
+    The support of a set is the union of the closed balls around its points that reach to their k-th neighbours.
     Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991.
 
     Args:
         real: `[n, d]`.
         fake: `[m, d]`.
-        k: Neighbours.
+        k: The neighbour that sets the radius of a ball.
 
     Raises:
-        SettingsError: A set has not more than k points.
+        SettingsError: A set has k points or fewer.
     """
     return precision(real, fake, k=k), recall(real, fake, k=k)
 
@@ -43,10 +43,11 @@ def recall(real: Tensor, fake: Tensor, *, k: int = 3) -> float:
 
 
 def density_coverage(real: Tensor, fake: Tensor, *, k: int = 5) -> tuple[float, float]:
-    """Return how many balls of real points hold a fake, over k, and the share of these balls that hold any.
+    """Return density, the mean number of real balls that contain a fake divided by k, and coverage.
 
-    Density may exceed 1; one outlier among the real ones does not raise it as it does precision. Naeem et al. 2020,
-    https://arxiv.org/abs/2002.09797. Arguments and errors as those of `precision_recall`.
+    Coverage is the share of real balls that contain at least one fake. Density may exceed 1, and one outlier among the
+    real points raises it less than it raises precision. Naeem et al. 2020, https://arxiv.org/abs/2002.09797. The
+    arguments and errors are those of `precision_recall`.
     """
     real, fake = real.to(torch.float64), fake.to(torch.float64)
     reach = _reach(real, k)
@@ -66,15 +67,15 @@ def _share_within(centres: Tensor, points: Tensor, k: int) -> float:
 
 
 def _reach(points: Tensor, k: int) -> Tensor:
-    """Return `[n]`: the squared distance of each point to its k-th neighbour, itself not counted."""
+    """Return `[n]`: the squared distance of each point to its k-th nearest neighbour other than itself."""
     if len(points) <= k:
-        raise SettingsError(f"{len(points)} pictures have no {k} neighbours each; give more than {k}")
-    # The nearest is the point itself, at a distance of 0 or what rounding makes of it.
+        raise SettingsError(f"{len(points)} pictures are too few for {k} neighbours each; pass more than {k}")
+    # The nearest neighbour of a point is the point itself, at a distance of 0 up to rounding.
     return torch.cat([distances.kthvalue(k + 1, dim=1).values for distances in _squared_distances(points, points)])
 
 
 def _squared_distances(rows: Tensor, columns: Tensor) -> Iterator[Tensor]:
-    """Yield `[block, len(columns)]`, from the first row to the last."""
+    """Yield the distance matrix in blocks `[block, len(columns)]`, from the first row to the last."""
     lengths = columns.square().sum(dim=1)
     for block in torch.split(rows, _BLOCK):
         yield (block.square().sum(dim=1, keepdim=True) + lengths - 2 * block @ columns.T).clamp(min=0)

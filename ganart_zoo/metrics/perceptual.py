@@ -1,4 +1,4 @@
-"""How different pictures look to a backbone, and how much that changes along a path between latents."""
+"""Perceptual distance of pictures, in the features of a backbone, and perceptual path length between latents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ganart_zoo.imaging.images import resize
 __all__ = ["PerceptualDistance", "path_length"]
 
 _TINY = 1e-10
-"""Keeps features that are all 0 from being divided by 0."""
+"""Avoids a division by zero for features that are all 0."""
 
 
 class PerceptualDistance:
@@ -23,9 +23,9 @@ class PerceptualDistance:
     and summed over layers. Zhang et al. 2018, https://arxiv.org/abs/1801.03924. Differentiable.
 
     Args:
-        backbone: What computes the features.
-        layers: Which; None for its taps of the role `"critic"`.
-        side: Pictures are scaled to this, in pixels.
+        backbone: The network that computes the features.
+        layers: The layers to compare; None means the backbone's taps for the role `"critic"`.
+        side: The side in pixels to which pictures are scaled.
 
     Raises:
         SettingsError: A layer is unknown.
@@ -37,12 +37,12 @@ class PerceptualDistance:
         self._side = side
 
     def embed(self, images: Tensor) -> list[Tensor]:
-        """Return the scaled features of pictures `[n, 3, H, W]` in 0..1, a tensor `[n, c, h, w]` a layer."""
+        """Return the scaled features of pictures `[n, 3, H, W]` in 0..1, one tensor `[n, c, h, w]` per layer."""
         features = self._backbone(resize(images.to(self._backbone.device), (self._side, self._side)), self.layers)
         return [_unit(features[name].to(torch.float32)) for name in self.layers]
 
     def between(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-        """Return `[n]` for what `embed` gave of n pairs; one row stands for as many as the other has."""
+        """Return the distances `[n]` of n pairs of embeddings. A single row is compared with all rows of the other."""
         parts = [(x - y).square().sum(dim=1).mean(dim=(1, 2)) for x, y in zip(a, b, strict=True)]
         return torch.stack(parts).sum(dim=0)
 
@@ -59,17 +59,17 @@ def path_length(
     rng: torch.Generator | None = None,
     epsilon: float = 1e-4,
 ) -> Tensor:
-    """Return, for n paths, `distance / epsilon²` of the pictures at a random place and `epsilon` further on.
+    """Return, for each of n paths, `distance / epsilon²` of the pictures at a random position and `epsilon` further on.
 
-    A small mean says that latents change pictures smoothly. Karras et al. 2019, https://arxiv.org/abs/1812.04948; they
-    leave out the lowest and highest hundredth.
+    A small mean says that latents change pictures smoothly. Karras et al. 2019, https://arxiv.org/abs/1812.04948, who
+    also discard the lowest and the highest percent of the values.
 
     Args:
-        pictures: Gives `[n, 3, H, W]` at the fractions `[n]` in 0..1 of the n paths.
-        distance: Of pictures, squared: such as `PerceptualDistance`.
-        n: Paths.
-        rng: Of the places.
-        epsilon: The step.
+        pictures: Returns `[n, 3, H, W]`, the picture of each path at the fraction of it given by `[n]` in 0..1.
+        distance: A squared distance of pictures, such as `PerceptualDistance`.
+        n: The number of paths.
+        rng: The generator that draws the positions.
+        epsilon: The length of the step, as a fraction of the path.
     """
     place = torch.rand(n, generator=rng, dtype=torch.float64)
     place = place * (1 - epsilon)

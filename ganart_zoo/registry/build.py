@@ -156,32 +156,33 @@ class Builder:
 
     def _use(self, entry: Entry | RecipeEntry, key: str, settings: Mapping[str, Any]) -> Model:
         use = entry.spec.uses[key]
-        asked = settings.get(key)
-        if asked is None and use.default is not None:
+        requested = settings.get(key)
+        if requested is None and use.default is not None:
             if problem := use_problem(self._zoo, entry, key):
                 raise PluginFaultError(entry.fault("uses", problem))
-            asked = use.default
-        if asked is None:
+            requested = use.default
+        if requested is None:
             raise SettingsError(
                 f"{entry.canonical} needs a {use.kind} for {key!r}; 'ganart list --kind {use.kind}' shows them"
             )
-        if isinstance(asked, Model):
-            model = self._lent(entry, key, asked)
-        elif isinstance(asked, (str, Path)):
-            model = self.create(asked, None, "default", {})
-        elif isinstance(asked, Mapping) and "model" in asked:
-            below = dict(asked)
+        if isinstance(requested, Model):
+            model = self._checked_live(entry, key, requested)
+        elif isinstance(requested, (str, Path)):
+            model = self.create(requested, None, "default", {})
+        elif isinstance(requested, Mapping) and "model" in requested:
+            below = dict(requested)
             model = self.create(below.pop("model"), below.pop("part", None), below.pop("weights", "default"), below)
         else:
             raise SettingsError(
-                f"{entry.canonical}: {key} is {asked!r:.80}, expected a name, a mapping with 'model', or a live model"
+                f"{entry.canonical}: {key} is {requested!r:.80}, expected a name, "
+                "a mapping with 'model', or a live model"
             )
         if not isinstance(model, _BASE_CLASSES[use.kind]):
             raise SettingsError(f"{entry.canonical}: {key} is a {model.kind}, expected a {use.kind}")
         return model
 
-    def _lent(self, entry: Entry | RecipeEntry, key: str, model: Model) -> Model:
-        """Refuse a live model that would have to be moved or converted, because it may have other users."""
+    def _checked_live(self, entry: Entry | RecipeEntry, key: str, model: Model) -> Model:
+        """Return the live model. One that would have to be moved or converted is refused: it may have other users."""
         here, there = (model.device, model.compute_dtype), (_placed(self._device), self._dtype)
         if here != there and next(chain(model.parameters(), model.buffers()), None) is not None:
             raise SettingsError(

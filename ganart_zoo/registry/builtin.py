@@ -26,11 +26,11 @@ _RECIPES = (
 )
 
 GAN = f"{_DISTRIBUTION}/gan"
-"""The canonical name of the default recipe, also of runs that are older than recipes."""
+"""The canonical name of the default recipe, which also applies to runs written before recipes existed."""
 
 
 def builtin_recipes(version: str) -> tuple[RecipeEntry, ...]:
-    """Return the entries of the recipes in the core, which no deny list and no list of plugins leaves out."""
+    """Return the entries of the recipes in the core, which are available whatever plugins are listed or disabled."""
     manager = pluggy.PluginManager(PROJECT)
     plugin = Plugin(Candidate(_DISTRIBUTION, _DISTRIBUTION, version, None), manager.hook, 0.0)
     return tuple(RecipeEntry(spec, plugin) for spec in _RECIPES)

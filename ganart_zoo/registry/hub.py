@@ -59,7 +59,7 @@ class HubReference:
 
     def folder(self, root: Path, patterns: Sequence[str] = ()) -> Path:
         """Return the folder of the snapshot under `root`."""
-        # models that take different files of one commit keep them apart, so that each record is complete for its model
+        # models that use different files of one commit store them separately, so each record is complete for its model
         layout = f"-{hashlib.sha256(repr(tuple(patterns)).encode()).hexdigest()[:8]}" if patterns else ""
         return root / self.repository.replace("/", "--") / f"{self.commit}{layout}"
 

@@ -1,7 +1,7 @@
-"""Weights folders in the layout of another library: which of their files a model takes. Torch-free.
+"""Weights folders in the layout of another library: selects the files that a model loads. Torch-free.
 
-`ModelSpec.folder` has the patterns. Files of other suffixes than `FOLDER_SUFFIXES` are never taken, so neither code nor
-pickles can come in this way.
+`ModelSpec.folder` has the patterns. Files with other suffixes than `FOLDER_SUFFIXES` are never loaded, so neither code
+nor pickles can be read this way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def layout_names(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
     """Return the relative paths that patterns select, in order.
 
     Every part of a path has to match its part of the pattern. A half-precision or non-averaged variant of a file, such
-    as `unet/model.fp16.safetensors`, is left out where the plain file is there too.
+    as `unet/model.fp16.safetensors`, is left out if the plain file exists too.
 
     Args:
         names: Relative paths with forward slashes. Those with unusual parts, such as `..`, are never selected.
@@ -41,7 +41,7 @@ def layout_files(folder: Path, patterns: Sequence[str]) -> dict[str, Path]:
     """Return the files of a folder that patterns select, by relative path.
 
     Raises:
-        WeightsError: There are no weights among them.
+        WeightsError: None of them holds weights.
     """
     found = {path.relative_to(folder).as_posix(): path for pattern in patterns for path in folder.glob(pattern)}
     names = layout_names([name for name, path in found.items() if path.is_file()], patterns)

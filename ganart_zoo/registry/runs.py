@@ -47,7 +47,7 @@ def describe_parts(parts: Mapping[str, Provenance]) -> dict[str, Any]:
 
 
 def run_parts(run: Path) -> dict[str, Provenance]:
-    """Return the networks of a run by their role; the first is the one that the run stands for.
+    """Return the networks of a run by their role, the main network first.
 
     Raises:
         ModelError: It is not a run folder.
@@ -57,7 +57,7 @@ def run_parts(run: Path) -> dict[str, Provenance]:
 
 
 def main_part(run: Path) -> str:
-    """Return the role of the network that a run stands for.
+    """Return the role of a run's main network.
 
     Raises:
         ModelError: It is not a run folder.

@@ -37,7 +37,7 @@ def load_object(entry: Entry | RecipeEntry, path: str, stage: str) -> Any:
 
 
 class _Declared:
-    """Settings classes that a declaration names: loaded, and held to what they must be."""
+    """Loads the settings classes that a declaration names, and checks that they meet the contract."""
 
     def __init__(self, entry: Entry | RecipeEntry) -> None:
         self._owner = entry
@@ -158,7 +158,9 @@ class ModelSettings(_Declared):
             for name in variant.config:
                 if name not in self.config_names:
                     near = did_you_mean(name, self.config_names)
-                    raise self._fault(f"weights {variant.name!r} need {name!r}, which is no field of the config{near}")
+                    raise self._fault(
+                        f"weights {variant.name!r} need {name!r}, which is not a field of the config{near}"
+                    )
 
 
 class RecipeSettings(_Declared):

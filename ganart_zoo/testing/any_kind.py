@@ -31,17 +31,17 @@ def is_declared_soundly(subject: Subject) -> None:
 
 
 def settings_survive_json(subject: Subject) -> None:
-    """Config and options have a JSON Schema with a description of each field, and come back equal from JSON."""
+    """Config and options have a JSON Schema that describes each field, and survive a round trip through JSON."""
     settings = subject.zoo.settings(subject.name)
     provenance = subject.create().provenance
     assert provenance is not None
     again = settings.config(provenance.config)
     assert again.model_dump(mode="json") == provenance.config, f"{again!r} is not what {provenance.config} described"
-    for made in (again, settings.options(subject.options)):
-        assert type(made).model_validate_json(made.model_dump_json()) == made, (
-            f"{made!r} changes on its way through JSON"
+    for values in (again, settings.options(subject.options)):
+        assert type(values).model_validate_json(values.model_dump_json()) == values, (
+            f"{values!r} changes in a round trip through JSON"
         )
-        for name, schema in type(made).model_json_schema().get("properties", {}).items():
+        for name, schema in type(values).model_json_schema().get("properties", {}).items():
             assert schema.get("description"), f"{name} has no description; give its Field one"
 
 
@@ -70,7 +70,7 @@ def keeps_no_state(subject: Subject) -> None:
 
 
 def serves_threads_alike(subject: Subject) -> None:
-    """Threads that share the model get what one alone gets."""
+    """Threads that share the model get the same values as a single thread."""
     model = subject.create()
     alone = [subject.call(model, seed=10 * index) for index in range(_THREADS)]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -80,7 +80,7 @@ def serves_threads_alike(subject: Subject) -> None:
 
 
 def rows_do_not_see_each_other(subject: Subject) -> None:
-    """A row is the same in a batch of any size: with a generator for each row, and with one for all."""
+    """A row has the same values in a batch of any size, with one generator per row and with one for all rows."""
     model = subject.create()
     for rng in (None, 7):
         few, many = (subject.call(model, n, rng=None if rng is None else generator(rng)) for n in (2, 3))
@@ -88,7 +88,7 @@ def rows_do_not_see_each_other(subject: Subject) -> None:
 
 
 def gives_pictures_in_float32_or_float64(subject: Subject) -> None:
-    """Pictures and votes are float32 whatever the compute dtype, or float64 for that; features have that dtype."""
+    """Pictures and votes are float32, or float64 if the compute dtype is; features have the compute dtype."""
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         model = subject.create(dtype=dtype)
         for tensor in subject.call(model):
@@ -98,26 +98,26 @@ def gives_pictures_in_float32_or_float64(subject: Subject) -> None:
 
 
 def leaves_inputs_and_global_randomness_alone(subject: Subject) -> None:
-    """A call with its own rng changes neither its inputs nor anybody's global random state, and prints nothing."""
+    """A call with its own rng changes neither its inputs nor the global random states, and prints nothing."""
     model = subject.create()
-    given = _inputs(subject, model)
-    kept, before = given.clone(), _random_states()
+    inputs = _inputs(subject, model)
+    copied, before = inputs.clone(), _random_states()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        subject.call(model, images=given)
-    assert torch.equal(given, kept), "a call changed its input in place"
+        subject.call(model, images=inputs)
+    assert torch.equal(inputs, copied), "a call changed its input in place"
     assert _random_states() == before, "a call used global randomness although it was given an rng"
     assert not printed.getvalue(), f"a call printed {printed.getvalue()[:80]!r}"
 
 
 def can_be_copied(subject: Subject) -> None:
-    """A deep copy gives the same values: averages of weights and workers are made so."""
+    """A deep copy gives the same values; weight averages and workers rely on deep copies."""
     model = subject.create()
     _assert_equal(subject.call(model), subject.call(copy.deepcopy(model)), "a deep copy")
 
 
 def own_state_is_complete_and_strict(subject: Subject) -> None:
-    """`own_state()` makes a fresh model equal, and a state with a tensor too few or too many is refused."""
+    """Loading `own_state()` makes a fresh model equal, and a state with a missing or an extra tensor is refused."""
     model = subject.create()
     state = {key: value.clone() for key, value in model.own_state().items()}
     borrowed = [key for path in model.borrowed() for key in state if key.startswith(f"{path}.")]
@@ -134,16 +134,16 @@ def own_state_is_complete_and_strict(subject: Subject) -> None:
             fresh.load_own_state(other)
         except ModelError:
             continue
-        raise AssertionError("load_own_state took a state with a tensor too few or too many")
+        raise AssertionError("load_own_state accepted a state with a missing or an extra tensor")
 
 
 def gradients_reach_inputs_even_outside_0_to_1(subject: Subject) -> None:
     """For `differentiable` models: gradients are finite and not zero, for values outside 0..1 too (nothing clamps)."""
     model = subject.create()
     for scale, shift in ((1.0, 0.0), (3.0, -1.0)):
-        given = (_inputs(subject, model) * scale + shift).requires_grad_()
-        total = sum((tensor.float().square().mean() for tensor in subject.call(model, images=given)), torch.zeros(()))
-        (gradient,) = torch.autograd.grad(total, given)
+        inputs = (_inputs(subject, model) * scale + shift).requires_grad_()
+        total = sum((tensor.float().square().mean() for tensor in subject.call(model, images=inputs)), torch.zeros(()))
+        (gradient,) = torch.autograd.grad(total, inputs)
         assert gradient.isfinite().all(), "the gradient is not finite"
         for row, values in enumerate(gradient):
             assert values.abs().max() > 0, f"no gradient reaches row {row} of inputs * {scale} + {shift}"
@@ -157,15 +157,15 @@ def training_touches_only_own_parts(subject: Subject) -> None:
     own = list(model.own_parameters())
     assert own, "there is nothing to train"
     assert all(parameter.requires_grad for parameter in own), "an own parameter stayed frozen"
-    for path, lent in model.borrowed().items():
-        assert not any(module.training for module in lent.modules()), f"borrowed {path} went into training mode"
-        assert not any(parameter.requires_grad for parameter in lent.parameters()), f"borrowed {path} was thawed"
+    for path, other in model.borrowed().items():
+        assert not any(module.training for module in other.modules()), f"borrowed {path} went into training mode"
+        assert not any(parameter.requires_grad for parameter in other.parameters()), f"borrowed {path} was unfrozen"
     for tensor in subject.call(model):
         assert tensor.requires_grad, "the result of a model in training does not depend on its parameters"
 
 
 def _inputs(subject: Subject, model: Model) -> Tensor:
-    """The tensor that the subject's call is a function of: latents, or pictures."""
+    """Return the input tensor of the subject's call: latents or pictures."""
     sample = getattr(model, "sample_latents", None)
     if sample is None:
         return subject.images(2, dtype=model.picture_dtype)
@@ -174,15 +174,15 @@ def _inputs(subject: Subject, model: Model) -> Tensor:
 
 
 def _snapshot(model: Model) -> dict[str, Any]:
-    """Everything a call could leave behind, by name, in a form that compares."""
-    found: dict[str, Any] = {}
+    """Return everything that a call could change, by name, in a form that can be compared."""
+    snapshot: dict[str, Any] = {}
     for path, module in model.named_modules():
         for name, value in vars(module).items():
             if name not in ("_parameters", "_buffers", "_modules"):
-                found[f"{path}.{name}"] = (id(value), len(value) if hasattr(value, "__len__") else None)
+                snapshot[f"{path}.{name}"] = (id(value), len(value) if hasattr(value, "__len__") else None)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        found[name] = (id(tensor), tensor._version, tensor.requires_grad, tensor.grad is None)
-    return found
+        snapshot[name] = (id(tensor), tensor._version, tensor.requires_grad, tensor.grad is None)
+    return snapshot
 
 
 def _random_states() -> tuple[object, ...]:

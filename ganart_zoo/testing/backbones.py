@@ -17,9 +17,10 @@ _ROLES = frozenset({"style", "content", "dream", "critic"})
 
 
 def layers_are_as_declared(subject: Subject) -> None:
-    """Each layer gives the channels it declares, at a side within a pixel of `side / stride`.
+    """Each layer has the channels it declares, and sides within one pixel of `side / stride`.
 
-    It may be up to four short where nothing is padded: then pictures of eight strides more have to give eight more.
+    A network without padding may have sides up to four pixels shorter. In that case, pictures that are eight strides
+    larger must give sides that are eight pixels larger.
     """
     model = cast(Backbone, subject.create())
     features = model(subject.images(2), tuple(model.layers))
@@ -27,10 +28,10 @@ def layers_are_as_declared(subject: Subject) -> None:
     for name, info in model.layers.items():
         shape = tuple(features[name].shape)
         assert shape[:2] == (2, info.channels), f"layer {name} is {shape}, expected {info.channels} channels"
-        for side, given in zip(shape[2:], subject.size, strict=False):
-            what = f"layer {name} has a side of {side} for {given}, {info}"
-            assert -4 <= side - given / info.stride <= 1, what
-            if side - given / info.stride < -1:
+        for side, input_side in zip(shape[2:], subject.size, strict=False):
+            what = f"layer {name} has a side of {side} for {input_side}, {info}"
+            assert -4 <= side - input_side / info.stride <= 1, what
+            if side - input_side / info.stride < -1:
                 larger = functional.pad(subject.images(1), (0, 8 * info.stride, 0, 8 * info.stride))
                 sides = model(larger, [name])[name].shape[2:]
                 assert tuple(sides) == tuple(extent + 8 for extent in shape[2:]), f"{what}, expected {info.stride}"
@@ -38,7 +39,7 @@ def layers_are_as_declared(subject: Subject) -> None:
 
 
 def layers_come_as_asked(subject: Subject) -> None:
-    """Any choice of layers comes in the order asked, with the same values as alone."""
+    """Any selection of layers is returned in the order requested, with the same values as each layer alone."""
     model = cast(Backbone, subject.create())
     images = subject.images(1)
     names = tuple(model.layers)[::-1]
@@ -47,7 +48,7 @@ def layers_come_as_asked(subject: Subject) -> None:
     for name in names:
         alone = model(images, [name])
         assert tuple(alone) == (name,)
-        assert torch.equal(alone[name], features[name]), f"layer {name} alone is not what it is beside the others"
+        assert torch.equal(alone[name], features[name]), f"layer {name} has other values when requested alone"
 
 
 def stops_at_the_deepest_layer(subject: Subject) -> None:
@@ -66,16 +67,16 @@ def taps_are_layers(subject: Subject) -> None:
     """Taps belong to known roles and name layers; an unknown layer or role is refused."""
     model = cast(Backbone, subject.create())
     for role, names in model.taps.items():
-        assert role in _ROLES, f"role {role!r} is none of {', '.join(sorted(_ROLES))}"
+        assert role in _ROLES, f"role {role!r} is not one of {', '.join(sorted(_ROLES))}"
         unknown = set(names) - set(model.layers)
-        assert not unknown, f"taps for {role} name {', '.join(sorted(unknown))}, which are no layers"
+        assert not unknown, f"taps for {role} name {', '.join(sorted(unknown))}, which are not layers"
         assert model.role_layers(role) == tuple(names)
     for call in (lambda: model(subject.images(1), ["no such layer"]), lambda: model.role_layers("no such role")):
         try:
             call()
         except SettingsError:
             continue
-        raise AssertionError("an unknown layer or role was taken, expected a SettingsError")
+        raise AssertionError("an unknown layer or role was accepted, expected a SettingsError")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""Chooses the checks that go with a model's kind and capabilities."""
+"""Selects the checks that apply to a model's kind and capabilities."""
 
 from __future__ import annotations
 

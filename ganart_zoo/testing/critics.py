@@ -13,7 +13,7 @@ __all__ = ["CHECKS"]
 
 
 def votes_in_rows(subject: Subject) -> None:
-    """Votes are `[n, k]`, losses beside them are scalars, and a score is the mean vote."""
+    """Votes are `[n, k]`, additional losses are scalars, and a score is the mean vote."""
     model = cast(Critic, subject.create())
     images = subject.images(3)
     output = model(images, subject.condition)
@@ -37,12 +37,12 @@ def prompts_embed_once(subject: Subject) -> None:
     assert embedded.embedding is not None, "embed left the embedding empty"
     assert len(embedded.embedding) == 2, f"{len(embedded.embedding)} rows for 2 prompts"
     again = model.embed(embedded)
-    assert again.embedding is embedded.embedding, "embed computed an embedding that was there"
+    assert again.embedding is embedded.embedding, "embed recomputed an existing embedding"
     plain = model.score(images, condition)
     for other in (embedded, Condition(embedding=embedded.embedding)):
         assert torch.allclose(plain, model.score(images, other), atol=subject.tolerance)
     one = model.score(images, Condition(prompts=condition.prompts[:1]))  # type: ignore[index]  # set above
-    assert torch.allclose(one[0], plain[0], atol=subject.tolerance), "one prompt for all pictures scores otherwise"
+    assert torch.allclose(one[0], plain[0], atol=subject.tolerance), "one prompt for all pictures gives another score"
 
 
 CHECKS: tuple[Check, ...] = (votes_in_rows,)

@@ -13,19 +13,19 @@ __all__ = ["CHECKS", "STYLE_CHECKS"]
 
 
 def latents_are_shaped_and_seeded(subject: Subject) -> None:
-    """Latents are `[n, *latent_shape]` on the model's device, and seeds agree across batch sizes."""
+    """Latents are `[n, *latent_shape]` on the model's device, and a seed gives the same rows for any batch size."""
     model = cast(Generator, subject.create())
     few, many = (model.sample_latents(n, rng=generator(3)) for n in (2, 5))
     assert tuple(many.shape) == (5, *model.latent_shape), f"latents are {list(many.shape)}"
     assert many.device == model.device
-    assert torch.equal(few, many[:2]), "the first rows of a larger draw are others"
+    assert torch.equal(few, many[:2]), "the first rows of a larger draw differ"
     apart = model.sample_latents(2, rng=[generator(3), generator(3)])
     assert torch.equal(apart[0], apart[1]), "rows with generators of one seed are not the same"
     assert model.sample_latents(0, rng=generator(3)).shape == (0, *model.latent_shape)
 
 
 def makes_square_pictures_of_its_resolution(subject: Subject) -> None:
-    """Pictures are `[n, 3, H, W]`; where the config has a `resolution`, both sides are that."""
+    """Pictures are `[n, 3, H, W]`; if the config has a `resolution`, both sides equal it."""
     model = cast(Generator, subject.create())
     for n in (1, 3):
         (pictures,) = subject.call(model, n)
@@ -36,7 +36,7 @@ def makes_square_pictures_of_its_resolution(subject: Subject) -> None:
 
 
 def no_options_means_the_defaults(subject: Subject) -> None:
-    """`options=None` is the same as an instance of the options class as it stands."""
+    """`options=None` is the same as an instance of the options class with its defaults."""
     model = cast(Generator, subject.create())
     latents = model.sample_latents(1, rng=generator(1))
     one, other = (
@@ -47,7 +47,7 @@ def no_options_means_the_defaults(subject: Subject) -> None:
 
 
 def works_without_condition(subject: Subject) -> None:
-    """For `unconditional` models."""
+    """For `unconditional` models: a call without a condition works."""
     model = cast(Generator, subject.create())
     latents = model.sample_latents(2, rng=generator(1))
     pictures = model(latents, rng=generator(2), options=subject.zoo.options(subject.name, **subject.options))
@@ -81,7 +81,7 @@ def styles_map_mix_and_truncate(subject: Subject) -> None:
 
 
 def stored_noise_repeats_and_rng_noise_follows_its_seed(subject: Subject) -> None:
-    """`rng=None` uses the noise stored with the weights; a generator decides it otherwise."""
+    """`rng=None` uses the noise stored with the weights; with a generator, the noise follows its seed."""
     model = cast(StyleGenerator, subject.create())
     ws = model.map(model.sample_latents(2, rng=generator(1)), subject.condition)
     torch.manual_seed(1)

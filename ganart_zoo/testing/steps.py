@@ -1,4 +1,4 @@
-"""Checks of models that work in steps: what they report, and how they stop."""
+"""Checks of models that work in steps: the events they report, and how they stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganart_zoo.testing.subject import Check, Subject
 __all__ = ["CHECKS"]
 
 
-def tells_each_step(subject: Subject) -> None:
+def reports_each_step(subject: Subject) -> None:
     """Events count from 1, keep one total, and preview pictures; listening changes nothing."""
     model = subject.create()
     events: list[StepEvent] = []
@@ -36,12 +36,12 @@ def tells_each_step(subject: Subject) -> None:
         assert not preview.requires_grad, "preview is not detached"
         assert preview.min() >= 0, "preview goes below 0"
         assert preview.max() <= 1, "preview goes above 1"
-    (unheard,) = subject.call(model)
-    assert torch.equal(pictures, unheard), "listening changed the result"
+    (without_listener,) = subject.call(model)
+    assert torch.equal(pictures, without_listener), "listening changed the result"
 
 
 def only_false_stops(subject: Subject) -> None:
-    """False ends the work after that step with a whole picture; 0, None and True do not."""
+    """Returning False ends the work after that step with a complete picture; 0, None and True do not end it."""
     model = subject.create()
     (whole,) = subject.call(model)
     for answer in (None, True, 0, ""):
@@ -62,22 +62,22 @@ def only_false_stops(subject: Subject) -> None:
 def errors_of_the_listener_reach_the_caller(subject: Subject) -> None:
     """An exception in `on_step` propagates, and the model works afterwards."""
 
-    class HungUpError(Exception):
+    class ListenerError(Exception):
         pass
 
-    def hang(event: StepEvent) -> None:
-        raise HungUpError
+    def fail(event: StepEvent) -> None:
+        raise ListenerError
 
     model = subject.create()
     (before,) = subject.call(model)
     try:
-        subject.call(model, on_step=hang)
-    except HungUpError:
+        subject.call(model, on_step=fail)
+    except ListenerError:
         pass
     else:
         raise AssertionError("an exception of on_step was swallowed")
     (after,) = subject.call(model)
-    assert torch.equal(before, after), "a call that was broken off changed the next"
+    assert torch.equal(before, after), "a call that raised an exception changed the next one"
 
 
-CHECKS: tuple[Check, ...] = (tells_each_step, only_false_stops, errors_of_the_listener_reach_the_caller)
+CHECKS: tuple[Check, ...] = (reports_each_step, only_false_stops, errors_of_the_listener_reach_the_caller)

@@ -24,7 +24,7 @@ def keeps_the_size(subject: Subject) -> None:
 
 
 def only_shares_of_styles_count(subject: Subject) -> None:
-    """For `image_styles`: weights 1 and 3 blend as 2 and 6 do, a weight of 0 adds nothing, and negative is refused."""
+    """For `image_styles`: weights 1 and 3 blend as 2 and 6, 0 adds nothing, and a negative weight is refused."""
     model = cast(StyleTransfer, subject.create())
     one, other = (Style(image=subject.images(1, seed=seed)) for seed in (100, 200))
     blend, scaled = (
@@ -40,7 +40,7 @@ def only_shares_of_styles_count(subject: Subject) -> None:
 
 
 def names_are_known_and_checked(subject: Subject) -> None:
-    """For `named_styles`: each of `style_names` works, and another is refused."""
+    """For `named_styles`: each of `style_names` works, and an unknown name is refused."""
     model = cast(StyleTransfer, subject.create())
     assert model.style_names, "style_names is empty"
     for name in model.style_names:
@@ -49,7 +49,7 @@ def names_are_known_and_checked(subject: Subject) -> None:
 
 
 def works_without_style(subject: Subject) -> None:
-    """For `no_style`: an empty list of styles."""
+    """For `no_style`: a call with an empty list of styles works."""
     model = cast(StyleTransfer, subject.create())
     assert tuple(_stylized(subject, model, []).shape) == (1, 3, *subject.size)
 
@@ -71,7 +71,7 @@ def _assert_refused(subject: Subject, model: StyleTransfer, styles: list[Style])
         _stylized(subject, model, styles)
     except SettingsError:
         return
-    raise AssertionError(f"{styles} were taken, expected a SettingsError")
+    raise AssertionError(f"{styles} were accepted, expected a SettingsError")
 
 
 CHECKS: tuple[Check, ...] = (keeps_the_size,)

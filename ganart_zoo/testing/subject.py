@@ -29,33 +29,33 @@ __all__ = ["Check", "Subject"]
 
 @dataclass(frozen=True)
 class Subject:
-    """A model of a zoo, and how to call it in little time.
+    """A model of a zoo, and the arguments of a quick call.
 
-    Pictures given to it are noise; a float32 call and its repetition must agree bit for bit, and rows of batches of
-    different sizes to `tolerance`.
+    Its input pictures are noise. A float32 call and its repetition must agree bit for bit, and the rows of batches of
+    different sizes must agree to within `tolerance`.
     """
 
     zoo: Zoo
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """For `Zoo.create`: a small resolution, `weights=None`."""
+    """Settings for `Zoo.create`, such as a small resolution and `weights=None`."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """For each call: few steps."""
+    """Options of each call, such as a small number of steps."""
     condition: Condition | None = None
-    """One row, for models that need one."""
+    """A condition of one row, for models that need one."""
     styles: Sequence[Style] = ()
-    """For style transfer; none means one noise picture for models that take pictures, else none."""
+    """Styles for style transfer. If empty, models that take style pictures get one noise picture, others get none."""
     size: tuple[int, int] = (37, 50)
-    """Height and width of the pictures given to it."""
+    """Height and width of the input pictures."""
     tolerance: float = 1e-5
 
     @property
     def spec(self) -> ModelSpec:
-        """Its declaration."""
+        """The model's declaration."""
         return self.zoo.spec(self.name)
 
     def create(self, **changes: Any) -> Model:
-        """Build it, with some of its settings changed."""
+        """Build the model, with some of its settings changed."""
         return self.zoo.create(self.name, **{**self.settings, **changes})
 
     def images(self, n: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -80,33 +80,33 @@ class Subject:
         on_step: OnStep | None = None,
         options: Any = None,
     ) -> list[Tensor]:
-        """Make the kind's one call on n rows, and return the tensors it gives.
+        """Call the model on n rows, by the method of its kind, and return the resulting tensors.
 
         Args:
-            model: From `create`.
-            n: Rows.
-            seed: Row i of the inputs comes from `seed + i`.
-            rng: For the call; None gives row i the generator `seed + i`.
-            images: In place of the noise pictures (or of the latents of a generator).
-            on_step: For the kinds that take it.
-            options: In place of the subject's.
+            model: A model from `create`.
+            n: The number of rows.
+            seed: Row i of the inputs uses the seed `seed + i`.
+            rng: The generator of the call; None gives row i its own, seeded with `seed + i`.
+            images: Replaces the noise pictures, or the latents of a generator.
+            on_step: The listener, for kinds that report steps.
+            options: Replaces the subject's options.
         """
         rows = [generator(seed + row) for row in range(n)] if rng is None else rng
         chosen = self.zoo.options(self.name, **self.options) if options is None else options
-        given = self.images(n, seed, model.picture_dtype) if images is None else images
+        pictures = self.images(n, seed, model.picture_dtype) if images is None else images
         if isinstance(model, Generator):
             latents = images
             if latents is None:
                 latents = model.sample_latents(n, rng=[generator(seed + row) for row in range(n)], options=chosen)
             return [model(latents, self.condition, rng=rows, options=chosen, on_step=on_step)]
         if isinstance(model, Critic):
-            output = model(given, self.condition)
+            output = model(pictures, self.condition)
             return [output.votes if isinstance(output, CriticOutput) else output]
         if isinstance(model, StyleTransfer):
             styles = self.chosen_styles(model.picture_dtype)
-            return [model.stylize(given, styles, rng=rows, options=chosen, on_step=on_step)]
+            return [model.stylize(pictures, styles, rng=rows, options=chosen, on_step=on_step)]
         backbone = cast(Backbone, model)
-        return list(backbone(given, tuple(backbone.layers)).values())
+        return list(backbone(pictures, tuple(backbone.layers)).values())
 
 
 Check = Callable[[Subject], None]

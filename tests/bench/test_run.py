@@ -66,7 +66,7 @@ def test_the_command_runs_one_op_and_leaves_its_figures(
 
 
 def test_what_cannot_run_says_so(benchmarks: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no benchmark under .* is named 'nothing'"):
+    with pytest.raises(SettingsError, match=r"no benchmark under .* has 'nothing' in its name"):
         run_benchmarks(benchmarks, "nothing")
     with pytest.raises(ModelError, match="failed"):
         run_benchmarks(benchmarks, "broken")

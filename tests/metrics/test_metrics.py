@@ -154,7 +154,7 @@ def test_a_mode_that_is_missing_costs_recall_and_coverage_and_not_precision() ->
 
 def test_too_few_points_are_refused() -> None:
     few = torch.zeros(3, 2)
-    with pytest.raises(SettingsError, match="3 pictures have no 3 neighbours each"):
+    with pytest.raises(SettingsError, match="3 pictures are too few for 3 neighbours each"):
         precision_recall(few, few)
     with pytest.raises(SettingsError, match=r"expected \[n, d\] with n of at least 2"):
         moments(few[:1])

@@ -312,7 +312,7 @@ SETTINGS_CASES = [
             " config={'layers': 2})])]"
         ),
         "settings",
-        "weights 'w' need 'layers', which is no field of the config",
+        "weights 'w' need 'layers', which is not a field of the config",
         found="check",
         model="a",
         survivors=("a",),

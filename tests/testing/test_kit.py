@@ -377,7 +377,7 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     (backbones.layers_come_as_asked, IgnoresOrder, BACKBONE),
     (backbones.stops_at_the_deepest_layer, ComputesAll, BACKBONE),
     (backbones.taps_are_layers, TapsNothing, BACKBONE),
-    (steps.tells_each_step, CountsFromZero, IN_STEPS),
+    (steps.reports_each_step, CountsFromZero, IN_STEPS),
     (steps.only_false_stops, StopsAtAnythingFalsy, IN_STEPS),
     (steps.errors_of_the_listener_reach_the_caller, SwallowsErrors, IN_STEPS),
 ]
