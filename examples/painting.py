@@ -1,4 +1,4 @@
-"""Paints a picture of brush strokes along a swirling flow, so that the demonstration needs no other painting.
+"""Paints a picture of brush strokes along a swirling flow, so that the demonstration needs no other style picture.
 
 Short strokes follow the curl of a smooth random field with a few vortices, coloured by the field's height: night blues,
 then green, then yellow light in the vortices. The same seed gives the same painting.
@@ -59,7 +59,7 @@ def paint_swirls(size: int = 640, seed: int = 0) -> Image.Image:
 
 
 def _height_and_light(size: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A smooth field whose contours swirl, and where the light is; both `[size, size]`."""
+    """Return a smooth field whose contours swirl, and the amount of light; both are `[size, size]`."""
     y, x = np.mgrid[0:size, 0:size] / size
     height = np.zeros((size, size))
     for octave in range(1, 5):

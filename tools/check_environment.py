@@ -1,4 +1,4 @@
-"""Fails when this environment holds packages that the project must not bring: torchvision, or gigabytes of CUDA."""
+"""Fails if this environment contains packages that the project must not install: torchvision, or gigabytes of CUDA."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ UNWANTED = ("torchvision", "torchaudio", "triton", "nvidia-", "cuda-", "pytorch-
 def main() -> int:
     """Return 1 and say which packages are unwanted, or 0."""
     names = sorted({(distribution.metadata["Name"] or "").lower() for distribution in distributions()})
-    found = [name for name in names if name.startswith(UNWANTED)]
-    if found:
-        print(f"this environment holds {', '.join(found)}; install with -c constraints.txt", file=sys.stderr)
+    unwanted = [name for name in names if name.startswith(UNWANTED)]
+    if unwanted:
+        print(f"this environment holds {', '.join(unwanted)}; install with -c constraints.txt", file=sys.stderr)
         return 1
     print(f"environment: {len(names)} packages, no torchvision, no CUDA")
     return 0

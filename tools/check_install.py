@@ -1,8 +1,8 @@
 """Installs the core and each plugin as a user would, into a fresh environment, and checks what they get.
 
-Three installs: the core and the plugins in isolation; the core without isolation; and the core with a broken compiler,
-which must install all the same and say why there are no kernels. Kernels are built for few instruction sets, to save
-time: `make install` builds all.
+It makes three installs: the core and the plugins with build isolation; the core without isolation; and the core with a
+broken compiler, which must still install and report why there are no kernels. To save time, kernels are built for only
+a few instruction sets; `make install` builds all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BUILD_REQUIREMENTS = ("torch", "setuptools>=77", "wheel", "ninja", "pybind11>=2.
 
 
 class Environment:
-    """A virtual environment, and a copy of the sources, so that nothing built in the checkout helps or is harmed."""
+    """A virtual environment and a copy of the sources; build outputs of the checkout are neither used nor changed."""
 
     def __init__(self, folder: Path) -> None:
         self.source = folder / "source"
@@ -42,12 +42,12 @@ class Environment:
         )
 
     def install_all(self, *flags: str, **variables: str) -> None:
-        """Install the core, then each plugin by itself."""
+        """Install the core, then each plugin separately."""
         for package in (".", *(f"./plugins/{path.name}" for path in sorted((self.source / "plugins").iterdir()))):
             self.pip("install", "-c", str(CONSTRAINTS), *flags, package, **variables)
 
     def ganart(self, *arguments: str) -> str:
-        """Run `ganart` in the repository's root, where a source tree without extension modules lies in wait."""
+        """Run `ganart` in the repository's root, where a source tree without kernels could shadow it."""
         return _run(str(self.python), "-m", "ganart_zoo", *arguments, cwd=self.source)
 
 
@@ -71,7 +71,7 @@ def _expect(built: bool, environment: Environment, label: str, start: float) -> 
 
 
 def main() -> None:
-    """Run the three installs; exit with what failed."""
+    """Run the three installs; exit with a message if one fails."""
     with tempfile.TemporaryDirectory() as folder:
         environment = Environment(Path(folder))
         start = time.monotonic()

@@ -34,7 +34,7 @@ def main() -> int:
     verbose = parser.parse_args().verbose
     nvcc = find_nvcc()
     if nvcc is None:
-        print("no nvcc on PATH or under CUDA_HOME: no CUDA source was compiled; GANART_CUDA=0 allows that")
+        print("no nvcc on PATH or under CUDA_HOME: no CUDA source was compiled; set GANART_CUDA=0 to allow that")
         return int(os.environ.get("GANART_CUDA", os.environ.get("GANART_BUILD")) == "1")
     includes = [f"-I{folder}" for folder in (CSRC, *torch_includes())]
     command = [nvcc, "-std=c++20", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={TORCH_2_11}", *includes, "-c"]
@@ -66,7 +66,7 @@ def torch_includes() -> list[Path]:
 
 def compile_kernels(command: Sequence[str], source: Path, architecture: str, folder: Path, verbose: bool) -> bool:
     """Compile one .cu for one architecture, print one line about it, and return whether it passed."""
-    # By -gencode: with -arch=sm_90a nvcc 13.0 also runs a plain sm_90 pass, which rejects Hopper's own instructions.
+    # Uses -gencode: with -arch=sm_90a, nvcc 13.0 also runs a plain sm_90 pass, which rejects Hopper's own instructions.
     code = f"-gencode=arch={architecture.replace('sm', 'compute')},code={architecture}"
     report = ["--resource-usage", "-Xptxas", "-warn-spills,-Werror"]
     target = folder / f"{source.stem}.{architecture}.o"
@@ -83,7 +83,7 @@ def compile_kernels(command: Sequence[str], source: Path, architecture: str, fol
 
 
 def check_host(command: Sequence[str], source: Path) -> bool:
-    """Check that a C++ source compiles as it does beside CUDA kernels, which a CPU build leaves out."""
+    """Check that a C++ source compiles with the code for CUDA, which a CPU build leaves out."""
     passed = run([*command, "-Xcompiler", "-fsyntax-only", str(source)], source.name) is not None
     if passed:
         print(f"{source.name} with USE_CUDA: compiles")

@@ -1,11 +1,11 @@
-"""Measures a class-conditional generator of Fashion-MNIST by the features of a small classifier of its own.
+"""Measures a class-conditional generator of Fashion-MNIST with the features of a small classifier trained for that.
 
     python tools/judge_garments.py --data fashion_mnist_10k.npz --judge judge.safetensors [--run RUN] [--weights NAME]
 
-The judge is trained on most of the pictures and its accuracy is that on the others; a file that is there is used again.
-Distances are Fréchet's over the judge's 128 last features, always of 5,000 pictures against 5,000 real ones, so that
-their bias is the same. Copying is looked for in pixels: the distance of a sample to the nearest of all real pictures
-beside that of a real picture to the nearest of the others.
+The classifier, called the judge, is trained on most of the pictures, and its accuracy is measured on the rest. An
+existing file of the judge is used again. Fréchet distances use the judge's last 128 features, and always compare 5,000
+pictures with 5,000 real ones, so that all have the same bias. Copying is measured in pixels: the distance of a sample
+to the nearest real picture is compared with the distance of a real picture to the nearest other one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BATCH = 100
 
 
 class Judge(nn.Module):
-    """Three convolutions of 3 by 3, each with batch norm and pooling, then 128 features and a vote on each class."""
+    """Three 3×3 convolutions, each with batch norm and pooling, then 128 features and one logit per class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,12 +83,12 @@ def train_judge(images: Tensor, labels: Tensor) -> Judge:
 
 @torch.no_grad()
 def in_parts(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """Return the function's rows for all values, computed a part at a time."""
+    """Return the function's rows for all values, computed in batches."""
     return torch.cat([function(part) for part in values.split(_BATCH)])
 
 
 def real_pictures(path: Path) -> tuple[Tensor, Tensor]:
-    """Return all pictures, grey `[n, 1, 32, 32]` as a training sees them, and labels `[n]`, in a mixed order."""
+    """Return all pictures, grey `[n, 1, 32, 32]` as training sees them, and labels `[n]`, in shuffled order."""
     data = open_data(path, SIDE)
     count = int(data.describe()["holds"].split()[0])
     batch = next(iter(data.loader(Share(count), seed=0, workers=0)()))
@@ -98,7 +98,7 @@ def real_pictures(path: Path) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def samples(model: Generator, count: int) -> tuple[Tensor, Tensor]:
-    """Return pictures, grey and of 8 bits, of seeds 0 to count - 1 with the classes in turn; and the classes."""
+    """Return grey pictures rounded to 8 bits, of seeds 0 to count - 1 with the classes in turn, and their labels."""
     labels = torch.arange(count) % CLASSES
     parts = []
     for rows in torch.arange(count).split(_BATCH):
@@ -108,45 +108,45 @@ def samples(model: Generator, count: int) -> tuple[Tensor, Tensor]:
 
 
 def nearest(images: Tensor, others: Tensor, *, itself: bool) -> Tensor:
-    """Return the root-mean-square difference of each picture to the nearest other, `[n]`; `itself`: not to itself."""
+    """Return `[n]`, each picture's RMS difference to the nearest other; `itself`: `others` holds the picture too."""
     to = others.flatten(1)
-    found = []
+    smallest = []
     for first in range(0, len(images), _BATCH):
         distances = torch.cdist(images[first : first + _BATCH].flatten(1), to)
         if itself:
             distances[torch.arange(len(distances)), torch.arange(first, first + len(distances))] = torch.inf
-        found.append(distances.amin(dim=1))
-    return torch.cat(found) / to.shape[1] ** 0.5
+        smallest.append(distances.amin(dim=1))
+    return torch.cat(smallest) / to.shape[1] ** 0.5
 
 
 def quantiles(distances: Tensor) -> dict[str, float]:
-    """Return the least, some quantiles and the mean."""
+    """Return the minimum, some quantiles and the mean."""
     values = torch.quantile(distances, torch.tensor([0.0, 0.01, 0.1, 0.5, 0.9])).tolist()
     names = ("least", "1 %", "10 %", "median", "90 %")
     return dict(zip(names, values, strict=True)) | {"mean": distances.mean().item()}
 
 
 def measure(judge: Judge, model: Generator, untrained: Generator, images: Tensor, of_real: Tensor) -> dict[str, Any]:
-    """Return all figures on a generator; `of_real` is the judge's features of the real pictures."""
+    """Return all figures for a generator; `of_real` holds the judge's features of the real pictures."""
     halves = [moments(half) for half in of_real.split(SAMPLES)]
 
     def distance(pictures: Tensor) -> float:
         own = moments(in_parts(judge.features, pictures))
         return sum(frechet_distance(own, half) for half in halves) / len(halves)
 
-    made, labels = samples(model, SAMPLES)
-    agreed = in_parts(judge, made).argmax(dim=1) == labels
-    of_halves, of_made = frechet_distance(*halves), distance(made)
+    generated, labels = samples(model, SAMPLES)
+    agreed = in_parts(judge, generated).argmax(dim=1) == labels
+    of_halves, of_generated = frechet_distance(*halves), distance(generated)
     of_untrained = distance(samples(untrained, SAMPLES)[0])
     return {
         "frechet_real_halves": of_halves,
-        "frechet_samples": of_made,
+        "frechet_samples": of_generated,
         "frechet_untrained": of_untrained,
-        "times_real_halves": of_made / of_halves,
-        "share_of_untrained": of_made / of_untrained,
+        "times_real_halves": of_generated / of_halves,
+        "share_of_untrained": of_generated / of_untrained,
         "agreement": agreed.float().mean().item(),
         "agreement_by_class": [agreed[labels == label].float().mean().item() for label in range(CLASSES)],
-        "nearest_sample_to_real": quantiles(nearest(made, images, itself=False)),
+        "nearest_sample_to_real": quantiles(nearest(generated, images, itself=False)),
         "nearest_real_to_other_real": quantiles(nearest(images[:SAMPLES], images, itself=True)),
     }
 
@@ -154,10 +154,16 @@ def measure(judge: Judge, model: Generator, untrained: Generator, images: Tensor
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train or load the judge, measure, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="The .npz of 10,000 pictures.")
-    parser.add_argument("--judge", type=Path, required=True, help="Where the judge is kept.")
-    parser.add_argument("--run", type=Path, help="A training run; default: the weights shipped with ganart-dcgan.")
-    parser.add_argument("--weights", default="garments", help="Of ganart-dcgan/dcgan, without --run.")
+    parser.add_argument("--data", type=Path, required=True, help="The .npz file of 10,000 pictures.")
+    parser.add_argument(
+        "--judge", type=Path, required=True, help="The file of the judge; it is written if it does not exist."
+    )
+    parser.add_argument(
+        "--run", type=Path, help="A training run to measure; by default, the weights shipped with ganart-dcgan."
+    )
+    parser.add_argument(
+        "--weights", default="garments", help="The weights of ganart-dcgan/dcgan to measure without --run."
+    )
     asked = parser.parse_args(arguments)
     images, labels = real_pictures(asked.data)
     judge = Judge().eval()
@@ -168,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"judge: trained in {time.process_time() - began:.0f} CPU seconds")
     judge.load_state_dict(load_file(asked.judge))
     right = in_parts(judge, images[:HELD_OUT]).argmax(dim=1) == labels[:HELD_OUT]
-    print(f"judge: {right.float().mean().item():.2%} right on {HELD_OUT} pictures held out", flush=True)
+    print(f"judge: {right.float().mean().item():.2%} accuracy on {HELD_OUT} held-out pictures", flush=True)
     zoo = Zoo()
     model = zoo.create(asked.run) if asked.run else zoo.create("ganart-dcgan/dcgan", weights=asked.weights)
     torch.manual_seed(0)

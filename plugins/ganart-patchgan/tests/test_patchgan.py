@@ -84,11 +84,11 @@ def test_a_reference_is_judged_with_the_picture() -> None:
 def test_wrong_inputs_are_refused() -> None:
     plain, referring = PatchGan(Config(width=2)), PatchGan(Config(width=2, reference=True))
     images = torch.rand(2, 3, 32, 32)
-    with pytest.raises(SettingsError, match="built with reference=True and got none"):
+    with pytest.raises(SettingsError, match="built with reference=True and got no reference"):
         referring(images)
-    with pytest.raises(SettingsError, match="patchgan got images, which it does not take"):
+    with pytest.raises(SettingsError, match="patchgan got images, which it does not support"):
         plain(images, Condition(images=images))
-    with pytest.raises(SettingsError, match="patchgan got labels, which it does not take"):
+    with pytest.raises(SettingsError, match="patchgan got labels, which it does not support"):
         referring(images, Condition(images=images, labels=torch.tensor([1])))
     with pytest.raises(ImageError, match=r"reference pictures are \[2, 3, 32, 16\], expected \[2, 3, 32, 32\]"):
         referring(images, Condition(images=images[..., :16]))

@@ -1,4 +1,4 @@
-"""What can be configured of each backbone. Torch-free."""
+"""The configuration of each backbone. Torch-free."""
 
 from __future__ import annotations
 

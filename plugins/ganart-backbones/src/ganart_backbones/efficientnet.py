@@ -130,13 +130,13 @@ class EfficientNetLite0(PhotoBackbone):
     """EfficientNet-Lite0. Layers: `stem` (after its ReLU6), `block0` to `block15`, `head` (after its ReLU6), `logits`.
 
     Batch normalisation is folded into the convolutions when weights load, in float64: the same function to rounding,
-    with half the passes over memory. It stays folded, for a backbone is never trained.
+    with half the passes over memory. It stays folded, because a backbone is never trained.
 
     Any size from 1x1 works: padding is TensorFlow's "SAME", as the published weights were trained. A layer's side is
     `ceil(side / stride)`.
 
     Args:
-        config: What to build.
+        config: The configuration.
     """
 
     taps = MappingProxyType(

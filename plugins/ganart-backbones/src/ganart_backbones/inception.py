@@ -49,13 +49,13 @@ class _Kind(NamedTuple):
 
 
 def _fives(pooled: int) -> _Kind:
-    """Figure 5 of the paper, with a 5×5 convolution left."""
+    """Figure 5 of the paper, but with one 5×5 convolution kept."""
     fives = (_Layer("branch5x5_1", 48),), (_Layer("branch5x5_2", 64, (5, 5)),)
     return _Kind((((_SINGLE,),), fives, (*_DOUBLE, (_Layer("branch3x3dbl_3", 96, _SQUARE),))), pooled)
 
 
 def _sevens(width: int) -> _Kind:
-    """Figure 6: 7×7 convolutions as pairs of lines."""
+    """Figure 6: 7×7 convolutions as pairs of 1×7 and 7×1."""
     sevens = (
         (_Layer("branch7x7_1", width),),
         (_Layer("branch7x7_2", width, _WIDE),),
@@ -71,7 +71,7 @@ def _sevens(width: int) -> _Kind:
     return _Kind((((_Layer("branch1x1", 192),),), sevens, double), 192)
 
 
-_FORKS = _Kind(  # figure 7: the last convolutions as a wide and a high one side by side
+_FORKS = _Kind(  # figure 7: the last convolutions are a wide and a high one in parallel
     (
         ((_Layer("branch1x1", 320),),),
         (
@@ -189,12 +189,12 @@ class InceptionV3(PhotoBackbone):
     pixels become 149, 73, 35, 17 and 8.
 
     Args:
-        config: What to build.
+        config: The configuration.
     """
 
     classes: ClassVar[int] = CLASSES
     pools: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """How the branches of these blocks pool, where that is not a mean in which the zeros of the border count."""
+    """The pooling of those blocks whose pooling branch is not a mean that counts the zeros of the border."""
     taps = MappingProxyType(
         {
             "style": ("conv2b", "conv4a", "mixed5d", "mixed6e"),
@@ -277,7 +277,7 @@ class InceptionV3(PhotoBackbone):
         return own
 
     def _published_convolutions(self) -> dict[str, str]:
-        """The published name of each of our convolutions."""
+        """Return the published name of each of our convolutions."""
         names = {f"stem.{layer}": published for layer, (published, *_) in _STEM.items()}
         for layer, block in self.mixed.items():
             assert isinstance(block, _Mixed)

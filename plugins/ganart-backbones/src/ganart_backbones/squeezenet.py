@@ -70,7 +70,7 @@ class SqueezeNet(TorchvisionBackbone):
     The first convolution and the pools are not padded, so sides shrink by a little more than the stride.
 
     Args:
-        config: What to build.
+        config: The configuration.
     """
 
     taps = MappingProxyType(

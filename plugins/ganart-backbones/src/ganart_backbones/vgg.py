@@ -30,7 +30,7 @@ class _VGG(TorchvisionBackbone):
     """Layers, for block b and convolution i: `conv{b}_{i}` before its ReLU, `relu{b}_{i}`, `pool{b}`; and `logits`.
 
     Args:
-        config: What to build.
+        config: The configuration.
     """
 
     convolutions: ClassVar[tuple[int, ...]]

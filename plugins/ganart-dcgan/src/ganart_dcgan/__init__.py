@@ -1,4 +1,4 @@
-"""DCGAN for ganart-zoo: a small generator and its critic. Torch-free: the networks load when one is created."""
+"""DCGAN for ganart-zoo: a small generator and its critic. Torch-free: the networks are imported when one is created."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GARMENTS = Weights(
             size=2_725_246,
             license="Apache-2.0",
             training_data="10,000 pictures of Fashion-MNIST (MIT licence, Xiao et al. 2017), enlarged to 32 pixels",
-            source="trained by this project: the card garments.md lies beside the file",
+            source="trained by this project; see the card garments.md beside the file",
         ),
     ),
     config={
@@ -47,7 +47,7 @@ def ganart_models() -> list[ModelSpec]:
         ModelSpec(
             name="dcgan",
             kind="generator",
-            summary="DCGAN: transposed convolutions and batch norm; small and quick, with or without classes.",
+            summary="DCGAN: transposed convolutions and batch norm. Small and fast; works with or without classes.",
             license="Apache-2.0",
             factory="ganart_dcgan.generator:Generator",
             config="ganart_dcgan.config:GeneratorConfig",
@@ -58,7 +58,7 @@ def ganart_models() -> list[ModelSpec]:
         ModelSpec(
             name="dcgan_critic",
             kind="critic",
-            summary="Strided convolutions, one vote a picture; classes by projection.",
+            summary="Strided convolutions with one vote per picture; classes are conditioned on by projection.",
             license="Apache-2.0",
             factory="ganart_dcgan.critic:Critic",
             config="ganart_dcgan.config:CriticConfig",

@@ -1,4 +1,4 @@
-"""Batch normalisation whose scale and shift follow from each row's style."""
+"""Batch normalisation whose scale and shift are computed from each row's style."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["StyledBatchNorm"]
 class StyledBatchNorm(BatchNorm):
     """Normalises each channel over the batch, then scales and shifts it by a linear function of the row's style.
 
-    The linear function as in BigGAN, Brock et al. 2019, https://arxiv.org/abs/1809.11096, where it learns what a class
-    looks like in fewer steps than a table does.
+    The linear function is that of BigGAN, Brock et al. 2019, https://arxiv.org/abs/1809.11096, which learns classes in
+    fewer steps than a table of scales and shifts.
 
     Args:
-        channels: Of the maps.
-        style_size: Numbers a row's style is made of.
+        channels: The number of channels of the maps.
+        style_size: The length of a row's style vector.
     """
 
     def __init__(self, channels: int, style_size: int) -> None:

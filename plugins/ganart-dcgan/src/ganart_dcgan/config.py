@@ -1,4 +1,4 @@
-"""What can be configured of the generator and the critic. Torch-free."""
+"""The configuration of the generator and the critic. Torch-free."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class CriticConfig(Settings):
     """Settings of the critic."""
 
     resolution: int = Field(32, ge=8, le=512, description="Side of the pictures, in pixels: a power of two.")
-    class_names: tuple[str, ...] = Field((), description="What the labels mean; empty for a network without classes.")
-    width: int = Field(32, ge=1, description="Channels at the full side; each halving of the side doubles them.")
-    max_width: int = Field(512, ge=1, description="The most channels any layer has.")
+    class_names: tuple[str, ...] = Field((), description="Names of the labels; empty for a network without classes.")
+    width: int = Field(32, ge=1, description="Channels at full resolution; each halving of the side doubles them.")
+    max_width: int = Field(512, ge=1, description="The maximum number of channels of a layer.")
 
     @field_validator("resolution")
     @classmethod
@@ -37,4 +37,4 @@ class CriticConfig(Settings):
 class GeneratorConfig(CriticConfig):
     """Settings of the generator."""
 
-    latent_size: int = Field(128, ge=1, description="Numbers a picture is made of.")
+    latent_size: int = Field(128, ge=1, description="Length of the latent vector.")

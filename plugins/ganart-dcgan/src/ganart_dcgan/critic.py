@@ -1,8 +1,8 @@
-"""The critic of DCGAN: convolutions that halve the side down to 4, without batch norm, and one vote a picture.
+"""The critic of DCGAN: convolutions that halve the side down to 4, without batch norm, and one vote per picture.
 
-Radford et al. 2015, https://arxiv.org/abs/1511.06434. Batch norm is left out because a gradient penalty is of one
-picture alone (Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028); classes by projection (Miyato and Koyama 2018,
-https://arxiv.org/abs/1802.05637).
+Radford et al. 2015, https://arxiv.org/abs/1511.06434. Batch norm is left out because a gradient penalty is defined
+for each picture separately (Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028). Classes are conditioned on by
+projection (Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SLOPE = 0.2
 
 
 class Critic(contract.Critic):
-    """One vote a picture; with classes, on the picture being of its label."""
+    """Returns one vote per picture; with classes, the vote is on whether the picture is real and matches its label."""
 
     config: CriticConfig
 
@@ -47,8 +47,8 @@ class Critic(contract.Critic):
         """Return votes `[n, 1]` on pictures `[n, 3, resolution, resolution]`.
 
         Raises:
-            ImageError: Pictures are of another size.
-            SettingsError: Labels are missing, not wanted or unknown.
+            ImageError: Pictures have another size.
+            SettingsError: Labels are missing, not supported or unknown.
         """
         side = self.config.resolution
         if images.shape[1:] != (3, side, side):

@@ -1,7 +1,7 @@
-"""The generator of DCGAN: a dense layer, then transposed convolutions that double the side until it is reached.
+"""The generator of DCGAN: a dense layer, then transposed convolutions that double the side up to the resolution.
 
-Radford et al. 2015, https://arxiv.org/abs/1511.06434. The latent, and a vector of the class beside it, go into the
-dense layer and into every batch norm: Brock et al. 2019 (BigGAN), https://arxiv.org/abs/1809.11096.
+Radford et al. 2015, https://arxiv.org/abs/1511.06434. The latent, and with classes a vector of the class, are inputs of
+the dense layer and of every batch norm: Brock et al. 2019 (BigGAN), https://arxiv.org/abs/1809.11096.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Doubling(nn.Module):
 
 
 class Generator(contract.Generator):
-    """Pictures of latents `[n, latent_size]`, standard normal. Has no noise of its own, so `rng` changes nothing."""
+    """Computes pictures from standard normal latents `[n, latent_size]`. It adds no noise, so `rng` has no effect."""
 
     config: GeneratorConfig
 
@@ -55,7 +55,7 @@ class Generator(contract.Generator):
         self.paint = nn.Conv2d(widths[-1], 3, 3, padding=1)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.normal_(module.weight, std=0.02)  # the paper's; batch norm undoes the scale
+                nn.init.normal_(module.weight, std=0.02)  # as in the paper; batch norm undoes the scale
 
     def sample_latents(self, n: int, *, rng: Rng = None, options: Settings | None = None) -> Tensor:
         """Return `[n, latent_size]`, standard normal."""
@@ -73,7 +73,7 @@ class Generator(contract.Generator):
         """Return pictures `[n, 3, resolution, resolution]` in 0..1.
 
         Raises:
-            SettingsError: Latents are of another shape; labels are missing, not wanted or unknown.
+            SettingsError: Latents have another shape; or labels are missing, not supported or unknown.
         """
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
@@ -82,7 +82,7 @@ class Generator(contract.Generator):
         if self.classes is not None and labels is not None:
             style = torch.cat([style, self.classes(labels.to(latents.device))], dim=1)
         features = self.dense(style)
-        # channels last from the start: what follows keeps it, and convolves quicker so
+        # channels_last from the start: the following layers keep this layout, and convolutions are faster in it
         features = features.view(latents.shape[0], _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
         for doubling in self.doublings:
             features = doubling(features, style)

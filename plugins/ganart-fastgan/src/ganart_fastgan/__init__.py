@@ -1,4 +1,4 @@
-"""FastGAN and the projected critic for ganart-zoo. Torch-free: the networks load when one is created."""
+"""FastGAN and the projected critic for ganart-zoo. Torch-free: the networks are imported when one is created."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def ganart_models() -> list[ModelSpec]:
         ModelSpec(
             name="fastgan",
             kind="generator",
-            summary="FastGAN: light, for few pictures; small maps excite the channels of large ones.",
+            summary="FastGAN: a light network for small data sets; small maps excite the channels of large ones.",
             license="Apache-2.0",
             factory="ganart_fastgan.generator:FastGan",
             config="ganart_fastgan.config:GeneratorConfig",
@@ -35,7 +35,7 @@ def ganart_models() -> list[ModelSpec]:
                 "backbone": Use(
                     "backbone",
                     default="ganart-backbones/efficientnet_lite0",
-                    summary="What the critic sees pictures through; it stays frozen.",
+                    summary="The frozen network whose features the critic judges.",
                 )
             },
             paper="https://arxiv.org/abs/2111.01007",

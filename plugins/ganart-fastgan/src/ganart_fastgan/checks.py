@@ -1,4 +1,4 @@
-"""Refuses what these networks cannot be told."""
+"""Refuses conditions, which these networks do not support."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["refuse_condition"]
 
 
 def refuse_condition(network: str, condition: Condition | None) -> None:
-    """Refuse a condition that says anything.
+    """Refuse a condition that has any content.
 
     Raises:
-        SettingsError: A part of it is given.
+        SettingsError: A field of the condition is set.
     """
     for name, part in (condition or Condition())._asdict().items():
         if part is not None:
-            raise SettingsError(f"{network} takes no condition and got {name}; leave them out, or take another network")
+            raise SettingsError(f"{network} takes no condition and got {name}; leave them out, or use another network")

@@ -1,4 +1,4 @@
-"""What can be configured of the generator and of the projected critic. Torch-free."""
+"""The configuration of the generator and of the projected critic. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class GeneratorConfig(Settings):
         32,
         ge=8,
         multiple_of=8,
-        description="Channels of the map of 128 pixels; the paper's is 64, small ones have more.",
+        description="Channels of the map of 128 pixels, 64 in the paper; smaller maps have more.",
     )
-    latent_size: int = Field(128, ge=1, description="Numbers a picture is made of; the paper's is 256.")
+    latent_size: int = Field(128, ge=1, description="Length of the latent vector; 256 in the paper.")
 
     @field_validator("resolution")
     @classmethod
@@ -35,10 +35,10 @@ class CriticConfig(Settings):
         128, ge=32, le=1024, description="Smaller pictures are enlarged to this side before the backbone sees them."
     )
     layers: tuple[str, ...] | None = Field(
-        None, description="Layers of the backbone, shallow to deep; none means its taps for critics."
+        None, description="Layers of the backbone, shallow to deep; by default, its taps for critics."
     )
     width: int = Field(
         32, ge=1, description="Channels that the first layer is mixed into; each further layer has twice as many."
     )
-    max_width: int = Field(256, ge=1, description="The most channels anywhere in mixing and heads.")
-    pixel_head: bool = Field(False, description="Let one more head vote on the picture itself, unprojected.")
+    max_width: int = Field(256, ge=1, description="The maximum number of channels in mixing and heads.")
+    pixel_head: bool = Field(False, description="Add a head that votes on the picture itself, without the backbone.")

@@ -25,13 +25,15 @@ _SLOPE = 0.2
 
 
 class _Head(nn.Module):
-    """Halves its map until it is 4 to 7 pixels a side; each pixel that is left votes."""
+    """Halves its map until its sides are 4 to 7 pixels; each remaining pixel votes."""
 
     def __init__(self, inputs: int, side: int, config: CriticConfig) -> None:
         super().__init__()
         self.halvings = nn.ModuleList()
         while side >= 2 * _LAST_SIDE:
-            outputs = min(max(2 * inputs, config.width), config.max_width)  # a picture has 3, which doubles too slowly
+            outputs = min(
+                max(2 * inputs, config.width), config.max_width
+            )  # a picture has only 3 channels, so doubling would be too slow
             self.halvings.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
             inputs, side = outputs, side // 2
         self.last = nn.Conv2d(inputs, inputs, 3, padding=1)
@@ -45,7 +47,7 @@ class _Head(nn.Module):
 
 
 class _Heads(nn.Module):
-    """One head for each map; a module of its own because spectral norm moves on when its network is called."""
+    """One head per map. It is a separate module because each call of the network updates spectral norm."""
 
     def __init__(self, channels: Sequence[int], sides: Sequence[int], config: CriticConfig) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class _Heads(nn.Module):
 
 
 class ProjectedCritic(contract.Critic):
-    """Votes `[n, k]`, some at each scale of the backbone, and on the picture itself where `pixel_head` asks for it."""
+    """Returns votes `[n, k]` from each scale of the backbone and, with `pixel_head`, from the picture itself."""
 
     config: CriticConfig
 
@@ -78,8 +80,8 @@ class ProjectedCritic(contract.Critic):
         """Return votes `[n, k]` on pictures `[n, 3, resolution, resolution]`.
 
         Raises:
-            ImageError: Pictures are of another size.
-            SettingsError: A condition is given.
+            ImageError: Pictures have another size.
+            SettingsError: A condition was passed.
         """
         refuse_condition("projected_critic", condition)
         side = self.config.resolution

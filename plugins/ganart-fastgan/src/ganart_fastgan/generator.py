@@ -22,12 +22,12 @@ _FIRST_SIDE = 4
 _EXCITED_SIDES = (32, 64, 128, 256, 512)
 _EXCITING_RATIO = 16
 
-# Channels of the map of each side, in widths: the paper's table.
+# Channels of the map of each side as multiples of the width, from the paper's table.
 _WIDTHS = {4: 16.0, 8: 8.0, 16: 4.0, 32: 2.0, 64: 2.0, 128: 1.0, 256: 0.5, 512: 0.25, 1024: 0.125}
 
 
 class _Noise(nn.Module):
-    """Adds noise of one value a pixel, as strongly as it has learned."""
+    """Adds noise with one value per pixel, scaled by a learned factor."""
 
     stored: Tensor
 
@@ -47,7 +47,7 @@ class _Noise(nn.Module):
 
 
 class _GatedConvolution(nn.Module):
-    """Convolution, noise where wanted, batch norm, and half of the channels gating the other half."""
+    """A convolution, optional noise, batch norm, and a gated linear unit: half of the channels gate the other half."""
 
     def __init__(self, inputs: int, outputs: int, noise_side: int | None = None) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _GatedConvolution(nn.Module):
 
 
 class _Doubling(nn.Module):
-    """Twice the side by repeated pixels, then one gated convolution, or two with noise."""
+    """Doubles the side by repeating pixels, then applies one gated convolution, or two with noise."""
 
     def __init__(self, inputs: int, outputs: int, side: int, noisy: bool) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _Doubling(nn.Module):
 
 
 class _SkipLayerExcitation(nn.Module):
-    """One factor in 0..1 for each channel of a large map, from a small one: `large * sigmoid(f(small))`."""
+    """Scales each channel of a large map by a factor in 0..1 computed from a small map: `large * sigmoid(f(small))`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _SkipLayerExcitation(nn.Module):
 
 
 class FastGan(contract.Generator):
-    """Pictures of latents `[n, latent_size]`, standard normal. `rng` draws the noise inside."""
+    """Computes pictures from standard normal latents `[n, latent_size]`. `rng` draws the noise of its layers."""
 
     config: GeneratorConfig
 
@@ -109,14 +109,14 @@ class FastGan(contract.Generator):
         self.doublings = nn.ModuleDict()
         self.excitations = nn.ModuleDict()
         for side in list(widths)[1:]:
-            noisy = len(self.doublings) % 2 == 0  # the paper's 8, 32, 128 and 512
+            noisy = len(self.doublings) % 2 == 0  # sides 8, 32, 128 and 512, as in the paper
             self.doublings[str(side)] = _Doubling(widths[side // 2], widths[side], side, noisy)
             if side in _EXCITED_SIDES:
                 self.excitations[str(side)] = _SkipLayerExcitation(widths[_exciting(side)], widths[side])
         self.paint = nn.Conv2d(widths[config.resolution], 3, 3, padding=1)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
-                nn.init.normal_(module.weight, std=0.02)  # the paper's; batch norm undoes the scale
+                nn.init.normal_(module.weight, std=0.02)  # as in the paper; batch norm undoes the scale
 
     def sample_latents(self, n: int, *, rng: Rng = None, options: Settings | None = None) -> Tensor:
         """Return `[n, latent_size]`, standard normal."""
@@ -134,14 +134,14 @@ class FastGan(contract.Generator):
         """Return pictures `[n, 3, resolution, resolution]` in 0..1.
 
         Raises:
-            SettingsError: Latents are of another shape, or a condition is given.
+            SettingsError: Latents have another shape, or a condition was passed.
         """
         refuse_condition("fastgan", condition)
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
         rows = per_row(rng, latents.shape[0])
         features = self.dense(latents.to(self.dense.weight.dtype))
-        # channels last from the start: what follows keeps it, and convolves quicker so
+        # channels_last from the start: the following layers keep this layout, and convolutions are faster in it
         features = features.view(latents.shape[0], _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
         maps = {_FIRST_SIDE: functional.glu(self.dense_norm(features), dim=1)}
         for name, doubling in self.doublings.items():
@@ -154,5 +154,5 @@ class FastGan(contract.Generator):
 
 
 def _exciting(side: int) -> int:
-    """Return the side of the map that excites one of `side`; the paper's ratio, as far down as maps go."""
+    """Return the side of the map that excites a map of `side`: the paper's ratio, limited by the smallest map."""
     return max(_FIRST_SIDE, side // _EXCITING_RATIO)

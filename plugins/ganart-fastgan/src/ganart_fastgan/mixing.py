@@ -1,7 +1,7 @@
 """Fixed random mixing of a backbone's features: over channels, then from deep scales into shallow ones.
 
 Sauer et al. 2021, "Projected GANs Converge Faster", https://arxiv.org/abs/2111.01007, section 3.2. Nothing here is
-trained; the weights are buffers, so that they are saved with the critic and stay what they were drawn as.
+trained; the weights are buffers, so that they are saved with the critic and keep their initial values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EPSILON = 1e-6
 
 
 class _RandomConvolution(nn.Module):
-    """A convolution with fixed random weights that keeps the mean square of what it is given (He et al. 2015)."""
+    """A convolution with fixed random weights that preserves the mean square of its input (He et al. 2015)."""
 
     weight: Tensor
 
@@ -37,17 +37,17 @@ class RandomMixing(nn.Module):
     """Cross-channel mixing (1×1) of each layer, and cross-scale mixing (3×3, added from deep to shallow).
 
     Args:
-        inputs: Channels of each layer, shallow to deep.
-        outputs: Channels that each is mixed into.
+        inputs: The number of channels of each layer, shallow to deep.
+        outputs: The number of channels of each layer's mixture.
     """
 
     def __init__(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         super().__init__()
         pairs = zip(inputs, outputs, strict=True)
-        self.over_channels = nn.ModuleList(_RandomConvolution(given, made, 1) for given, made in pairs)
+        self.over_channels = nn.ModuleList(_RandomConvolution(before, after, 1) for before, after in pairs)
         deeper = [*outputs[1:], outputs[-1]]
         self.over_scales = nn.ModuleList(
-            _RandomConvolution(given, made, 3) for given, made in zip(deeper, outputs, strict=True)
+            _RandomConvolution(before, after, 3) for before, after in zip(deeper, outputs, strict=True)
         )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -56,7 +56,7 @@ class RandomMixing(nn.Module):
         Args:
             features: `[n, inputs[i], h_i, w_i]`, shallow to deep.
         """
-        found: list[Tensor] = []
+        mixtures: list[Tensor] = []
         above: Tensor | None = None
         for index in reversed(range(len(features))):
             mixed = self.over_channels[index](_of_unit_size(features[index]))
@@ -65,12 +65,12 @@ class RandomMixing(nn.Module):
             else:
                 enlarged = functional.interpolate(above, size=mixed.shape[2:], mode="bilinear", align_corners=False)
                 mixed = (mixed + self.over_scales[index](enlarged)) * 0.5**0.5
-            found.insert(0, mixed)
+            mixtures.insert(0, mixed)
             above = mixed
-        return found
+        return mixtures
 
 
 def _of_unit_size(features: Tensor) -> Tensor:
-    """Divide each picture's features by their root mean square: layers and backbones differ in it by a hundredfold."""
+    """Divide each picture's features by their root mean square, which differs up to a hundredfold between layers."""
     square = features.float().square().mean(dim=(1, 2, 3), keepdim=True)
     return features * torch.rsqrt(square + _EPSILON).to(features.dtype)

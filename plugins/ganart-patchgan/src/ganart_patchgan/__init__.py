@@ -1,4 +1,4 @@
-"""PatchGAN for ganart-zoo: a critic of patches. Torch-free: the network loads when it is created."""
+"""PatchGAN for ganart-zoo: a critic of patches. Torch-free: the network is imported when it is created."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def ganart_models() -> list[ModelSpec]:
         ModelSpec(
             name="patchgan",
             kind="critic",
-            summary="Votes on every patch of a picture of any size: texture and detail more than composition.",
+            summary="Votes on every patch of a picture of any size; judges texture and detail more than composition.",
             license="Apache-2.0",
             factory="ganart_patchgan.critic:PatchGan",
             config="ganart_patchgan.config:Config",

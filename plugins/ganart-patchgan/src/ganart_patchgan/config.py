@@ -1,4 +1,4 @@
-"""What can be configured of the critic. Torch-free."""
+"""The configuration of the critic. Torch-free."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ class Config(Settings):
         3, ge=0, le=6, description="Layers that halve the side: 3 sees patches of 70 pixels, 2 of 34, 1 of 16."
     )
     scales: int = Field(
-        1, ge=1, le=4, description="Critics, each on a picture of half the side of the one before (pix2pixHD has 3)."
+        1,
+        ge=1,
+        le=4,
+        description="Number of critics; each sees the picture at half the side of the one before (3 in pix2pixHD).",
     )
-    width: int = Field(64, ge=1, description="Channels of the first layer, doubled by each further one up to 8 times.")
+    width: int = Field(
+        64, ge=1, description="Channels of the first layer; each further layer doubles them, up to 8 times."
+    )
     norm: Literal["spectral", "instance", "none"] = Field(
         "spectral",
         description="Normalisation of weights (spectral), or of each picture's features (instance), or none.",

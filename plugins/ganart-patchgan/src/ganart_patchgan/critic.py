@@ -31,7 +31,7 @@ class _Patches(nn.Module):
         strides = [2] * config.halvings + [1]
         for index, stride in enumerate(strides):
             outputs = config.width * min(1 << index, _WIDEST)
-            normalised = config.norm == "instance" and index > 0  # the paper leaves the first layer out
+            normalised = config.norm == "instance" and index > 0  # as in the paper, the first layer is not normalised
             self.convolutions.append(nn.Conv2d(inputs, outputs, _KERNEL, stride=stride, padding=1))
             self.norms.append(nn.InstanceNorm2d(outputs, affine=True) if normalised else nn.Identity())
             inputs = outputs
@@ -45,7 +45,7 @@ class _Patches(nn.Module):
 
 
 class PatchGan(Critic):
-    """Votes `[n, k]` on pictures of any size, k of them for each patch and scale."""
+    """Returns votes `[n, k]` on pictures of any size: one for each patch at each scale."""
 
     config: Config
 
@@ -61,15 +61,15 @@ class PatchGan(Critic):
                 ops.spectral_norm(scale)
 
     def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return votes `[n, k]` on pictures `[n, 3, H, W]`, the finest scale first, each scale in rows.
+        """Return votes `[n, k]` on pictures `[n, 3, H, W]`, the finest scale first, each scale row by row.
 
         Args:
-            images: In 0..1.
-            condition: With `reference`, `images` of the same size as the pictures; else nothing.
+            images: Pictures in 0..1.
+            condition: With `reference`, its `images` have the size of the pictures; otherwise it must be empty.
 
         Raises:
-            ImageError: Pictures are too small for the coarsest scale, or the reference is of another size.
-            SettingsError: The reference is missing, or a condition is given that this critic does not take.
+            ImageError: Pictures are too small for the coarsest scale, or the reference has another size.
+            SettingsError: The reference is missing, or the condition has a field that this critic does not support.
         """
         self._check_size(images)
         seen = torch.cat([images, *self._reference(images, condition)], dim=1) * 2 - 1
@@ -89,23 +89,25 @@ class PatchGan(Critic):
             side = (side + 1) // 2
         for _ in range(self.config.halvings):
             side //= 2
-        if side <= 2 * (_KERNEL - 3):  # two convolutions of stride 1 remain, and each takes a pixel off
+        if side <= 2 * (_KERNEL - 3):  # two convolutions of stride 1 follow, and each removes a pixel
             raise ImageError(
                 f"a picture of {images.shape[3]}×{images.shape[2]} pixels is too small for {self.config.halvings} "
                 f"halvings and {self.config.scales} scales; enlarge it, or set fewer"
             )
 
     def _reference(self, images: Tensor, condition: Condition | None) -> list[Tensor]:
-        given = (condition or Condition()).rows(len(images))
-        for name, part in given._asdict().items():
+        expanded = (condition or Condition()).rows(len(images))
+        for name, part in expanded._asdict().items():
             if part is not None and not (name == "images" and self.config.reference):
-                raise SettingsError(f"patchgan got {name}, which it does not take as configured; leave them out")
+                raise SettingsError(f"patchgan got {name}, which it does not support as configured; leave them out")
         if not self.config.reference:
             return []
-        if given.images is None:
-            raise SettingsError("patchgan was built with reference=True and got none; give Condition(images=...)")
-        if given.images.shape[1:] != images.shape[1:]:
-            raise ImageError(
-                f"reference pictures are {list(given.images.shape)}, expected {list(images.shape)}; resize them"
+        if expanded.images is None:
+            raise SettingsError(
+                "patchgan was built with reference=True and got no reference; pass Condition(images=...)"
             )
-        return [given.images.to(images)]
+        if expanded.images.shape[1:] != images.shape[1:]:
+            raise ImageError(
+                f"reference pictures are {list(expanded.images.shape)}, expected {list(images.shape)}; resize them"
+            )
+        return [expanded.images.to(images)]

@@ -1,4 +1,4 @@
-"""StyleGAN2 for ganart-zoo. Torch-free: the networks load when one is created."""
+"""StyleGAN2 for ganart-zoo. Torch-free: the networks are imported when one is created."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ganart_models() -> list[ModelSpec]:
         ModelSpec(
             name="stylegan2_critic",
             kind="critic",
-            summary="Residual blocks and minibatch standard deviation, one vote a picture.",
+            summary="Residual blocks and minibatch standard deviation, with one vote per picture.",
             license="Apache-2.0",
             factory="ganart_stylegan2.critic:StyleGan2Critic",
             config="ganart_stylegan2.config:CriticConfig",

@@ -1,4 +1,4 @@
-"""What can be configured of the generator and the critic, and chosen for each call. Torch-free."""
+"""The configuration of the generator and the critic, and the options of a call. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class CriticConfig(Settings):
     """Settings of the critic."""
 
     resolution: int = Field(256, ge=8, le=1024, description="Side of the pictures, in pixels: a power of two.")
-    class_names: tuple[str, ...] = Field((), description="What the labels mean; empty for a network without classes.")
+    class_names: tuple[str, ...] = Field((), description="Names of the labels; empty for a network without classes.")
     channel_base: int = Field(
-        32768, ge=1024, description="A map of s pixels a side has channel_base / s channels, at most max_channels."
+        32768, ge=1024, description="A map with sides of s pixels has channel_base / s channels, at most max_channels."
     )
-    max_channels: int = Field(512, ge=1, description="The most channels any map has.")
+    max_channels: int = Field(512, ge=1, description="The maximum number of channels of a map.")
     mapping_layers: int = Field(8, ge=1, le=16, description="Layers from latent (or, in the critic, class) to style.")
 
     @field_validator("resolution")
@@ -36,7 +36,7 @@ class CriticConfig(Settings):
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Sides of the maps, 4 to `resolution`."""
+        """The sides of the maps, from 4 to `resolution`."""
         return tuple(1 << power for power in range(2, self.resolution.bit_length()))
 
     def channels(self, side: int) -> int:
@@ -47,15 +47,18 @@ class CriticConfig(Settings):
 class GeneratorConfig(CriticConfig):
     """Settings of the generator."""
 
-    latent_size: int = Field(512, ge=1, description="Numbers a picture is made of.")
-    style_size: int = Field(512, ge=1, description="Numbers that each layer's style is made of.")
+    latent_size: int = Field(512, ge=1, description="Length of the latent vector.")
+    style_size: int = Field(512, ge=1, description="Length of each layer's style vector.")
     style_mixing: float = Field(
-        0.9, ge=0, le=1, description="Share of pictures that take their finer layers from a second latent in training."
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of pictures whose finer layers use the styles of a second latent in training.",
     )
 
 
 class GeneratorOptions(Settings):
-    """What one call may change."""
+    """Options of a call."""
 
     truncation: float = Field(
         default=1.0,

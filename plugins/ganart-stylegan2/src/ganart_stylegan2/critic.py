@@ -1,7 +1,7 @@
-"""StyleGAN2's critic: residual blocks that halve the side, and the spread of the batch as one more channel.
+"""StyleGAN2's critic: residual blocks that halve the side, and the batch's standard deviation as an additional channel.
 
-Karras et al. 2020, https://arxiv.org/abs/1912.04958; classes by projection onto a mapped class vector, as in Karras et
-al. 2020 (ADA), https://arxiv.org/abs/2006.06676.
+Karras et al. 2020, https://arxiv.org/abs/1912.04958. Classes are conditioned on by projection onto a mapped class
+vector, as in Karras et al. 2020 (ADA), https://arxiv.org/abs/2006.06676.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HALF = math.sqrt(0.5)  # so that the sum of two branches keeps its variance
 
 
 class _Block(nn.Module):
-    """Two convolutions, the second to half the side, and a linear way around them."""
+    """Two convolutions, of which the second halves the side, and a linear skip connection."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class _Block(nn.Module):
 
 
 class StyleGan2Critic(Critic):
-    """One vote a picture; with classes, on the picture being of its label.
+    """Returns one vote per picture; with classes, the vote is on whether the picture is real and matches its label.
 
-    In training, pictures are seen in groups of up to 4 whose standard deviation is a channel of its own (Karras et al.
-    2018). In eval mode that channel has its running mean, so that a score does not depend on the pictures beside it.
+    In training, pictures form groups of up to 4, whose standard deviation is an additional channel (Karras et al.
+    2018). In eval mode that channel holds its running mean, so that a score does not depend on the rest of the batch.
     """
 
     config: CriticConfig
@@ -70,8 +70,8 @@ class StyleGan2Critic(Critic):
         """Return votes `[n, 1]` on pictures `[n, 3, resolution, resolution]`.
 
         Raises:
-            ImageError: Pictures are of another size.
-            SettingsError: Labels are missing, not wanted or unknown.
+            ImageError: Pictures have another size.
+            SettingsError: Labels are missing, not supported or unknown.
         """
         side = self.config.resolution
         if images.shape[1:] != (3, side, side):
@@ -93,7 +93,7 @@ class StyleGan2Critic(Critic):
             spread = self.typical_spread.to(features.dtype).expand(n, 1, *features.shape[2:])
             return torch.cat([features, spread], dim=1)
         group = next(size for size in range(_GROUP, 0, -1) if n % size == 0)
-        # groups of neighbours are the same however processes share a batch
+        # groups of neighbouring pictures stay the same however processes divide a batch
         wider = ops.minibatch_stddev(features, group, neighbours=True)
         with torch.no_grad():
             spread = mean_over_processes(wider[:, -1].mean())
@@ -103,7 +103,7 @@ class StyleGan2Critic(Critic):
     def load_weights(self, files: MappingType[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:
         """Load own weights, or published ones under the names of NVIDIA's PyTorch implementation.
 
-        Published files know no typical spread; it stays as it is until the critic is trained on.
+        Published files do not hold `typical_spread`; it keeps its value until the critic is trained further.
 
         Raises:
             ModelError: There is not exactly one file, or its tensors do not fit.

@@ -41,7 +41,7 @@ Rows = list[torch.Generator] | None
 
 
 class _StyledConvolution(nn.Module):
-    """A 3×3 convolution modulated by a style, with noise, and to twice the side where `enlarge`."""
+    """A 3×3 convolution modulated by a style, with noise; with `enlarge`, it doubles the side."""
 
     taps: Tensor
     noise: Tensor
@@ -95,7 +95,7 @@ class _ToPicture(nn.Module):
 
 
 class _Block(nn.Module):
-    """What happens at one side: enlarge (not in the first), refine, and paint onto the picture so far."""
+    """The layers of one side: enlarge (except in the first block), refine, and add to the picture so far."""
 
     taps: Tensor
 
@@ -107,7 +107,7 @@ class _Block(nn.Module):
         self.register_buffer("taps", resampling_taps(), persistent=False)
 
     def forward(self, features: Tensor, picture: Tensor | None, ws: list[Tensor], rows: Rows) -> tuple[Tensor, Tensor]:
-        """Take the styles of its convolutions, then that of `paint`."""
+        """Return features and picture; `ws` holds the styles of the convolutions, then that of `paint`."""
         if self.enlarge is not None:
             features = self.enlarge(features, ws[0], rows)
         features = self.refine(features, ws[-2], rows)
@@ -116,10 +116,10 @@ class _Block(nn.Module):
 
 
 class StyleGan2(StyleGenerator):
-    """Pictures of latents `[n, latent_size]`, standard normal, by way of styles `[n, num_ws, style_size]`.
+    """Computes pictures from standard normal latents `[n, latent_size]`, via styles `[n, num_ws, style_size]`.
 
-    Each convolution has a style of its own; painting at a side shares that of the next side's first convolution. In
-    training, `forward` mixes styles and `map` keeps the running mean that truncation pulls towards.
+    Each convolution has its own style; the layer that adds to the picture shares the style of the next side's first
+    convolution. In training, `forward` mixes styles, and `map` updates the running mean that truncation uses.
     """
 
     config: GeneratorConfig
@@ -146,7 +146,7 @@ class StyleGan2(StyleGenerator):
         """Return styles `[n, num_ws, style_size]`, the same for all layers, not truncated.
 
         Raises:
-            SettingsError: Latents are of another shape; labels are missing, not wanted or unknown.
+            SettingsError: Latents have another shape; or labels are missing, not supported or unknown.
         """
         if latents.shape[1:] != self.latent_shape:
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {self.config.latent_size}]")
@@ -159,12 +159,12 @@ class StyleGan2(StyleGenerator):
         return w[:, None].expand(-1, self.num_ws, -1)
 
     def synthesize(self, ws: Tensor, *, rng: Rng = None) -> Tensor:
-        """Return pictures `[n, 3, resolution, resolution]`, 0 black to 1 white, of styles `[n, num_ws, style_size]`.
+        """Return pictures `[n, 3, resolution, resolution]`, 0 black to 1 white, for styles `[n, num_ws, style_size]`.
 
-        Without `rng` the stored noise is used; in training, new noise from torch's global generator.
+        Without `rng`, the stored noise is used, or in training new noise from torch's global generator.
 
         Raises:
-            SettingsError: Styles are of another shape.
+            SettingsError: Styles have another shape.
         """
         if ws.shape[1:] != (self.num_ws, self.w_dim):
             raise SettingsError(f"styles are {list(ws.shape)}, expected [n, {self.num_ws}, {self.w_dim}]")
@@ -192,7 +192,7 @@ class StyleGan2(StyleGenerator):
         """Return pictures `[n, 3, resolution, resolution]`, 0 black to 1 white.
 
         Raises:
-            SettingsError: As `map`.
+            SettingsError: As for `map`.
         """
         chosen = GeneratorOptions() if options is None else cast(GeneratorOptions, options)
         rows = per_row(rng, latents.shape[0])
@@ -204,15 +204,15 @@ class StyleGan2(StyleGenerator):
         return self.synthesize(ws, rng=rows)
 
     def _mix(self, ws: Tensor, condition: Condition | None, rows: Rows) -> Tensor:
-        """Give some rows the styles of a second latent from a random layer on (mixing regularization)."""
+        """Replace some rows' styles, from a random layer on, by those of a second latent (mixing regularization)."""
         n = ws.shape[0]
-        others = self.map(self.sample_latents(n, rng=rows), condition)
-        # normal draws made uniform: `randn` is what draws alike on every device and in every batch
+        second = self.map(self.sample_latents(n, rng=rows), condition)
+        # uniform numbers from normal ones: `randn` draws the same values on every device and for any batch size
         chosen, place = torch.special.ndtr(randn((n, 2), rows, ws.device)).unbind(dim=1)
         first = 1 + (place * (self.num_ws - 1)).long()
         first = torch.where(chosen < self.config.style_mixing, first, self.num_ws)
         layer = torch.arange(self.num_ws, device=ws.device)
-        return torch.where((layer >= first[:, None])[..., None], others, ws)
+        return torch.where((layer >= first[:, None])[..., None], second, ws)
 
     def load_weights(self, files: MappingType[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:
         """Load own weights, or published ones under the names of NVIDIA's PyTorch implementation.

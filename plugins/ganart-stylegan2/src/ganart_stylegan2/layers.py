@@ -1,4 +1,4 @@
-"""Layers that both networks share: weights of unit variance, scaled when used, so that all learn at one rate.
+"""Layers that both networks share. Weights have unit variance and are scaled at run time, so all learn at one rate.
 
 Karras et al. 2018 (equalised learning rate), https://arxiv.org/abs/1710.10196; Karras et al. 2020 (StyleGAN2),
 https://arxiv.org/abs/1912.04958.
@@ -30,11 +30,11 @@ class Dense(nn.Module):
     """A linear layer and an activation.
 
     Args:
-        inputs: Numbers a row.
-        outputs: Numbers a row.
+        inputs: The length of an input row.
+        outputs: The length of an output row.
         act: As for `ops.bias_act`.
-        rate: What its learning rate is multiplied by; weights are stored divided by it.
-        bias: The bias to start with.
+        rate: A factor of its learning rate; weights are stored divided by it.
+        bias: The initial bias.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class Dense(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution, filtered before it halves the side, and an activation: a critic's layer.
+    """A convolution and an activation, for critics; the input is low-pass filtered if the convolution halves the side.
 
     Args:
-        inputs: Channels.
-        outputs: Channels.
-        kernel_size: Odd.
+        inputs: The number of input channels.
+        outputs: The number of output channels.
+        kernel_size: An odd size.
         halve: Whether to halve the side.
         act: As for `ops.conv2d_bias_act`.
-        bias: Whether there is one.
-        gain: What the result is multiplied by.
+        bias: Whether to add a bias.
+        gain: A factor of the result.
     """
 
     taps: Tensor
@@ -107,10 +107,10 @@ class Mapping(nn.Module):
     """Dense layers from a latent, a class, or both, to a style.
 
     Args:
-        latent_size: Numbers of a latent; 0 for classes alone.
-        classes: 0 for latents alone.
-        style_size: Numbers of a style.
-        layers: How many there are.
+        latent_size: The length of a latent; 0 if only classes are mapped.
+        classes: The number of classes; 0 if only latents are mapped.
+        style_size: The length of a style.
+        layers: The number of layers.
     """
 
     def __init__(self, latent_size: int, classes: int, style_size: int, layers: int) -> None:
@@ -126,8 +126,8 @@ class Mapping(nn.Module):
         """Return styles `[n, style_size]`.
 
         Args:
-            latents: `[n, latent_size]`; None for classes alone.
-            labels: `[n]`; None for latents alone.
+            latents: `[n, latent_size]`; None if only classes are mapped.
+            labels: `[n]`; None if only latents are mapped.
         """
         parts = [] if latents is None else [ops.pixel_norm(latents)]
         if self.embed is not None and labels is not None:

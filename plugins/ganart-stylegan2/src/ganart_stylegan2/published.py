@@ -1,7 +1,7 @@
-"""The names of tensors in published StyleGAN2 weights, and how they become ours.
+"""Maps the names of tensors in published StyleGAN2 weights to our own, and converts the tensors.
 
-Those are the state dicts of `G_ema` and `D` in NVIDIA's `stylegan2-ada-pytorch`, saved as safetensors (or as a torch
-file of tensors alone). The README shows the conversion from their pickles, which this package never reads.
+Published weights are the state dicts of `G_ema` and `D` in NVIDIA's `stylegan2-ada-pytorch`, saved as safetensors (or
+as a torch file of tensors alone). The README shows the conversion from their pickles, which this package never reads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PLAIN = {"weight": "weight", "bias": "bias"}
 
 
 def generator_names(config: GeneratorConfig) -> dict[str, str]:
-    """Return our name of each tensor of the generator -> its published name."""
+    """Return the published name of each tensor of the generator, by our name."""
     names = _mapping_names(config) | {"mean_w": "mapping.w_avg", "constant": "synthesis.b4.const"}
     for index, side in enumerate(config.sides):
         parts = {"refine": ("conv1", _STYLED), "paint": ("torgb", _PAINTING)}
@@ -44,7 +44,7 @@ def generator_names(config: GeneratorConfig) -> dict[str, str]:
 
 
 def critic_names(config: CriticConfig) -> dict[str, str]:
-    """Return our name of each tensor of the critic, but for `typical_spread` -> its published name."""
+    """Return the published name of each tensor of the critic except `typical_spread`, by our name."""
     names = _mapping_names(config) if config.class_names else {}
     names |= _joined("from_picture", f"b{config.resolution}.fromrgb", _PLAIN)
     for index, side in enumerate(reversed(config.sides[1:])):
@@ -57,12 +57,12 @@ def critic_names(config: CriticConfig) -> dict[str, str]:
 
 
 def read_published(model: Model, files: Mapping[str, Path], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Return a file's tensors by our names, whichever of the two it was saved with.
+    """Return a file's tensors by our names, whether it was saved with our names or with the published ones.
 
     Args:
-        model: What they are for.
-        files: Exactly one.
-        names: Our name -> the published one.
+        model: The network that will load them.
+        files: Exactly one file.
+        names: The published names by our names.
 
     Raises:
         ModelError: There is not exactly one file; tensors are missing or unexpected; or the published network resamples
@@ -86,7 +86,7 @@ def read_published(model: Model, files: Mapping[str, Path], names: Mapping[str, 
 
 
 def _as_ours(name: str, tensor: Tensor) -> Tensor:
-    """Turn a published tensor into ours: their enlarging layers convolve, and ours correlate, as all others do."""
+    """Convert a published tensor to ours: published enlarging layers convolve, while all of ours correlate."""
     return tensor.flip(2, 3) if name.endswith("enlarge.weight") else tensor
 
 
@@ -103,6 +103,8 @@ def _joined(ours: str, theirs: str, tensors: Mapping[str, str]) -> dict[str, str
 
 def _check_filters(path: Path, filters: Mapping[str, Tensor]) -> None:
     taps = resampling_taps()
-    for name, found in filters.items():
-        if found.shape != (4, 4) or not torch.allclose(found.float(), taps.outer(taps), atol=1e-3):
-            raise ModelError(f"{path.name}: {name!r} is not StyleGAN2's filter [1, 3, 3, 1]; this network has no other")
+    for name, taps_found in filters.items():
+        if taps_found.shape != (4, 4) or not torch.allclose(taps_found.float(), taps.outer(taps), atol=1e-3):
+            raise ModelError(
+                f"{path.name}: {name!r} is not StyleGAN2's filter [1, 3, 3, 1], the only one that this network supports"
+            )
