@@ -190,3 +190,18 @@ def test_reference_features_are_computed_once() -> None:
 def test_the_shipped_sizes() -> None:
     parameters = sum(p.numel() for p in TextCritic(CriticConfig()).parameters())
     assert parameters * 2 < 6e6
+
+
+@pytest.mark.parametrize("name", ["text-critic", "text-critic-report"])
+def test_the_shipped_weights_tell_shapes_and_colours_apart(name: str) -> None:
+    critic = Zoo(plugins=[ganart_text_critic, ganart_backbones]).create(name)
+    assert isinstance(critic, TwoTowers)
+    picture = torch.ones(1, 3, 64, 64)
+    picture[:, :, 24:40, 8:24] = torch.tensor([225, 35, 40]).view(3, 1, 1) / 255
+    picture[:, :, 24:40, 40:56] = torch.tensor([35, 95, 215]).view(3, 1, 1) / 255
+    asked = "a red square left of a blue square"
+    wrong = ["a red circle left of a blue circle", "a green square left of a pink square", "grinning face, 3d"]
+    right, *others = (float(critic.score(picture, Condition(prompts=(text,)))) for text in (asked, *wrong))
+    assert right > max(others)
+    assert right > 1
+    assert critic.unknown_words("a red zorkmid") == ("zorkmid",)

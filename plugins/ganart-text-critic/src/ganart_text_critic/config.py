@@ -33,7 +33,7 @@ class CriticConfig(_TwoTowersConfig):
 class ReportCriticConfig(_TwoTowersConfig):
     """Settings of the critic for reports."""
 
-    resolution: int = Field(96, ge=32, description="Side in pixels that pictures are scaled to for the backbone.")
+    resolution: int = Field(64, ge=32, description="Side in pixels that pictures are scaled to for the backbone.")
     width: int = Field(192, ge=8, multiple_of=8, description="Channels of both towers.")
 
 
