@@ -84,6 +84,14 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ): "paints for seconds; tests of ganart-latent-flow paint with its weights",
     ("README.md", "ganart imagine"): "paints for seconds; tests of ganart-latent-flow paint with its weights",
     ("docs/text-to-picture.md", "ganart train --recipe"): "trains for seconds; tests of ganart-latent-flow train",
+    ("plugins/ganart-clip/README.md", "ganart weights fetch"): DOWNLOADS,
+    ("plugins/ganart-clip/README.md", "ganart rank"): "needs downloaded weights; the plugin's tests score pictures",
+    ("plugins/ganart-diffusers/README.md", "ganart weights fetch"): DOWNLOADS,
+    ("plugins/ganart-diffusers/README.md", "ganart sample"): "needs downloaded weights; the plugin's tests paint",
+    ("docs/clip-and-diffusers.md", "ganart weights fetch"): DOWNLOADS,
+    ("docs/clip-and-diffusers.md", 'ganart imagine "a red apple" -m stylegan2'): "needs the user's weights",
+    ("docs/clip-and-diffusers.md", 'ganart imagine "a lighthouse"'): "needs downloaded weights",
+    ("plugins/ganart-text-critic/README.md", "ganart train --recipe"): "trains for seconds; the plugin's tests train",
     ("plugins/ganart-stylegan2/README.md", "import pickle"): "opens NVIDIA's pickle, in a checkout of their repository",
 }
 """(page, how the command or block begins) -> why it is not run. An entry that matches nothing fails a test."""
