@@ -56,7 +56,7 @@ FEWEST = 10
 _BATCH = 32
 
 BackboneChoice: TypeAlias = "str | Mapping[str, Any]"
-"""A backbone as a key of `uses` takes it: its name, or `{"model": ..., "weights": ..., **settings}`."""
+"""A backbone, in the form of a key of `uses`: its name, or `{"model": ..., "weights": ..., **settings}`."""
 
 Prompts: TypeAlias = "Sequence[str] | None"
 """What generated pictures are asked to be, in turn."""
@@ -84,8 +84,8 @@ def default_side(zoo: Zoo, backbone: Backbone) -> int:
 
 def is_inception(zoo: Zoo, backbone: Backbone) -> bool:
     """Return whether features of this backbone are those of FID and KID: it is the Inception network with weights."""
-    made = backbone.provenance
-    return made is not None and bool(made.files) and INCEPTION in zoo.spec(made.model).capabilities
+    provenance = backbone.provenance
+    return provenance is not None and bool(provenance.files) and INCEPTION in zoo.spec(provenance.model).capabilities
 
 
 class RealFeatures(NamedTuple):
@@ -110,14 +110,14 @@ def real_features(zoo: Zoo, data: Data, samples: int, features: PooledFeatures, 
     facts = {name: value for name, value in data.describe().items() if name != "path"}
     key = hashlib.sha256(json.dumps([facts, features.describe(), samples], sort_keys=True).encode()).hexdigest()
     file = zoo.store.home / "features" / f"{key}.safetensors"
-    with suppress(Exception):  # not there, or damaged: then it is made again
+    with suppress(Exception):  # missing or damaged: it is computed again
         kept = load_file(file)
         return RealFeatures(kept["features"], kept.get("labels"), int(kept["skipped"]))
-    made = _seen(data, samples, features, progress)
+    seen = _seen(data, samples, features, progress)
     if features.describe()["weights"]:  # what has no hash cannot be known again
-        labels = {} if made.labels is None else {"labels": made.labels}
-        _keep(file, {"features": made.features, "skipped": torch.tensor(made.skipped), **labels})
-    return made
+        labels = {} if seen.labels is None else {"labels": seen.labels}
+        _keep(file, {"features": seen.features, "skipped": torch.tensor(seen.skipped), **labels})
+    return seen
 
 
 def _seen(data: Data, samples: int, features: PooledFeatures, progress: Steps) -> RealFeatures:
@@ -134,12 +134,12 @@ def _seen(data: Data, samples: int, features: PooledFeatures, progress: Steps) -
             report(progress, sum(map(len, rows)), total, "real pictures")
 
     read = 0
-    for found in data.once():
-        if isinstance(found, ImageError):
-            skipped.append(found)
+    for sample in data.once():
+        if isinstance(sample, ImageError):
+            skipped.append(sample)
             continue
-        waiting.append(found.image)
-        labels += [] if found.label is None else [found.label]
+        waiting.append(sample.image)
+        labels += [] if sample.label is None else [sample.label]
         read += 1
         if len(waiting) == _BATCH:
             look()
@@ -204,8 +204,8 @@ def generated_pictures(
     """
     for first, last in batches(samples):
         with generator.calls(task, progress):
-            told = generator.rows_condition(range(first, last), labels, prompts)
-            images = as_saved(generator.paint(range(seed + first, seed + last), told))
+            condition = generator.rows_condition(range(first, last), labels, prompts)
+            images = as_saved(generator.paint(range(seed + first, seed + last), condition))
         yield images
         report(progress, last, samples, "generated pictures")
 

@@ -48,7 +48,7 @@ _PAIRS = 256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures, and all that they must be told with."""
+    """Values of all metrics, and the facts that must accompany them."""
 
     metrics: Mapping[str, float]
     about: Mapping[str, Any]
@@ -101,7 +101,8 @@ def evaluate(
         side: Pictures are scaled to this for the backbone, in pixels; None: 299 for Inception, else 128.
         crop: How real pictures become square; None: as the run was trained, else `"centre"`.
         fetch: Download missing weights of the backbone.
-        on_step: Told of progress. Half an evaluation is none, so what it returns does not matter; raise to end.
+        on_step: Called with the progress. Its return value is ignored, because half an evaluation is of no use; raise
+            to stop.
 
     Raises:
         GanartError: A setting or the data is not fit, or a model broke.
@@ -155,10 +156,10 @@ def _prompts(generator: LoadedGenerator, data: Data, prompt: str | None) -> Prom
 
 def _crop(generator: LoadedGenerator) -> str:
     """Return how the run of this generator cropped its data; `"centre"` for any other generator."""
-    made = generator.model.provenance
-    if made is None or made.part is None:
+    provenance = generator.model.provenance
+    if provenance is None or provenance.part is None:
         return "centre"
-    run = json.loads(Path(str(made.weights), "config.json").read_text(encoding="utf-8"))
+    run = json.loads(Path(str(provenance.weights), "config.json").read_text(encoding="utf-8"))
     return str(run.get("data", {}).get("crop", "centre"))
 
 
@@ -176,10 +177,10 @@ def _fake(
     rows: list[Tensor] = []
     apart: list[Tensor] = []
     compared = min(samples, 2 * _PAIRS)
-    made = 0
+    done = 0
     for images in generated_pictures(generator, labels, prompts, seed, samples, task="evaluate", progress=progress):
-        pairs = images[: max(0, compared - made) // 2 * 2]
-        made += len(images)
+        pairs = images[: max(0, compared - done) // 2 * 2]
+        done += len(images)
         with reproducible(), torch.no_grad():
             if len(pairs):
                 apart.append(perceptual(pairs[::2], pairs[1::2]))
@@ -198,30 +199,30 @@ def _path_lengths(
 ) -> float:
     """Return the mean of the lengths of paths between neighbouring seeds, less the lowest and highest hundredth."""
     paths = min(samples // 2, _PAIRS)
-    found: list[Tensor] = []
+    lengths: list[Tensor] = []
     rng = seeded(seed)
     for first, last in batches(paths):
         with generator.calls("evaluate", progress), torch.no_grad():
             starts = range(seed + 2 * first, seed + 2 * last, 2)
-            told = generator.rows_condition(range(2 * first, 2 * last, 2), labels, prompts)
-            found.append(path_length(_along(generator, starts, told), perceptual, last - first, rng=rng))
+            condition = generator.rows_condition(range(2 * first, 2 * last, 2), labels, prompts)
+            lengths.append(path_length(_along(generator, starts, condition), perceptual, last - first, rng=rng))
         report(progress, last, paths, "path length")
-    lengths = torch.cat(found)
-    low, high = torch.quantile(lengths, torch.tensor([0.01, 0.99]))
-    return float(lengths[(lengths >= low) & (lengths <= high)].mean())
+    all_lengths = torch.cat(lengths)
+    low, high = torch.quantile(all_lengths, torch.tensor([0.01, 0.99]))
+    return float(all_lengths[(all_lengths >= low) & (all_lengths <= high)].mean())
 
 
-def _along(generator: LoadedGenerator, starts: range, told: Condition | None) -> Callable[[Tensor], Tensor]:
+def _along(generator: LoadedGenerator, starts: range, condition: Condition | None) -> Callable[[Tensor], Tensor]:
     """Return what gives the pictures at fractions of the paths from each start to the next seed."""
     model = generator.model
     a, b = generator.latents(starts), generator.latents([seed + 1 for seed in starts])
     if isinstance(model, StyleGenerator):
-        from_w, to_w = (generator.truncated(model.map(latents, told)) for latents in (a, b))
+        from_w, to_w = (generator.truncated(model.map(latents, condition)) for latents in (a, b))
         return lambda t: model.synthesize(lerp(from_w, to_w, t))
 
     def pictures(t: Tensor) -> Tensor:
         rows = [seeded(seed) for seed in starts]  # the same noise at every place of a path
-        images: Tensor = model(slerp(a, b, t), told, rng=rows, options=generator.options)
+        images: Tensor = model(slerp(a, b, t), condition, rng=rows, options=generator.options)
         return images
 
     return pictures
@@ -235,10 +236,10 @@ def _about(
     reals: int,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    made = generator.model.provenance
-    assert made is not None  # Zoo.create made it
+    provenance = generator.model.provenance
+    assert provenance is not None  # Zoo.create set it
     return {
-        "model": made.to_json(),
+        "model": provenance.to_json(),
         "options": generator.options.model_dump(mode="json"),
         "data": data.describe(),
         "samples": about["samples"],

@@ -31,7 +31,7 @@ __all__ = ["TrainingMetric"]
 
 
 class TrainingMetric:
-    """One distance of `evaluate`, as `Trainer(metric=...)` takes it.
+    """One metric of `evaluate`, for `Trainer(metric=...)`.
 
     The real pictures are looked at when it is first called, and their features kept as `evaluate` keeps them. The
     generated ones are those of the same seeds each time, asked to be what the real ones are.
@@ -41,7 +41,7 @@ class TrainingMetric:
         entry: The generator's declaration.
         config: What to measure; its `name` is set.
         data: The real pictures.
-        told: What the generator is told of each picture: of `"labels"` and `"prompt"`.
+        conditions: The conditions of the generator: of `"labels"` and `"prompt"`.
         fetch: Download missing weights of the backbone.
 
     Raises:
@@ -49,13 +49,13 @@ class TrainingMetric:
     """
 
     def __init__(
-        self, zoo: Zoo, entry: Entry, config: Measurement, data: Data, told: Sequence[str], *, fetch: bool = False
+        self, zoo: Zoo, entry: Entry, config: Measurement, data: Data, conditions: Sequence[str], *, fetch: bool = False
     ) -> None:
         check_seeds(config.seed, config.samples)
         if isinstance(data, IndexedData) and len(data) < FEWEST:
             raise SettingsError(f"the data holds {len(data)} pictures, expected at least {FEWEST} to compare with")
         self._zoo, self._entry, self._config, self._data = zoo, entry, config, data
-        self._prompts = data.prompts if "prompt" in told else None
+        self._prompts = data.prompts if "prompt" in conditions else None
         choice = {"model": config.backbone, "weights": config.weights}
         self._backbone = load_backbone(zoo, choice, device=torch.device("cpu"), fetch=fetch)
         side = default_side(zoo, self._backbone) if config.side is None else config.side
@@ -71,7 +71,7 @@ class TrainingMetric:
         return self._metric.better == "higher"
 
     def describe(self) -> dict[str, Any]:
-        """Return JSON-ready facts that a figure must be told with, but for the count of real pictures."""
+        """Return JSON-ready facts that must accompany a figure, except the count of real pictures."""
         counts = {"samples": self._config.samples, "seed": self._config.seed}
         return {"name": self.name, **counts, "features": self._features.describe()}
 
@@ -83,8 +83,8 @@ class TrainingMetric:
             self._real = real_features(self._zoo, self._data, config.samples, self._features, steps)
         loaded = LoadedGenerator(self._zoo, self._entry, generator, self._zoo.options(self._entry.canonical))
         labels = row_labels(loaded, self._data, self._real.labels, config.samples)
-        made = generated_pictures(
+        generated = generated_pictures(
             loaded, labels, self._prompts, config.seed, config.samples, task="train", progress=steps
         )
-        value = self._metric.of(self._real.features, torch.cat([self._features(images) for images in made]))
+        value = self._metric.of(self._real.features, torch.cat([self._features(images) for images in generated]))
         return {self.name: value, "measured_on": {**self.describe(), "reals": len(self._real.features)}}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ganart_zoo.training.run import Metric, Run, Trained
     from ganart_zoo.training.settings import RunSettings
 
-__all__ = ["Training", "train", "train_recipe"]
+__all__ = ["Training", "prepare", "train", "train_recipe"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Training of generators against critics: the loop, and everything it is made of.
+"""Training of networks on pictures: recipes, runs, and the recipe for generators and critics.
 
     from pathlib import Path
     from ganart_zoo.data import open_data
@@ -8,14 +8,17 @@
     config = TrainConfig(steps=5000, batch=64, loss="rpgan", r1=Penalty(weight=1, interval=4, final=0.1))
     trained = Trainer(generator, critic, data, config, Path("runs/first")).fit()
 
-What a network must know of it: training calls `forward` alone (and `map` and `synthesize` of a style generator, for
-path-length regularization), in train mode, with pictures in 0..1 and a `Condition` with the parts in
-`Trainer(conditions=...)`, or None. A critic's `CriticOutput.losses` count as given, from real pictures only. On the
-CPU, a generator is given one `rng` a row for its noise, so that a row does not depend on the batch around it; elsewhere
-None. A generator that normalises over the batch does it with `BatchNorm`, which several processes share; other
-statistics of a batch take `mean_over_processes`.
+A `Recipe` says what is learned, and a `Run` owns the folder of the training. `Trainer` is a run of the recipe that
+trains a generator against a critic. docs/recipes.md explains how to write a recipe.
 
-Names load when first touched; settings (`TrainConfig`, `Penalty` and the like) cost no torch.
+A network that is trained against a critic needs to know this. Training calls only its `forward` (and `map` and
+`synthesize` of a style generator, for path-length regularization), in train mode, with pictures in 0..1 and a
+`Condition` with the parts in `Trainer(conditions=...)`, or None. The losses in a critic's `CriticOutput.losses` are
+added with weight 1, for real pictures only. On the CPU, a generator gets one `rng` per row for its noise, so that a row
+does not depend on the batch around it; on other devices it gets None. A generator that normalises over the batch uses
+`BatchNorm`, which several processes share; for other statistics of a batch, use `mean_over_processes`.
+
+Names load when they are first used. Settings (`RunSettings`, `TrainConfig`, `Penalty`) do not load torch.
 """
 
 from __future__ import annotations

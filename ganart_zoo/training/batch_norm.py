@@ -1,4 +1,4 @@
-"""Batch normalisation over all processes of a training, and its statistics for use, computed anew."""
+"""Batch normalisation over all processes of a training, and recalibration of its statistics."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MOMENTUM = 0.1
 
 
 class BatchNorm(nn.Module):
-    """Normalises each channel over the batch; in eval mode, by running means of what was seen in training.
+    """Normalises each channel over the batch in train mode, and with running statistics in eval mode.
 
     With several processes the statistics are those of the global batch, so that losses do not depend on how many share
     it (torch's own SyncBatchNorm is for GPUs only). Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167.
 
     Args:
-        channels: Of the maps.
+        channels: Channels of the feature maps.
         affine: Whether to scale and shift each channel by learned numbers.
     """
 
@@ -42,7 +42,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_variance", torch.ones(channels))
         self.momentum = _MOMENTUM
         self.shared = True
-        """Whether processes share their statistics; else each has those of its own rows."""
+        """Whether processes share their statistics. Otherwise each process uses those of its own rows."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[n, C, H, W]` for `[n, C, H, W]`, in their type."""
@@ -88,18 +88,18 @@ def recalibrate(
 ) -> bool:
     """Replace the statistics of batch norm by the means over batches of the generator's own pictures.
 
-    Averaged weights pass on features that none of the networks averaged had, so the average of their statistics does
-    not quite fit them. All other layers stay in eval mode. This process does it alone, whatever others there are.
+    Averaged weights produce features that none of the averaged networks had, so averaged statistics do not quite fit
+    them. All other layers stay in eval mode. Only this process computes, even if there are several.
 
     Args:
         generator: In eval mode; changed in place.
-        batches: How many.
-        seed: Of the latents.
-        condition: What each batch is told, of 1 or `rows` rows.
+        batches: Number of batches.
+        seed: Seed of the latents.
+        condition: The condition of each batch, of 1 or `rows` rows.
         rows: Pictures in a batch.
 
     Returns:
-        Whether it has any batch norm (`BatchNorm`, or torch's own); else nothing was done.
+        True if the generator has any batch norm (`BatchNorm`, or torch's own); otherwise nothing was done.
     """
     norms = _own_norms(generator)
     for norm in norms:

@@ -1,4 +1,4 @@
-"""Builds a recipe of the registry: its class, the models it uses, and what its networks are made with."""
+"""Builds a recipe of the registry: its class, its networks, and the models it uses."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def recipe_class(zoo: Zoo, recipe: RecipeEntry) -> type[Recipe]:
         PluginFaultError: It cannot be imported, or does not derive from `Recipe`.
     """
     try:
-        found = load_object(recipe, recipe.spec.factory, "factory")
-        if not (isinstance(found, type) and issubclass(found, Recipe)):
+        loaded = load_object(recipe, recipe.spec.factory, "factory")
+        if not (isinstance(loaded, type) and issubclass(loaded, Recipe)):
             cause = f"{recipe.spec.factory} is not a class that derives from ganart_zoo.training.Recipe"
             raise PluginFaultError(recipe.fault("factory", cause))
     except PluginFaultError as error:
         zoo.report(error.fault, error)
         raise
-    return found
+    return loaded
 
 
 def used_conditions(

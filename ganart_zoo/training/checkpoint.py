@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there at all: one safetensors file a step, moved into place once written."""
+"""Checkpoints: one safetensors file per saved step, moved into place once it is complete."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Checkpoints:
     """The checkpoints of a run: the newest few, and the best.
 
     Args:
-        folder: Where they lie; made when the first is saved.
-        keep: How many of the newest to keep.
+        folder: Their folder, created when the first checkpoint is saved.
+        keep: Number of newest checkpoints to keep.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -38,29 +38,29 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """Where the best one is kept."""
+        """The path of the best checkpoint."""
         return self._folder / "best.safetensors"
 
     def steps(self) -> dict[int, Path]:
         """Return the checkpoints by step, oldest first."""
-        found = {int(name[1]): path for path in self._folder.glob("step-*") if (name := _NAME.fullmatch(path.name))}
-        return dict(sorted(found.items()))
+        steps = {int(name[1]): path for path in self._folder.glob("step-*") if (name := _NAME.fullmatch(path.name))}
+        return dict(sorted(steps.items()))
 
     def latest(self) -> Path | None:
         """Return the newest, or None."""
         return next(reversed(self.steps().values()), None)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, best: bool = False) -> Path:
-        """Write a checkpoint, and only then drop the oldest.
+        """Write a checkpoint, then delete the oldest ones.
 
         Args:
             step: Steps done.
-            tensors: All state that is tensors.
+            tensors: The state that consists of tensors.
             facts: All other state, JSON-ready.
-            best: Keep it as the best, too.
+            best: Also keep it as the best checkpoint.
 
         Raises:
-            ModelError: It cannot be written; those there are remain.
+            ModelError: It cannot be written. Existing checkpoints are kept.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"step-{step:08d}.safetensors"
@@ -127,19 +127,19 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return those that `prefixed` put there, under their own names."""
+    """Return the tensors that `prefixed` stored under `prefix.name`, by their own names."""
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return an optimizer's moments as `number.name`; rates are no part of it, for they follow from the step."""
+    """Return an optimizer's moments as `number.name`. Learning rates are left out, for they follow from the step."""
     state = optimizer.state_dict()["state"]
     return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
 
 
 def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load what `optimizer_tensors` gave."""
+    """Load what `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)

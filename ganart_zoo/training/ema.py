@@ -1,4 +1,4 @@
-"""The moving average of a generator's weights, which is what a run keeps and samples from."""
+"""The moving average of a network's weights, which a run saves and samples from."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["MovingAverage", "averaging_decay"]
 
 
 def averaging_decay(decay: float, ramp: float, step: int) -> float:
-    """Return the share that the average keeps at a step.
+    """Return the decay of the average at one step: the share of the old average that is kept.
 
     The half-life of the average is that of `decay`, but at most `ramp` times the steps done so far, so that a young
     average forgets the untrained weights. Karras et al. 2019 (StyleGAN2), https://arxiv.org/abs/1912.04958, as trained.
 
     Args:
-        decay: In 0..1: where the ramp leads to.
-        ramp: Half-life per step done; 0 for none.
+        decay: The final decay, in 0..1.
+        ramp: Largest half-life, as a share of the steps done; 0 for no limit.
         step: Steps done before this one, from 0.
     """
     if ramp == 0 or decay == 0:
@@ -30,7 +30,7 @@ def averaging_decay(decay: float, ramp: float, step: int) -> float:
 class MovingAverage:
     """`average = decay * average + (1 - decay) * model`, over own parameters and floating-point buffers.
 
-    Models that `model` is built on are shared, not copied; whole-number buffers are taken over as they are.
+    Models that `model` uses are shared, not copied. Integer buffers are copied as they are.
     """
 
     def __init__(self, model: Model) -> None:
@@ -40,7 +40,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move towards the model's present weights."""
+        """Update the average with the model's current weights."""
         # looked up each time, for moving a model to a device (as a launcher's processes do) gives it other tensors
         present_state = self._source.own_state()
         for name, average in self.model.own_state().items():

@@ -40,7 +40,7 @@ class Engine:
     """Computes for a recipe, on one device or shared among the processes that a launcher started.
 
     Args:
-        recipe: Its networks are moved to the device, checked, and put into train mode; its optimizers are made.
+        recipe: Its networks are moved to the device, checked, and put into train mode; its optimizers are created.
         data: What is learned from.
         device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
         conditions: Which parts of a batch the networks get: of `"labels"` and `"prompt"`.
@@ -88,7 +88,7 @@ class Engine:
 
     @property
     def progress(self) -> float:
-        """How far the training is: 0 at its first step, 1 at its last."""
+        """Progress of the training: 0 at its first step, 1 at its last."""
         return self.steps_done / max(1, self.config.steps - 1)
 
     def wrap(self, role: str) -> nn.Module:
@@ -162,18 +162,18 @@ class Engine:
         Raises:
             ImageError: No picture can be read.
         """
-        found: list[Sample] = []
+        samples: list[Sample] = []
         problem = ""
         for sample in self.data.once():
             if isinstance(sample, ImageError):
                 problem = problem or str(sample)
                 continue
-            found.append(sample)
-            if len(found) == n:
+            samples.append(sample)
+            if len(samples) == n:
                 break
-        if not found:
+        if not samples:
             raise ImageError(f"no picture of the data can be read; the first: {problem}")
-        batch = collate([(found[row % len(found)], ()) for row in range(n)])
+        batch = collate([(samples[row % len(samples)], ()) for row in range(n)])
         assert isinstance(batch, Batch)  # a text only where a sample is missing
         return batch
 
@@ -193,7 +193,7 @@ class Engine:
         (loss / self.config.accumulate).backward()
 
     def step(self, optimizer: Optimizer) -> None:
-        """Take a step of an optimizer, its gradients clipped where `config.clip` says so, and forget the gradients."""
+        """Take a step of an optimizer, with its gradients clipped if `config.clip` is set, and clear the gradients."""
         if self.config.clip is not None:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.config.clip)

@@ -12,13 +12,13 @@ __all__ = ["FixedSamples"]
 
 
 class FixedSamples:
-    """Pictures of the same latents and conditions time after time.
+    """Generates pictures of the same latents and conditions each time it is called.
 
     Args:
         generator: Draws the latents.
-        rng: One generator per picture.
-        condition: What they are asked to be, one row per picture.
-        chunk: Pictures made at once.
+        rng: One random generator per picture.
+        condition: One row per picture, or None.
+        chunk: Pictures generated at once.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: lines of metrics, TensorBoard events, grids of samples, names of skipped pictures."""
+"""The journal of a run: lines of metrics, TensorBoard events, sample grids, and the names of skipped pictures."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Journal:
     """The journal of one run, written by one process.
 
     Args:
-        folder: The run's.
-        step: Steps done; lines of later ones, left by a killed run, are dropped.
+        folder: The run folder.
+        step: Steps done. Lines of later steps, which a killed run left, are removed.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -45,11 +45,11 @@ class Journal:
         kept = [line for line in _lines(self._metrics) if _step(line) <= step]
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
         self.skipped = dict.fromkeys(read_skipped(folder))
-        """What could not be read so far: its name and why."""
+        """Pictures that could not be read so far, as lines of name and reason."""
         self._events = _Events(folder / "events", step)
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Write a line of metrics; what is no number is not for TensorBoard."""
+        """Write a line of metrics. Values that are not numbers are left out of TensorBoard."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
@@ -67,7 +67,7 @@ class Journal:
         return path
 
     def skip(self, lines: Iterable[str]) -> None:
-        """Note pictures that could not be read, each once."""
+        """Record pictures that could not be read, each once."""
         new = [line for line in dict.fromkeys(map(as_text, lines)) if line not in self.skipped]
         if not new:
             return
@@ -78,12 +78,12 @@ class Journal:
             _log.warning("skipped %s", line)
 
     def close(self) -> None:
-        """End it."""
+        """Close the files."""
         self._events.close()
 
 
 class _Events:
-    """A file of TensorBoard events, written here and now: SummaryWriter's thread would tell of a full disk on its own.
+    """A file of TensorBoard events, written at once. SummaryWriter's thread would print errors of a full disk itself.
 
     Args:
         folder: Where such files lie.
@@ -109,7 +109,7 @@ class _Events:
 
 
 def read_skipped(folder: Path) -> tuple[str, ...]:
-    """Return what a run could not read so far: its name and why."""
+    """Return the pictures that a run could not read so far, as lines of name and reason."""
     return tuple(_lines(folder / _SKIPPED))
 
 
@@ -120,7 +120,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _step(line: str) -> float:
-    """Return the step of a line of metrics; infinity for one that a kill cut short."""
+    """Return the step of a line of metrics, or infinity for a line that was cut short."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""How a training starts: on its device, among the processes that a launcher started, and alone in its folder."""
+"""Starts a training: on its device, with the other processes of a launcher, and as the only writer of its folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ganart_zoo.registry.devices import find_device
 __all__ = ["join", "sole_writer"]
 
 _PATIENCE = 8.0
-"""Seconds to wait for a folder: the loading processes of a killed training can hold it some seconds longer."""
+"""Seconds to wait for a folder. The loading processes of a killed training can hold it for some seconds."""
 
 
 def join(device: str) -> Accelerator:
-    """Return what puts networks on a device, and exchanges with the other processes of this training.
+    """Return the accelerator that puts networks on a device and exchanges data with the other processes.
 
-    What accelerate remembers from an earlier training in this process, on another device, it is made to forget.
+    If accelerate was set up for another device by an earlier training in this process, that state is reset.
 
     Args:
         device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
@@ -59,7 +59,7 @@ def join(device: str) -> Accelerator:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold a run folder, made where it does not exist, against other trainings.
+    """Lock a run folder, which is created if needed, against other trainings.
 
     Raises:
         SettingsError: Another holds it.
@@ -81,12 +81,12 @@ def _accelerator(device: torch.device) -> Accelerator | None:
     """Return one on that device; None where accelerate has settled on another, or on another precision."""
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
     try:
-        made = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+        accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
     except ValueError:
         return None
-    if made.num_processes > 1:
+    if accelerator.num_processes > 1:
         _leave_group_at_exit()
-    return made if made.device.type == device.type else None
+    return accelerator if accelerator.device.type == device.type else None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What is trained on what, put together from a run's own settings, a TOML file, and the caller's. Torch-free.
+"""Combines the settings of a run, a TOML file and a caller into the plan of a training. Torch-free.
 
 Settings have one form everywhere: `recipe`, `data`, `size`, `crop`, `flip` and `conditions`, a table for each role and
 each key of `uses` of the recipe (`model`, `weights`, and the model's own settings), and a table `training` with the
@@ -37,7 +37,7 @@ _PLAIN: Mapping[str, type] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A training as `ganart_zoo.tasks.train.train_recipe` takes it."""
+    """The arguments of `ganart_zoo.tasks.train.train_recipe`."""
 
     recipe: RecipeEntry
     networks: Mapping[str, Mapping[str, Any]]
@@ -103,17 +103,17 @@ def plan(
     given: Mapping[str, Any] | None = None,
     file_name: str = "the settings file",
 ) -> Plan:
-    """Put settings together: the caller's go before those of the file, and these before those of a resumed run.
+    """Combine settings: the caller's take precedence over the file's, and the file's over those of a resumed run.
 
     Args:
         zoo: Where the recipe and the models are.
-        run: Of `registry.runs.read_settings`.
-        file: Of `read_file`.
+        run: Settings of `registry.runs.read_settings`.
+        file: Settings of `read_file`.
         given: The caller's own, in the same form.
         file_name: For messages.
 
     Raises:
-        SettingsError: A name or a value is not fit, or data or a network is missing.
+        SettingsError: A name or a value is not valid, or data or a network is missing.
         UnknownModelError, AmbiguousModelError: A recipe or a model is unknown.
         PluginFaultError: The recipe's settings are broken.
     """
@@ -158,10 +158,10 @@ def _network(zoo: Zoo, recipe: RecipeEntry, role: str, *layers: Mapping[str, Any
 
 
 def joined(*tables: Mapping[str, Any] | None, name: str = "training") -> dict[str, Any]:
-    """Return tables joined, the later before the earlier; tables in them are joined likewise.
+    """Join tables. Later values replace earlier ones, except that tables within them are joined too.
 
     Raises:
-        SettingsError: What is a table in one of them is none in an earlier one; the message begins with `name`.
+        SettingsError: A table replaces a value that is not a table. The message begins with `name`.
     """
     result: dict[str, Any] = {}
     for table in tables:

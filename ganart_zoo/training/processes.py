@@ -1,6 +1,6 @@
-"""Sums and means over the processes of a training, which a network needs where it looks at the batch as a whole.
+"""Sums and means over the processes of a training, for networks that compute statistics of the whole batch.
 
-Every process has to call them, and in the same order: a network does so in train mode only.
+Every process must call them, in the same order, so a network may call them only in train mode.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """What every process gets, it has gradients of from every process."""
+    """An all-reduced sum, whose gradient is the sum of every process' gradient."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

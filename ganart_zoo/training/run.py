@@ -79,7 +79,7 @@ class Run:
     Args:
         recipe: Its networks are trained in place; the run keeps the moving average of those that it averages.
         data: What to learn from.
-        folder: The run folder; made where it does not exist.
+        folder: The run folder, which is created if needed.
         name: The canonical name of the recipe.
         main: The role whose network the run stands for.
         device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
@@ -152,8 +152,8 @@ class Run:
         """Train to the last step, or until `on_step` says stop. A run that is finished already stays as it is.
 
         Args:
-            resume: Go on from the newest checkpoint of the folder; from the start where there is none yet.
-            allow_changes: Resume although the settings differ from those the run was begun with.
+            resume: Continue from the newest checkpoint of the folder, or from the start if there is none.
+            allow_changes: Resume although the settings differ from those the run was started with.
 
         Raises:
             SettingsError: The folder holds a run and `resume` is off, or a run with other settings; or another training
@@ -217,7 +217,7 @@ class Run:
         self._pending.append((self._step, terms))
 
     def _keep_books(self, journal: Journal | None) -> None:
-        """Log, show, measure and save what is due after a step."""
+        """Log, preview, measure and save after a step, as far as each is due."""
         config, last = self._config, self._step == self._config.steps
 
         def due(every: int) -> bool:
@@ -376,7 +376,7 @@ class Run:
             before = {"recipe": GAN, "main": "generator", **before}  # those that are older than recipes
             if (changed := _differences(before, json.loads(json.dumps(self._record)))) and not allow_changes:
                 raise SettingsError(
-                    f"{self._folder} was begun with other settings: {'; '.join(changed)}; "
+                    f"{self._folder} was started with other settings: {'; '.join(changed)}; "
                     "allow changes to resume all the same"
                 )
         if latest:
@@ -384,7 +384,7 @@ class Run:
         steps = gather_object([self._step])
         if len(set(steps)) > 1:
             raise SettingsError(
-                f"{self._folder}: the processes found checkpoints of steps {', '.join(map(str, steps))}; "
+                f"{self._folder}: the processes see checkpoints of steps {', '.join(map(str, steps))}; "
                 "expected one folder that all of them share"
             )
 

@@ -1,4 +1,4 @@
-"""What changes over a run, as plain functions of the step: learning rates and the weights of penalties."""
+"""Schedules of learning rates and of the weights of penalties, as functions of the step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Curve = Literal["constant", "linear", "cosine"]
 
 
 def rate_factor(step: int, steps: int, *, curve: Curve, warmup: int, final: float) -> float:
-    """Return what the learning rate is multiplied by at `step` of `steps`, from 0.
+    """Return the factor of the learning rate at `step` of `steps`, counted from 0.
 
-    It rises evenly over the `warmup` steps, then falls from 1 to `final` along the curve, or stays at 1.
+    It rises linearly over the `warmup` steps, then falls from 1 to `final` along the curve, or stays at 1.
     """
     if step < warmup:
         return (step + 1) / warmup

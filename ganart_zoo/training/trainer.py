@@ -20,11 +20,11 @@ class Trainer:
     """Trains a generator against a critic, in a run folder.
 
     Args:
-        generator: As `Zoo.create` gives it, or built by hand. It is trained in place; the run keeps its moving average.
-        critic: Likewise.
+        generator: From `Zoo.create`, or built by hand. It is trained in place; the run saves its moving average.
+        critic: From `Zoo.create`, or built by hand. It is trained in place.
         data: What to learn from.
         config: How to train.
-        folder: The run folder; made where it does not exist.
+        folder: The run folder, which is created if needed.
         device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
         conditions: Which conditions of a picture both networks get: of `"labels"` and `"prompt"`.
         record: JSON-ready facts for `config.json`, such as `registry.runs.describe_parts` gives.
@@ -76,7 +76,7 @@ class Trainer:
         """Train to the last step, or until `on_step` says stop. A run that is finished already stays as it is.
 
         Args:
-            resume: Go on from the newest checkpoint of the folder; from the start where there is none yet.
+            resume: Continue from the newest checkpoint of the folder, or from the start if there is none.
             allow_changes: Resume although the settings differ from those the run was started with.
 
         Raises:

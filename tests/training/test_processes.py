@@ -77,7 +77,7 @@ def test_one_of_two_processes_stops_both_at_once_and_both_resume_from_one_folder
     shutil.copy(tmp_path / "0" / "config.json", tmp_path / "1")
     for status, errors in outcomes("one_process.py", data, f"{tmp_path}/{{rank}}", STEPS, STEPS, 100):
         assert status == 1
-        assert "found checkpoints of steps 3, 0; expected one folder that all of them share" in errors
+        assert "see checkpoints of steps 3, 0; expected one folder that all of them share" in errors
 
 
 LAUNCHERS = {

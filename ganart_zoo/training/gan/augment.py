@@ -1,8 +1,8 @@
-"""Differentiable augmentation: what is done to real and generated pictures alike before the critic sees them.
+"""Differentiable augmentation, applied to real and generated pictures before the critic sees them.
 
 `DiffAugment` (Zhao et al. 2020, https://arxiv.org/abs/2006.10738) is a fixed probability of 1; `AdaptiveProbability`
-(Karras et al. 2020, https://arxiv.org/abs/2006.06676) raises and lowers it. Every change is made of gathers, products
-and sums, so that it can be differentiated twice (torch's grid_sample cannot) and R1 sees through it.
+(Karras et al. 2020, https://arxiv.org/abs/2006.06676) raises and lowers it. Every change consists of gathers,
+products and sums, so it can be differentiated twice, as R1 needs (torch's grid_sample cannot).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 
 __all__ = ["AdaptiveProbability", "Augment"]
 
-_GREY = 0.5  # what comes in where a picture is shifted away or cut out
+_GREY = 0.5  # fills the pixels that a shift or a cut leaves empty
 
 
 class Augment:
-    """Applies kinds of change to pictures, by numbers drawn beforehand: the same draw changes them the same way.
+    """Applies random changes to pictures, from numbers drawn beforehand: the same numbers give the same changes.
 
     Args:
         policy: Of `"flip"`, `"colour"`, `"translation"`, `"cutout"`, `"affine"`.
@@ -28,15 +28,15 @@ class Augment:
     def __init__(self, policy: Sequence[str]) -> None:
         self._steps = [(name, *_CHANGES[name]) for name in policy]
         self.columns = sum(1 + width for _, width, _ in self._steps)
-        """Uniform numbers that one picture takes."""
+        """Uniform numbers needed per picture."""
 
     def __call__(self, images: Tensor, draw: Tensor, probability: float) -> Tensor:
-        """Return the pictures changed; exactly as they are at probability 0.
+        """Return the changed pictures; at probability 0, exactly the pictures given.
 
         Args:
             images: `[n, 3, H, W]`.
             draw: `[n, columns]` in [0, 1).
-            probability: Of each kind, for each picture apart.
+            probability: Probability of each kind of change, independently for each picture.
         """
         if probability == 0:
             return images
@@ -75,12 +75,12 @@ class AdaptiveProbability:
 
         Args:
             mean_sign: Mean over real pictures of the sign of the critic's decision, -1 to 1.
-            pictures: Real pictures a step.
+            pictures: Real pictures per step.
         """
         assert self._target is not None
-        way = pictures * self._interval / self._speed
-        towards = math.copysign(way, mean_sign - self._target) if mean_sign != self._target else 0.0
-        self.probability = min(1.0, max(0.0, self.probability + towards))
+        change = pictures * self._interval / self._speed
+        change = math.copysign(change, mean_sign - self._target) if mean_sign != self._target else 0.0
+        self.probability = min(1.0, max(0.0, self.probability + change))
 
 
 def _flip(images: Tensor, numbers: Tensor) -> Tensor:

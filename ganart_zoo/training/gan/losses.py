@@ -1,6 +1,6 @@
-"""Adversarial losses: how votes on real and on generated pictures become one number for either side to lower.
+"""Adversarial losses of the critic and of the generator, as functions of the votes on real and generated pictures.
 
-Each takes votes `[n, k]`, applies to every vote, and averages over all (patch and projected critics have k > 1).
+Each takes votes `[n, k]`, is computed for every vote, and is averaged (patch and projected critics have k > 1).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["LOSSES", "AdversarialLoss"]
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Both sides of one game. Votes are real first, generated second."""
+    """The losses of critic and generator. Arguments are the votes on real pictures, then those on generated ones."""
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
     decision: Callable[[Tensor, Tensor], Tensor]
     """Positive where the critic is right about a real picture; its mean sign drives adaptive augmentation."""
     relativistic: bool = False
-    """Whether the generator's side looks at the votes on real pictures too."""
+    """Whether the generator's loss also depends on the votes on real pictures."""
 
 
 def _non_saturating_critic(real: Tensor, fake: Tensor) -> Tensor:

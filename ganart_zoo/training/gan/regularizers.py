@@ -1,4 +1,4 @@
-"""Penalties that keep the game stable: on the slope of the critic, and on how evenly a style generator responds.
+"""Penalties that stabilise training: on the critic's slope, and on the path lengths of a style generator.
 
 Critic penalties differentiate the mean vote of each picture with respect to the picture, and are differentiable
 themselves.
@@ -19,7 +19,7 @@ def vote_gradient(votes: Tensor, images: Tensor) -> Tensor:
     """Return d(mean vote of picture i)/d(picture i), `[n, 3, H, W]`, with a graph of its own.
 
     Args:
-        votes: `[n, k]`, made of `images` row by row.
+        votes: `[n, k]`, computed from `images` row by row.
         images: `[n, 3, H, W]`, requiring gradients.
     """
     (gradient,) = torch.autograd.grad(votes.mean(dim=1).sum(), images, create_graph=True)
@@ -60,7 +60,7 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     distance of these lengths from their running mean. Karras et al. 2020, https://arxiv.org/abs/1912.04958, appendix B.
 
     Args:
-        images: `[n, 3, H, W]`, made of `ws` row by row.
+        images: `[n, 3, H, W]`, computed from `ws` row by row.
         ws: `[n, num_ws, w_dim]`, requiring gradients.
         noise: `[n, 3, H, W]`, standard normal.
     """
