@@ -104,6 +104,10 @@ def _halftone(_: World, path: Path) -> None:
             file.write_text(block.text, encoding="utf-8")
 
 
+def _prompts(_: World, path: Path) -> None:
+    path.write_text("red apple\nlion, 3d\n", encoding="utf-8")
+
+
 STYLES = ("--size", "16", "--set", "generator.channel_base=1024", "--set", "critic.channel_base=1024")
 
 BUILDERS: dict[str, Builder] = {
@@ -112,6 +116,7 @@ BUILDERS: dict[str, Builder] = {
     "sky.png": _mask,
     "ground.png": _mask,
     "halftone": _halftone,
+    "list.txt": _prompts,
     "holiday": _folder(2),
     "photos": _folder(2),
     "pictures": _folder(12, 32, 32),
