@@ -13,6 +13,7 @@ SMALLER_COMMANDS: tuple[tuple[str, str], ...] = (
     (r"^ganart dream .*--zoom", "--zoom 2 --zoom-steps 1 --size 48 --steps 1"),
     (r"^ganart dream .*octaves=6", "--size 48 --steps 2 --set octaves=3"),
     (r"^ganart dream ", "--size 48 --steps 2"),
+    (r"^ganart imagine .*-m dcgan", "--count 4 --budget 5 --keep 1"),
     (r"^ganart imagine .*--budget", "--count 4 --budget 5 --keep 1 --steps 2"),
     (r"^ganart imagine ", "--count 4 --keep 1 --steps 2"),
     (r"^ganart sample .*--latents", ""),

@@ -33,11 +33,12 @@ COMMANDS = re.search(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The plugin of the page, imported from files as printed."""
-    folder = tmp_path_factory.mktemp("plugin")
+    root = tmp_path_factory.mktemp("plugin")
     for block in BLOCK.finditer(PAGE):
-        path = folder / block["path"]
-        path.parent.mkdir(exist_ok=True)
+        path = root / block["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block["code"], encoding="utf-8")
+    folder = root / "sharpen"
     points = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["entry-points"]["ganart_zoo.plugins"]
     (module,) = points.values()
     sys.path.insert(0, str(folder))
@@ -65,7 +66,7 @@ def test_the_commands_of_the_page(
 ) -> None:
     monkeypatch.chdir(photos.parent)
     assert COMMANDS
-    train, info = (shlex.split(line)[1:] for line in COMMANDS[1].splitlines())
+    train, info = (shlex.split(line)[1:] for line in COMMANDS[1].splitlines() if line.startswith("ganart "))
     short = ["--steps", "2", "--batch", "2", "--set", "workers=0", "--set", "rate=0.01", "--set", "samples=4", "-q"]
     assert main([*train, *short], zoo=zoo) == 0
     run = Path("runs/sharp")
