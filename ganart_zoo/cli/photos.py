@@ -14,9 +14,11 @@ from ganart_zoo.cli.show import BROKEN, INTERRUPTED, emit_json, note, record_dat
 from ganart_zoo.contract.errors import SettingsError
 
 if TYPE_CHECKING:
-    from ganart_zoo.running.batch import Outcome
+    from ganart_zoo.cli.long_work import LongWork
+    from ganart_zoo.running.batch import Job, Outcome
+    from ganart_zoo.running.stylists import Stylizer
 
-__all__ = ["finish", "long_side_of", "long_side_option", "report", "weighted"]
+__all__ = ["finish", "long_side_of", "long_side_option", "report", "run_jobs", "weighted"]
 
 long_side_option = click.option(
     "--size",
@@ -48,6 +50,25 @@ def weighted(text: str) -> tuple[str, float]:
         with suppress(ValueError):  # the colon may be part of a file's name
             return head, float(tail)
     return text, 1.0
+
+
+def run_jobs(stylizer: Stylizer, jobs: Sequence[Job], work: LongWork, *, force: bool, silent: bool) -> list[Outcome]:
+    """Do the jobs, showing progress and, unless `silent`, the result of each photo; return all results."""
+    from ganart_zoo.running.batch import stylize_all
+
+    outcomes: list[Outcome] = []
+
+    def on_start(job: Job) -> None:
+        number = f"{jobs.index(job) + 1}/{len(jobs)} " if len(jobs) > 1 else ""
+        work.start(f"{number}{job.content.name}")
+
+    for outcome in stylize_all(
+        stylizer, jobs, force=force, on_start=on_start, on_step=work.step, stop=lambda: work.interrupted
+    ):
+        outcomes.append(outcome)
+        if not silent:
+            report(outcome)
+    return outcomes
 
 
 def report(outcome: Outcome) -> None:

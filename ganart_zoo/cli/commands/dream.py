@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +11,10 @@ from ganart_zoo.cli.chosen import Loading
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
-from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, report, weighted
+from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, run_jobs, weighted
 from ganart_zoo.cli.show import emit_json
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
-
-if TYPE_CHECKING:
-    from ganart_zoo.running.batch import Job, Outcome
 
 __all__ = ["command"]
 
@@ -94,7 +90,7 @@ def command(
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
-        from ganart_zoo.running.batch import plan, stylize_all
+        from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import StyleInput
         from ganart_zoo.tasks.dream import Dreamer
 
@@ -113,18 +109,7 @@ def command(
                 force=force,
                 on_step=work.step,
             )
-        outcomes: list[Outcome] = []
-
-        def on_start(job: Job) -> None:
-            number = f"{jobs.index(job) + 1}/{len(jobs)} " if len(jobs) > 1 else ""
-            work.start(f"{number}{job.content.name}")
-
-        for outcome in stylize_all(
-            dreamer, jobs, force=force, on_start=on_start, on_step=work.step, stop=lambda: work.interrupted
-        ):
-            outcomes.append(outcome)
-            if not (quiet or as_json):
-                report(outcome)
+        outcomes = run_jobs(dreamer, jobs, work, force=force, silent=quiet or as_json)
     if zoom is None:
         finish(len(jobs), outcomes, as_json, work.interrupted)
         return

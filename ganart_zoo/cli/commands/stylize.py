@@ -12,12 +12,11 @@ from ganart_zoo.cli.chosen import Loading, find_model, model_name
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
-from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, report, weighted
+from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, run_jobs, weighted
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Entry, Zoo
 
 if TYPE_CHECKING:
-    from ganart_zoo.running.batch import Job, Outcome
     from ganart_zoo.running.stylists import StyleInput
 
 __all__ = ["command"]
@@ -93,24 +92,13 @@ def command(
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
-        from ganart_zoo.running.batch import plan, stylize_all
+        from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import Stylizer
 
         jobs = plan(contents, output)
         style_inputs = _styles(entry, styles, regions)
         stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
-        outcomes: list[Outcome] = []
-
-        def on_start(job: Job) -> None:
-            number = f"{jobs.index(job) + 1}/{len(jobs)} " if len(jobs) > 1 else ""
-            work.start(f"{number}{job.content.name}")
-
-        for outcome in stylize_all(
-            stylizer, jobs, force=force, on_start=on_start, on_step=work.step, stop=lambda: work.interrupted
-        ):
-            outcomes.append(outcome)
-            if not (quiet or as_json):
-                report(outcome)
+        outcomes = run_jobs(stylizer, jobs, work, force=force, silent=quiet or as_json)
     finish(len(jobs), outcomes, as_json, work.interrupted)
 
 
