@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageCms
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.bare import without_metadata
 
-__all__ = ["MAX_PIXELS", "PictureSource", "decode", "picture_name", "read"]
+__all__ = ["MAX_PIXELS", "PictureSource", "decode", "picture_name", "picture_sides", "read"]
 
 
 class _DamagedError(ImageError):
@@ -85,6 +85,21 @@ def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS, least_side: int
         raise ImageError(f"{name}: is a folder; expected a picture file") from None
     except OSError as error:
         raise ImageError(f"{name}: cannot be opened ({error.strerror or error})") from None
+
+
+def picture_sides(source: PictureSource) -> tuple[int, int]:
+    """Return the width and height that a picture declares, as stored; only its header is read.
+
+    Raises:
+        ImageError: As for `read`.
+    """
+    if isinstance(source, Image.Image):
+        return source.size
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
+            return _recognised(stream, picture_name(source)).size
+    except (OSError, ImageError):
+        return read(source).size  # which says what is wrong, or reads it without damaged metadata
 
 
 def decode(
@@ -163,6 +178,11 @@ def _read_stream(stream: BinaryIO, name: str, max_pixels: int, least_side: int |
 
 
 def _decoded(stream: BinaryIO, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
+    return _load(_recognised(stream, name), name, max_pixels, least_side)
+
+
+def _recognised(stream: BinaryIO, name: str) -> Image.Image:
+    """Return a picture of which only the header is read."""
     prefix = stream.read(16)
     if not prefix:
         raise ImageError(f"{name}: is empty (0 bytes); expected a picture")
@@ -179,12 +199,11 @@ def _decoded(stream: BinaryIO, name: str, max_pixels: int, least_side: int | Non
                 raise ImageError(f"{name}: {accepted}")
             if not accepted:
                 continue
-            image = factory(stream, name)
+            return factory(stream, name)
         except ImageError:
             raise
         except Exception as error:  # a parser may raise anything for arbitrary bytes
             raise _DamagedError(f"{name}: damaged {form} file ({_reason(error)})") from error
-        return _load(image, name, max_pixels, least_side)
     raise ImageError(f"{name}: not a picture of a known format ({', '.join(_FORMATS)})")
 
 

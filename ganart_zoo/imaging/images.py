@@ -6,6 +6,7 @@ A picture is sRGB, NCHW, 0 black to 1 white. Loaded pictures lie in 0..1, and sa
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, picture_name
 from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, Record, to_user_comment
 
-__all__ = ["ResizeMode", "check_suffix", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
+__all__ = ["ResizeMode", "check_suffix", "encode", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
 
 ResizeMode = Literal["bicubic", "bilinear", "nearest"]
 
@@ -128,20 +129,46 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
         SettingsError: `quality` is out of range.
     """
     target = Path(path)
-    if not 1 <= quality <= 100:
-        raise SettingsError(f"quality is {quality}; expected 1..100")
     check_suffix(target)
-    form, longest = _WRITABLE[target.suffix.lower()]
+    form, _ = _WRITABLE[target.suffix.lower()]
     try:
-        image = to_pil(images)
+        image, options = _prepared(images, target.suffix, record, quality)
     except ImageError as error:
         raise ImageError(f"{target}: not written: {error}") from None
+    _write_whole(image, target, form, options)
+
+
+def encode(images: Tensor, form: str, *, record: Record | None = None, quality: int = 95) -> bytes:
+    """Return the bytes of the file that `save` would write; its arguments and errors.
+
+    Args:
+        images: [3, H, W] or [1, 3, H, W], floating point.
+        form: `"png"`, `"jpg"`, `"jpeg"` or `"webp"`.
+        record: How the picture was made.
+        quality: 1..100 for JPEG and WebP.
+    """
+    if f".{form}" not in _WRITABLE:
+        raise ImageError(f"format is {form!r:.20}, expected one of {', '.join(name[1:] for name in _WRITABLE)}")
+    image, options = _prepared(images, f".{form}", record, quality)
+    stream = io.BytesIO()
+    try:
+        image.save(stream, **options)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot be encoded as {form}: {error}") from None
+    return stream.getvalue()
+
+
+def _prepared(images: Tensor, suffix: str, record: Record | None, quality: int) -> tuple[Image.Image, dict[str, Any]]:
+    """Return the Pillow image of a picture and the arguments with which it is written."""
+    if not 1 <= quality <= 100:
+        raise SettingsError(f"quality is {quality}; expected 1..100")
+    form, longest = _WRITABLE[suffix.lower()]
+    image = to_pil(images)
     if max(image.size) > longest:
         raise ImageError(
-            f"{target}: not written: {image.width}×{image.height} is more than the {longest} pixels a side of {form}; "
-            "save as .png"
+            f"{image.width}×{image.height} is more than the {longest} pixels a side of {form}; save as .png"
         )
-    _write_whole(image, target, form, _encoder_options(form, quality, record))
+    return image, _encoder_options(form, quality, record)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:

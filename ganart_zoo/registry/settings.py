@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-__all__ = ["ModelSettings", "RecipeSettings", "load_object"]
+__all__ = ["ModelSettings", "RecipeSettings", "check_values", "load_object"]
 
 
 def load_object(entry: Entry | RecipeEntry, path: str, stage: str) -> Any:
@@ -36,6 +36,35 @@ def load_object(entry: Entry | RecipeEntry, path: str, stage: str) -> Any:
     return target
 
 
+def check_values(settings_class: type[BaseModel], values: Mapping[str, Any], owner: str) -> Any:
+    """Return a checked instance of a settings class.
+
+    Raises:
+        SettingsError: A value is not valid; one line, which starts with `owner`, names each such field.
+        Exception: What a validator raised.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return settings_class(**values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(detail, settings_class) for detail in error.errors(include_url=False))
+        raise SettingsError(f"{owner}: {problems}") from None
+
+
+def _problem(detail: ErrorDetails, settings_class: type[BaseModel]) -> str:
+    name = ".".join(map(str, detail["loc"]))
+    expected = " ".join(detail["msg"].removeprefix("Value error, ").split())
+    if detail["type"] == "extra_forbidden":
+        return f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{name} is missing"
+    if not name:
+        return expected
+    expected = expected.removeprefix("Input should be ").removeprefix("expected ")
+    return f"{name} is {detail['input']!r:.80}, expected {expected}"
+
+
 class _Declared:
     """Loads the settings classes that a declaration names, and checks that they meet the contract."""
 
@@ -54,27 +83,12 @@ class _Declared:
         return loaded
 
     def _validate(self, settings_class: type[BaseModel], values: Mapping[str, Any]) -> Any:
-        from pydantic import ValidationError
-
         try:
-            return settings_class(**values)
-        except ValidationError as error:
-            problems = "; ".join(self._problem(detail, settings_class) for detail in error.errors(include_url=False))
-            raise SettingsError(f"{self._owner.canonical}: {problems}") from None
+            return check_values(settings_class, values, self._owner.canonical)
+        except SettingsError:
+            raise
         except Exception as error:  # a validator may raise anything
             raise PluginFaultError(self._owner.fault("settings", error)) from error
-
-    @staticmethod
-    def _problem(detail: ErrorDetails, settings_class: type[BaseModel]) -> str:
-        name = ".".join(map(str, detail["loc"]))
-        expected = " ".join(detail["msg"].removeprefix("Value error, ").split())
-        if detail["type"] == "extra_forbidden":
-            return f"{name!r} is unknown{did_you_mean(name, settings_class.model_fields)}"
-        if detail["type"] == "missing":
-            return f"{name} is missing"
-        if not name:
-            return expected
-        return f"{name} is {detail['input']!r:.80}, expected {expected.removeprefix('Input should be ')}"
 
     def _refuse_shared(self, names: Mapping[str, Collection[str]], reserved: Collection[str]) -> None:
         owners: dict[str, str] = dict.fromkeys(reserved, "a reserved word")

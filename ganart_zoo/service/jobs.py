@@ -1,0 +1,288 @@
+"""The queue: jobs wait, run in threads, and end."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ganart_zoo.contract.errors import GanartError, SettingsError
+from ganart_zoo.registry import Zoo
+from ganart_zoo.service.forecast import check_forecast
+from ganart_zoo.service.job import Job
+from ganart_zoo.service.limits import Limits
+from ganart_zoo.service.running import Aborted, Watch, run
+from ganart_zoo.service.verbs import Verb, find_verb
+
+__all__ = ["Jobs"]
+
+_IDLE = 10.0
+"""Seconds without work after which a thread ends; the next job starts another."""
+
+
+class Jobs:
+    """Jobs of one program. An ordinary object: several can live in one process, and nothing is global.
+
+    Args:
+        zoo: Where models come from.
+        workers: How many jobs run at once.
+        limits: The most that any job may take; a job's own limits can only be smaller.
+        keep: How many jobs that have ended are remembered.
+
+    Example:
+        >>> from ganart_zoo import Zoo
+        >>> with Jobs(Zoo(plugins=[])) as jobs:
+        ...     jobs.list()
+        ()
+    """
+
+    def __init__(
+        self,
+        zoo: Zoo,
+        *,
+        workers: int = 1,
+        limits: Limits | Mapping[str, Any] | None = None,
+        keep: int = 100,
+    ) -> None:
+        for name, value, least in (("workers", workers, 1), ("keep", keep, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SettingsError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        self.zoo = zoo
+        self.limits = Limits.of(limits)
+        self._workers = workers
+        self._keep = keep
+        self._changed = threading.Condition()
+        self._queue: list[tuple[int, int, Job]] = []
+        self._order = itertools.count()
+        self._jobs: dict[str, Job] = {}
+        self._running: set[Job] = set()
+        self._threads: set[threading.Thread] = set()
+        self._waiting_threads = 0
+        self._closed = False
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    # -- for everybody
+
+    def submit(
+        self,
+        task: str,
+        *,
+        priority: int = 0,
+        limits: Limits | Mapping[str, Any] | None = None,
+        preview: float | None = None,
+        **request: Any,
+    ) -> Job:
+        """Put a task into the queue.
+
+        Args:
+            task: A verb, such as `"stylize"`; `VERBS` has them.
+            priority: Jobs of a higher one run first; among equals, the one that was submitted first.
+            limits: See `Limits`.
+            preview: Seconds between pictures of the state of the work in events; 0 for each step, None for none.
+            **request: The arguments of the task, as in Python or as JSON has them.
+
+        Raises:
+            SettingsError: The task, an argument or a limit is unknown or not valid.
+            ImageError: A picture cannot be read.
+            GanartError: There is no such model, a setting does not fit it, or the jobs are closed.
+        """
+        verb = find_verb(task)
+        arguments = verb.check(request)
+        self._check_model(verb, arguments)
+        within = self.limits.within(Limits.of(limits))
+        check_forecast(self.zoo, verb, arguments, within)
+        if preview is not None and not preview >= 0:
+            raise SettingsError(f"preview is {preview!r:.40}, expected seconds of at least 0, or None")
+        job = Job(
+            task,
+            arguments,
+            priority=int(priority),
+            limits=within,
+            preview=preview,
+            on_cancel=self._cancelled,
+        )
+        with self._changed:
+            if self._closed:
+                raise GanartError("these jobs are closed, and take no more")
+            self._jobs[job.id] = job
+            heapq.heappush(self._queue, (-job.priority, next(self._order), job))
+            if len(self._queue) > self._waiting_threads and len(self._threads) < self._workers:
+                thread = threading.Thread(target=self._work, name="ganart-job", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+            self._changed.notify()
+        return job
+
+    def __getitem__(self, id: str) -> Job:
+        """Return a job by its id; KeyError where there is none, or no more."""
+        with self._changed:
+            return self._jobs[id]
+
+    def __contains__(self, id: object) -> bool:
+        with self._changed:
+            return id in self._jobs
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.list())
+
+    def list(self, state: str | None = None) -> tuple[Job, ...]:
+        """Return the jobs in the order of their submission, all or those in one state."""
+        with self._changed:
+            return tuple(job for job in self._jobs.values() if state is None or job.state == state)
+
+    def place(self, job: Job) -> int | None:
+        """Return how many jobs of the queue run before this one; None where it is not queued."""
+        with self._changed:
+            waiting = [each for _, _, each in sorted(self._queue, key=lambda item: item[:2]) if not each.done]
+        return waiting.index(job) if job in waiting else None
+
+    def forget(self, id: str) -> None:
+        """Drop a job that has ended.
+
+        Raises:
+            KeyError: There is no such job.
+            SettingsError: It has not ended.
+        """
+        with self._changed:
+            job = self._jobs[id]
+            if not job.done:
+                raise SettingsError(f"job {id} is {job.state}; cancel it first")
+            del self._jobs[id]
+
+    def close(self, *, timeout: float | None = None) -> None:
+        """Stop all jobs and wait until those that run have ended, for at most `timeout` seconds."""
+        with self._changed:
+            self._closed = True
+            jobs = [job for job in self._jobs.values() if not job.done]
+        for job in jobs:
+            job.cancel()
+        with self._changed:
+            self._changed.notify_all()
+            threads = list(self._threads)
+        until = None if timeout is None else time.monotonic() + timeout
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def __enter__(self) -> Jobs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the threads
+
+    def _cancelled(self, job: Job) -> None:
+        with self._changed:
+            waiting = any(job is each for _, _, each in self._queue)
+            if waiting:
+                self._queue = [item for item in self._queue if item[2] is not job]
+                heapq.heapify(self._queue)
+        if waiting:
+            job.end("stopped")
+            self._prune()
+
+    def _work(self) -> None:
+        while True:
+            job = self._next()
+            if job is None:
+                return
+            try:
+                self._run(job)
+            finally:
+                with self._changed:
+                    self._running.discard(job)
+                self._prune()
+                del job  # an idle thread holds no result
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            until = time.monotonic() + _IDLE
+            while True:
+                while self._queue:
+                    _, _, job = heapq.heappop(self._queue)
+                    if not job.done:
+                        self._running.add(job)
+                        return job
+                left = until - time.monotonic()
+                if self._closed or left <= 0:
+                    self._threads.discard(threading.current_thread())
+                    return None
+                self._waiting_threads += 1
+                try:
+                    self._changed.wait(left)
+                finally:
+                    self._waiting_threads -= 1
+
+    def _run(self, job: Job) -> None:
+        if not job.begin():
+            job.end("stopped")
+            return
+        verb = find_verb(job.task)
+        stop = _stop_of(job)
+        try:
+            arguments = self._with_output(job, verb)
+            watch = Watch(job.step, stop, job.preview, verb.keeps)
+            result, stopped = run(self.zoo, verb, arguments, watch, stop)
+        except Aborted:
+            job.end("stopped")
+        except BaseException as error:
+            job.end("failed", error=error)
+        else:
+            job.end("stopped" if stopped else "finished", result=result, has_result=True)
+
+    def _with_output(self, job: Job, verb: Verb) -> dict[str, Any]:
+        """Return the arguments, with a file of our own where the task cannot do without one."""
+        arguments = dict(job.arguments)
+        if verb.suffix and arguments.get("output") is None:
+            with self._changed:
+                if self._scratch is None:
+                    self._scratch = tempfile.TemporaryDirectory(prefix="ganart-jobs-")
+                arguments["output"] = Path(self._scratch.name, f"{job.id}{verb.suffix}")
+        return arguments
+
+    def _prune(self) -> None:
+        with self._changed:
+            ended = [id for id, job in self._jobs.items() if job.done]
+            for id in ended[: max(0, len(ended) - self._keep)]:
+                del self._jobs[id]
+
+    def _check_model(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
+        """Refuse a model or setting that does not fit now, and not when its turn comes."""
+        model = arguments.get("model")
+        if verb.kind is None or not isinstance(model, str):
+            return
+        entry = self.zoo.entry(model)
+        if entry.spec.kind != verb.kind:
+            raise SettingsError(f"{entry.canonical} is a {entry.spec.kind}, and {verb.name} needs a {verb.kind}")
+        known = self.zoo.settings(entry.canonical)
+        _, for_call = known.sort(arguments.get("settings") or {})
+        known.options(for_call)
+
+
+def _stop_of(job: Job) -> Callable[[], str]:
+    """Return what says why a job should end: it was asked to, or its time is over."""
+    since = time.monotonic()
+    seconds = job.limits.seconds
+
+    def stop() -> str:
+        if not job.asked_to_stop and seconds is not None and time.monotonic() - since >= seconds:
+            job.ask_to_stop(f"its limit of {seconds:g} seconds is over")
+        return job.asked_to_stop
+
+    return stop
