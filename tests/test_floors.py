@@ -64,6 +64,7 @@ THIRD_PARTY = {
     "cma": "running",
     "onnxruntime": "running",
     "onnxscript": "running",
+    "jinja2": "authoring",
     "matplotlib": "bench",
     "rich": "bench",
     "click": "cli",

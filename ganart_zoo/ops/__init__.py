@@ -17,6 +17,7 @@ from ganart_zoo.ops.dispatch import (
     NativeOp,
     NativeUnavailableError,
     OpStatus,
+    library_beside,
     status,
     use,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "downsample2d",
     "gram_matrix",
     "instance_norm_act",
+    "library_beside",
     "minibatch_stddev",
     "modulated_conv2d",
     "pixel_norm",

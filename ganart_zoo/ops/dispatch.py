@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -25,6 +26,7 @@ __all__ = [
     "NativeUnavailableError",
     "OpStatus",
     "constant_when_compiled",
+    "library_beside",
     "status",
     "use",
 ]
@@ -76,7 +78,7 @@ class NativeOp:
 
     A plugin makes one at import, in the module that owns the op:
 
-        blur = ops.NativeOp("my_plugin::blur", reference=blur_reference, library=Path(__file__).with_name("_ops.so"))
+        blur = ops.NativeOp("my_plugin::blur", reference=blur_reference, library=ops.library_beside(__file__))
         if blur.loaded:
             torch.library.register_fake(blur.name, blur_fake)
             torch.library.register_autograd(blur.name, blur_backward, setup_context=blur_setup)
@@ -115,6 +117,9 @@ class NativeOp:
         _registered[name] = self
 
     def _load(self, library: Path, namespace: str, op: str) -> None:
+        if not library.exists():
+            self._reason = f"no such file: {library}; build it, or find it with ops.library_beside(__file__)"
+            return
         try:
             torch.ops.load_library(library)
             self._native = getattr(getattr(torch.ops, namespace), op).default
@@ -170,6 +175,19 @@ class NativeOp:
         if torch._C._dispatch_has_kernel_for_dispatch_key(self.name, key):
             return None
         return f"built without a kernel for {device}"
+
+
+def library_beside(module_file: str | Path, stem: str = "_ops") -> Path | None:
+    """Return the compiled library beside a plugin's module, whatever suffix setuptools gave it; None if not built.
+
+    Args:
+        module_file: The module's `__file__`.
+        stem: The last part of the extension's name: `"_ops"` for `Extension("my_plugin._ops", ...)`.
+    """
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:  # such as .abi3.so, .cpython-311-x86_64-linux-gnu.so, .so
+        if (path := Path(module_file).with_name(stem + suffix)).exists():
+            return path
+    return None
 
 
 def own_op(name: str, reference: Callable[..., Any], dtypes: Mapping[str, Collection[torch.dtype]]) -> NativeOp:

@@ -157,7 +157,7 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
         PluginFaultError: It could not be loaded. Only `KeyboardInterrupt` is not converted.
     """
     installed = isinstance(candidate.target, EntryPoint)
-    if installed and (refusal := _api_refusal(candidate.requires, api_version)):
+    if installed and (refusal := api_refusal(candidate.requires, api_version)):
         raise PluginFaultError(candidate.fault("api", refusal))
     start = time.perf_counter()
     try:
@@ -202,7 +202,7 @@ def _import(point: EntryPoint) -> Any:
     return target
 
 
-def _api_refusal(requires: Iterable[str], api_version: str) -> str:
+def api_refusal(requires: Iterable[str], api_version: str) -> str:
     """Return why the plugin's declared range does not allow this version of ganart-zoo, or `""`."""
     required: list[Requirement] = []
     for text in requires:

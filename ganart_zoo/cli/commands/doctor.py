@@ -146,3 +146,5 @@ def _print_ops(report: dict[str, Any]) -> None:
         ("op", "device", "runs as", "why"),
         [(one["op"], one["device"], one["implementation"], one["reason"]) for one in report["status"]],
     )
+    for module, cause in report["failed"].items():
+        click.echo(f"  the ops of {module} are not listed: {cause}")
