@@ -19,7 +19,15 @@ from types import ModuleType
 
 from ganart_zoo.contract.errors import GanartError
 
-__all__ = ["NativeBuildError", "cuda_build", "introspection", "ops_library", "tune_allocator", "why_not_built"]
+__all__ = [
+    "NativeBuildError",
+    "cuda_build",
+    "introspection",
+    "ops_library",
+    "trim_memory",
+    "tune_allocator",
+    "why_not_built",
+]
 
 OPS_LIBRARY = "_ops"
 INTROSPECTION = "_native"
@@ -81,6 +89,20 @@ def tune_allocator(keep_bytes: int = 1 << 30) -> bool:
     except AttributeError:  # musl
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, keep_bytes)) and bool(mallopt(M_TRIM_THRESHOLD, keep_bytes))
+
+
+def trim_memory() -> bool:
+    """Give memory that was freed back to the system; where glibc keeps it, resident memory stays at its peak.
+
+    Returns:
+        Whether anything was given back; False for allocators other than glibc's.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except AttributeError:  # musl
+        return False
 
 
 @cache

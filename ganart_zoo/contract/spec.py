@@ -50,7 +50,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-RESERVED_SETTINGS = frozenset({"model", "part", "weights", "device", "dtype", "fetch", "rng", "on_step"})
+RESERVED_SETTINGS = frozenset({"model", "part", "weights", "device", "dtype", "fetch", "rng", "on_step", "trusted"})
 """Names of arguments of `Zoo.create` and of model calls; no config field, option or `uses` key may have them."""
 
 FORMATS = ("safetensors", "torch")

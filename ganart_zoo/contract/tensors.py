@@ -34,8 +34,8 @@ def weights_format(path: Path) -> str:
         return "safetensors"
     if start.startswith(_TORCH_STARTS):
         return "torch"
-    reason = f"it starts with {start[:8]!r}" if start else "it is empty"
-    raise WeightsError(f"{path} is neither a safetensors nor a torch file: {reason}")
+    reason = "is neither a safetensors nor a torch file" if start else "is empty, expected a safetensors or torch file"
+    raise WeightsError(f"{path} {reason}; give a file of weights")
 
 
 def load_tensors(path: Path, format: str | None = None) -> dict[str, Tensor]:

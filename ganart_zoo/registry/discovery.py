@@ -21,6 +21,7 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+import ganart_zoo
 from ganart_zoo.contract import hooks
 from ganart_zoo.contract.errors import PluginFaultError, did_you_mean
 from ganart_zoo.contract.fault import Fault
@@ -46,6 +47,9 @@ class Candidate:
     """An `EntryPoint`, or a module or object given to `Zoo(plugins=[...])`."""
     requires: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _candidate, (self.plugin, self.distribution, self.version, by_name(self.target), self.requires)
+
     def fault(
         self, stage: str, cause: str | BaseException, model: str | None = None, *, recipe: str | None = None
     ) -> Fault:
@@ -66,6 +70,10 @@ class Plugin:
     hooks: pluggy.HookRelay = field(repr=False)
     """Calls the hooks of this plugin only."""
     import_seconds: float
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is loaded from: another process imports it again."""
+        return _load_again, (self.candidate,)
 
     @property
     def name(self) -> str:
@@ -291,3 +299,27 @@ def _problems(spec: Any, spec_type: type[Any], taken: Collection[str]) -> str | 
 def _name(spec: Any) -> str | None:
     name = getattr(spec, "name", None)
     return name if isinstance(name, str) else None
+
+
+class ModuleName(str):
+    """The name of a module, as opposed to a plugin that is a text."""
+
+    __slots__ = ()
+
+
+def by_name(plugin: Any) -> Any:
+    """Return what finds a plugin again in another process: the name of a module, or the object itself."""
+    return ModuleName(plugin.__name__) if isinstance(plugin, ModuleType) else plugin
+
+
+def from_name(plugin: Any) -> Any:
+    """Return the plugin of `by_name`."""
+    return importlib.import_module(plugin) if isinstance(plugin, ModuleName) else plugin
+
+
+def _candidate(plugin: str, distribution: str, version: str, target: Any, requires: tuple[str, ...]) -> Candidate:
+    return Candidate(plugin, distribution, version, from_name(target), requires)
+
+
+def _load_again(candidate: Candidate) -> Plugin:
+    return load(candidate, ganart_zoo.__version__)

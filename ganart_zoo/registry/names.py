@@ -17,11 +17,15 @@ __all__ = ["Entry", "NameTable", "RecipeEntry"]
 _Spec = TypeVar("_Spec", ModelSpec, RecipeSpec)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Offer(Generic[_Spec]):
     spec: _Spec
     plugin: Plugin
     noun: ClassVar[Literal["model", "recipe"]]
+
+    def __repr__(self) -> str:
+        what = getattr(self.spec, "kind", self.noun)
+        return f"<{type(self).__name__} {self.canonical}, a {what}>"
 
     @property
     def canonical(self) -> str:

@@ -18,6 +18,7 @@ from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
 from ganart_zoo.registry import discovery
 from ganart_zoo.registry.builtin import builtin_recipes
+from ganart_zoo.registry.cache import ModelCache, model_key
 from ganart_zoo.registry.devices import find_device
 from ganart_zoo.registry.discovery import Plugin
 from ganart_zoo.registry.names import Entry, NameTable, RecipeEntry
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Zoo"]
 
 _log = logging.getLogger("ganart_zoo")
+
+_FIRST_WEIGHTS = 0
+"""Seed of the weights of untrained models in tasks: they are the same in each process, and so are their pictures."""
 
 
 class Zoo:
@@ -66,11 +70,15 @@ class Zoo:
         if disabled is None:
             disabled = os.environ.get("GANART_DISABLE_PLUGINS", "").split(",")
         denied = {canonicalize_name(name.strip()) for name in disabled if name.strip()}
+        self._given = None if plugins is None else tuple(plugins)
+        plugins = self._given
         self._strict = strict
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._muted: set[str] = set()
         self._store = store
+        self.models = ModelCache()
+        """Models that `shared` keeps, within the budget that a program reserves."""
         loaded: list[Plugin] = []
         skipped: list[str] = []
         entries: list[Entry] = []
@@ -104,6 +112,15 @@ class Zoo:
         """The distributions that `disabled` excludes."""
         self._names = NameTable(entries)
         self._recipes = NameTable(recipes, "recipe")
+
+    def __repr__(self) -> str:
+        faults = f", {len(self.faults)} faults" if self.faults else ""
+        return f"<Zoo of {len(self._names.entries)} models from {len(self.plugins)} plugins{faults}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle how the zoo is made: another process discovers the plugins again."""
+        plugins = None if self._given is None else [discovery.by_name(plugin) for plugin in self._given]
+        return _make_zoo, (plugins, self._strict, self.disabled, self._store)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -232,6 +249,7 @@ class Zoo:
         dtype: torch.dtype | None = None,
         fetch: bool = False,
         rng: torch.Generator | None = None,
+        trusted: bool = True,
         **settings: Any,
     ) -> Model:
         """Build a model, ready to call: in eval mode, frozen, on its device.
@@ -246,6 +264,8 @@ class Zoo:
             fetch: Whether to download missing weights, also of the models it uses.
             rng: A CPU generator for the first weights of an untrained model. None: they are what torch's
                 global generator would draw next, and it is not moved.
+            trusted: Whether the author of the arguments may read files and use as much memory as there is. False
+                applies `UntrustedPolicy`: names of models, declared weights, and bounded settings alone.
             **settings: Fields of its config, and keys of its `uses`: a name,
                 `{"model": ..., "weights": ..., **settings}`, or a live model.
 
@@ -260,6 +280,12 @@ class Zoo:
         from ganart_zoo.contract.defaults import standard_defaults
         from ganart_zoo.registry.build import Builder
 
+        if not trusted:
+            from ganart_zoo.registry.untrusted import UntrustedPolicy
+
+            UntrustedPolicy().check_model(self, model, weights=weights, settings=settings)
+            if fetch or part is not None:
+                raise SettingsError("fetch and part are not allowed for untrusted settings; leave them out")
         builder = Builder(self, find_device(device), dtype, fetch, rng)
         try:
             with standard_defaults():
@@ -267,6 +293,53 @@ class Zoo:
         except PluginFaultError as error:
             self.report(error.fault, error)
             raise
+
+    def shared(
+        self,
+        model: str | Path,
+        *,
+        part: str | None = None,
+        weights: str | Path | None = "default",
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        fetch: bool = False,
+        **settings: Any,
+    ) -> Model:
+        """Return a model as `create` builds it, and share it with whoever asks for the same.
+
+        Tasks get their models here. Nothing is kept unless a program reserves a budget (`zoo.models.reserve`), as
+        `service.Jobs` does. Models are called and never changed, so threads can share them. The weights of an untrained
+        model are always the same. Arguments and errors are those of `create`.
+        """
+        from ganart_zoo.contract.rng import generator
+
+        def make() -> Model:
+            return self.create(
+                model,
+                part=part,
+                weights=weights,
+                device=device,
+                dtype=dtype,
+                fetch=fetch,
+                rng=generator(_FIRST_WEIGHTS),
+                **settings,
+            )
+
+        name = str(model) if isinstance(model, Path) else self.entry(model).canonical
+        key = model_key(name, isinstance(model, Path), part, weights, str(device), str(dtype), settings)
+        return self.models.get(key, name, make)
+
+    def release(self, model: str | Path | None = None) -> int:
+        """Drop models that are kept for sharing, and give memory that is not used back to the system.
+
+        Args:
+            model: Those of one name or run; None for all.
+
+        Returns:
+            The bytes of what was dropped. A model that is in use lives until its users drop it.
+        """
+        name = None if model is None else str(model) if isinstance(model, Path) else self.entry(model).canonical
+        return self.models.release(name)
 
     def emit(self, event: RunEvent) -> None:
         """Call the `ganart_run_event` hook of every plugin. A hook that raises is logged and no longer called."""
@@ -283,6 +356,17 @@ class Zoo:
                 fault = plugin.candidate.fault("ganart_run_event", error)
                 self.report(fault, PluginFaultError(fault))
                 _log.warning("%s; it will receive no more events", fault)
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that the zoo offers as JSON data, for forms and protocols; torch-free.
+
+        The keys: `version` (of this form, 1), `kinds`, `capabilities`, `models`, `recipes` and `faults`. A model has
+        its names, kind, summary, licence, capabilities, `uses`, the variants of its `weights` with their licences, and
+        `settings`, a JSON Schema of config, options and uses together.
+        """
+        from ganart_zoo.registry.catalogue import catalogue
+
+        return catalogue(self)
 
     def check(self) -> tuple[Fault, ...]:
         """Check that factories, settings and default models exist, without torch. Return the faults that are new."""
@@ -307,3 +391,8 @@ class Zoo:
                 self._faults.append(fault)
         if self._strict:
             raise error or PluginFaultError(fault)
+
+
+def _make_zoo(plugins: Iterable[Any] | None, strict: bool, disabled: Iterable[str], store: WeightsStore | None) -> Zoo:
+    found = None if plugins is None else [discovery.from_name(plugin) for plugin in plugins]
+    return Zoo(plugins=found, strict=strict, disabled=disabled, store=store)

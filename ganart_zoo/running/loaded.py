@@ -16,7 +16,6 @@ from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.contract.models import Model
-from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.registry.runs import part_of_kind, run_parts
@@ -33,9 +32,6 @@ L = TypeVar("L", bound="Loaded[Any]")
 
 
 _log = logging.getLogger("ganart_zoo")
-
-_FIRST_WEIGHTS = 0
-"""Seed of the weights of untrained models: they are the same in each process, so their pictures are reproducible."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -75,14 +71,13 @@ class Loaded(Generic[M]):
         entry = find_entry(zoo, model, cls.kind)
         for_create, for_call = zoo.settings(entry.canonical).sort(how.get("settings") or {})
         options = zoo.options(entry.canonical, **for_call)
-        created = zoo.create(
+        created = zoo.shared(
             model if isinstance(model, Path) else entry.canonical,
             part=part_of_kind(zoo, model, cls.kind) if isinstance(model, Path) else None,
             weights=how.get("weights", "default"),
             device=how.get("device", "cpu"),
             dtype=how.get("dtype"),
             fetch=how.get("fetch", False),
-            rng=seeded(_FIRST_WEIGHTS),
             **for_create,
         )
         if how.get("weights", "default") is not None:

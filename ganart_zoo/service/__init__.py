@@ -19,19 +19,24 @@ from typing import TYPE_CHECKING
 from ganart_zoo.contract.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ganart_zoo.registry.untrusted import UntrustedPolicy
+    from ganart_zoo.service.description import describe
     from ganart_zoo.service.events import STATES, JobEvent
     from ganart_zoo.service.job import Job, JobStoppedError
     from ganart_zoo.service.jobs import Jobs
     from ganart_zoo.service.limits import Limits
     from ganart_zoo.service.outcome import MadePicture, pictures_of
+    from ganart_zoo.service.untrusted import message_for_users
     from ganart_zoo.service.verbs import VERBS, Verb
 
 _LAZY = {
     **dict.fromkeys(("STATES", "JobEvent"), "events"),
     **dict.fromkeys(("Job", "JobStoppedError"), "job"),
     "Jobs": "jobs",
+    "describe": "description",
     "Limits": "limits",
     **dict.fromkeys(("MadePicture", "pictures_of"), "outcome"),
+    **dict.fromkeys(("UntrustedPolicy", "message_for_users"), "untrusted"),
     **dict.fromkeys(("VERBS", "Verb"), "verbs"),
 }
 
@@ -44,7 +49,10 @@ __all__ = [
     "Jobs",
     "Limits",
     "MadePicture",
+    "UntrustedPolicy",
     "Verb",
+    "describe",
+    "message_for_users",
     "pictures_of",
 ]
 

@@ -18,9 +18,12 @@ from ganart_zoo.service.forecast import check_forecast
 from ganart_zoo.service.job import Job
 from ganart_zoo.service.limits import Limits
 from ganart_zoo.service.running import Aborted, Watch, run
+from ganart_zoo.service.untrusted import UntrustedPolicy, check_request
 from ganart_zoo.service.verbs import Verb, find_verb
 
 __all__ = ["Jobs"]
+
+_MODEL_BYTES = 2 << 30
 
 _IDLE = 10.0
 """Seconds without work after which a thread ends; the next job starts another."""
@@ -34,6 +37,9 @@ class Jobs:
         workers: How many jobs run at once.
         limits: The most that any job may take; a job's own limits can only be smaller.
         keep: How many jobs that have ended are remembered.
+        model_bytes: Bytes of models that are kept from one job to the next, and shared by jobs that run at once; those
+            that were used least recently leave first. `zoo.release()` drops them.
+        untrusted: Bounds on requests by strangers; None where all requests are the program's own.
 
     Example:
         >>> from ganart_zoo import Zoo
@@ -49,12 +55,18 @@ class Jobs:
         workers: int = 1,
         limits: Limits | Mapping[str, Any] | None = None,
         keep: int = 100,
+        model_bytes: int = _MODEL_BYTES,
+        untrusted: UntrustedPolicy | None = None,
     ) -> None:
         for name, value, least in (("workers", workers, 1), ("keep", keep, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SettingsError(f"{name} is {value!r}, expected a whole number of at least {least}")
         self.zoo = zoo
+        self._give_back_models = zoo.models.reserve(model_bytes)
+        self._idle_release: float | None = None
+        self._idle_timer: threading.Timer | None = None
         self.limits = Limits.of(limits)
+        self._untrusted = untrusted
         self._workers = workers
         self._keep = keep
         self._changed = threading.Condition()
@@ -94,6 +106,8 @@ class Jobs:
         """
         verb = find_verb(task)
         arguments = verb.check(request)
+        if self._untrusted is not None:
+            check_request(self.zoo, verb, arguments, self._untrusted)
         self._check_model(verb, arguments)
         within = self.limits.within(Limits.of(limits))
         check_forecast(self.zoo, verb, arguments, within)
@@ -173,9 +187,25 @@ class Jobs:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        self._stop_idle_timer()
+        self._give_back_models()
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
+
+    def idle_release(self, seconds: float | None) -> None:
+        """Release kept models, and memory that is not used, whenever no job runs or waits for so long.
+
+        Args:
+            seconds: None for never.
+
+        Raises:
+            SettingsError: It is not a number of at least 0.
+        """
+        if seconds is not None and not seconds >= 0:
+            raise SettingsError(f"seconds is {seconds!r:.40}, expected at least 0, or None")
+        self._idle_release = seconds
+        self._watch_idleness()
 
     def __enter__(self) -> Jobs:
         return self
@@ -208,6 +238,7 @@ class Jobs:
                 with self._changed:
                     self._running.discard(job)
                 self._prune()
+                self._watch_idleness()
                 del job  # an idle thread holds no result
 
     def _next(self) -> Job | None:
@@ -255,6 +286,27 @@ class Jobs:
                     self._scratch = tempfile.TemporaryDirectory(prefix="ganart-jobs-")
                 arguments["output"] = Path(self._scratch.name, f"{job.id}{verb.suffix}")
         return arguments
+
+    def _watch_idleness(self) -> None:
+        self._stop_idle_timer()
+        with self._changed:
+            if self._idle_release is None or self._closed or self._running or self._queue:
+                return
+            self._idle_timer = threading.Timer(self._idle_release, self._release_if_idle)
+            self._idle_timer.daemon = True
+            self._idle_timer.start()
+
+    def _stop_idle_timer(self) -> None:
+        with self._changed:
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+                self._idle_timer = None
+
+    def _release_if_idle(self) -> None:
+        with self._changed:
+            if self._running or self._queue:
+                return
+        self.zoo.release()
 
     def _prune(self) -> None:
         with self._changed:

@@ -227,3 +227,21 @@ def test_arguments_in_the_form_of_json(zoo, photo, painting: Path):
         alone = jobs.submit("stylize", content=str(photo), styles=str(painting), model="blend").result(60)
     assert made.record.request["styles"] == [{"name": None, "weight": 2.0}]
     assert torch.equal(made.images, alone.images)
+
+
+def test_models_are_kept_between_jobs_and_released(busy, tmp_path):
+    with Jobs(busy) as jobs:
+        steady(jobs).result(60)
+        assert busy.models.names == ("ganart-busy/steady",)
+        model = busy.shared("steady")
+        steady(jobs).result(60)
+        assert busy.shared("steady") is model
+        busy.release("steady")
+        assert busy.models.names == ()
+        jobs.idle_release(0.05)
+        steady(jobs).result(60)
+        deadline = time.monotonic() + 10
+        while busy.models.names and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert busy.models.names == ()
+    assert busy.models.budget == 0
