@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.imaging.images import to_pil
 
 __all__ = ["ANIMATED", "check_animation", "save_animation"]
@@ -48,18 +47,14 @@ def save_animation(frames: Iterator[Tensor], path: Path, *, fps: int, loop: bool
     """
     check_animation(path)
     counted = _Counted(frames)
-    part = path.with_name(f".ganart-{secrets.token_hex(8)}.part")
     try:
-        if path.suffix.lower() == ".gif":
-            _write_gif(counted, part, fps, loop)
-        else:
-            _write_mp4(counted, part, fps)
-        part.replace(path)
+        with whole_file(path) as part:
+            if path.suffix.lower() == ".gif":
+                _write_gif(counted, part, fps, loop)
+            else:
+                _write_mp4(counted, part, fps)
     except OSError as error:  # includes the errors of PyAV
         raise ImageError(f"{path}: not written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):  # it no longer exists after success
-            part.unlink()
     return counted.count
 
 

@@ -5,10 +5,8 @@ A picture is sRGB, NCHW, 0 black to 1 white. Loaded pictures lie in 0..1, and sa
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +19,7 @@ from torch.nn import functional
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, picture_name
+from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, Record, to_user_comment
 
 __all__ = ["ResizeMode", "check_suffix", "encode", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
@@ -238,17 +237,11 @@ def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str
 
 def _write_whole(image: Image.Image, target: Path, form: str, options: dict[str, Any]) -> None:
     """Write to a file beside the target and rename it, so that the target is never incomplete."""
-    place = Path(os.path.realpath(target))  # replaces the file that a link points to, not the link
-    # The files of tempfile are readable by their owner only, and would stay so after the move.
-    part = place.with_name(f".ganart-{secrets.token_hex(8)}.part")
     try:
-        with part.open("xb") as stream:
+        with whole_file(target) as part, part.open("xb") as stream:
             image.save(stream, **options)
-        part.replace(place)
     except FileNotFoundError:
-        raise ImageError(f"{target}: not written: the folder {place.parent} does not exist; create it first") from None
+        folder = Path(os.path.realpath(target)).parent
+        raise ImageError(f"{target}: not written: the folder {folder} does not exist; create it first") from None
     except (OSError, ValueError) as error:  # the encoders refuse with ValueError
         raise ImageError(f"{target}: not written as {form}: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        with contextlib.suppress(OSError):  # it no longer exists after success
-            part.unlink()

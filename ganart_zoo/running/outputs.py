@@ -79,7 +79,9 @@ def check_replaceable(output: Path) -> None:
     try:
         read_record(output)
     except ImageError:
-        raise ImageError(f"{output}: exists and was not made by ganart; choose another output, or use force") from None
+        raise ImageError(
+            f"{output}: exists and was not made by ganart; choose another output, or use --force (force=True)"
+        ) from None
 
 
 def check_folder(folder: Path) -> None:

@@ -82,7 +82,9 @@ def load_critics(
 
 def _with_critic(zoo: Zoo, choice: CriticChoice, device: str | torch.device, fetch: bool) -> CriticChoice:
     if not (math.isfinite(choice.weight) and choice.weight):
-        raise SettingsError(f"the weight of critic {choice.model} is {choice.weight}, expected a number but 0")
+        raise SettingsError(
+            f"the weight of critic {choice.model} is {choice.weight}, expected a finite number other than 0"
+        )
     if choice.loaded is not None:
         return choice
     settings = dict(choice.settings or {})

@@ -1,11 +1,10 @@
 """Propose and score: pictures of consecutive seeds, the best of them refined, until a budget or a goal is reached.
 
-Only latents and scores of all candidates and the pictures of a few are kept, so memory does not grow with their number.
+Only the best few candidates are kept, and a batch is painted at once, so memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -37,17 +36,20 @@ REFINEMENTS: tuple[Refinement, ...] = ("auto", "gradient", "cma", "resample", "n
 _BATCH = 16
 _BATCH_PIXELS = 2**18
 """Pictures are painted so many at once that they have about this many pixels together, from 1 to 16."""
-_SPARE = 4
-"""Pictures kept for each one that is wanted, since some will be near-duplicates of better ones."""
+_SPARE = 2
+"""Pictures kept for each one that is wanted, since a better one may be a near-duplicate of several."""
 _ALIKE = 0.008
 """Mean difference, in 0..1, of two thumbnails below which pictures count as near-duplicates."""
 _THUMBNAIL = 16
 _GRADIENT_RATE = 0.08
+_GRADIENT_SHARE = 4
+"""A gradient takes the memory of so many pictures."""
 _STEPS_PER_PARENT = 8
 """Gradient steps that the budget must allow for each candidate that is refined."""
 _LENGTHS = 3 / math.sqrt(2)
 """Three standard deviations of the length of normal noise, which is about the root of a half in any dimension."""
 _CMA_SIGMA = 0.4
+_CMA_POPULATION = 16
 _CMA_DIAGONAL = 400
 """Latents of more numbers are searched with a diagonal covariance, which learns faster."""
 _FRAMES = 64
@@ -70,6 +72,15 @@ class Candidate:
     refined: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A candidate among the best so far."""
+
+    candidate: Candidate
+    thumbnail: Tensor
+    order: int
+
+
 @dataclass(frozen=True)
 class Goal:
     """When to stop.
@@ -87,15 +98,19 @@ class Goal:
     """Stop once the best score is this high."""
     patience: int | None = None
     """While refining, stop after so many evaluations without a better score."""
+    repeated: int | None = None
+    """Stop after exactly so many evaluations, where work is repeated that was stopped then or reached its goal."""
 
     def check(self) -> None:
         """Raise SettingsError where a number is out of range."""
-        for name in ("proposals", "keep", "evaluations", "patience"):
-            value = getattr(self, name)
+        numbers = {"count": self.proposals, "keep": self.keep, "budget": self.evaluations, "patience": self.patience}
+        for name, value in numbers.items():
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is {value}, expected at least 1")
         if self.keep > self.proposals:
-            raise SettingsError(f"keep is {self.keep}, expected at most the {self.proposals} proposals")
+            raise SettingsError(
+                f"keep is {self.keep}, expected at most the {self.proposals} pictures that are proposed"
+            )
         if self.seconds is not None and not self.seconds > 0:
             raise SettingsError(f"seconds is {self.seconds}, expected more than 0")
         if self.target is not None and not math.isfinite(self.target):
@@ -140,17 +155,17 @@ class Search:
         """The best picture each time there was a better one, at most 64 of them."""
         self._best: Candidate | None = None
         """For the preview: the best so far, or before scores are comparable the first."""
-        self._pool: list[tuple[float, int, Candidate]] = []
+        self._pool: list[_Kept] = []
         self._order = count()
         self._batch = 1
         self._since_better = 0
 
     def run(self) -> list[Candidate]:
-        """Return the best candidates, the best first, without near-duplicates of better ones."""
+        """Return the best candidates, the best first, without near-duplicates of better ones; at most `Goal.keep`."""
         self._propose()
         if self.refinement != "none" and not self._done():
             {"gradient": self._by_gradient, "cma": self._by_cma, "resample": self._by_resampling}[self.refinement]()
-        return self._distinct(self._goal.keep)
+        return self._best_of_pool(self._goal.keep)
 
     def paint(self, candidate: Candidate, options: Any) -> Tensor:
         """Return a candidate's picture `[1, 3, H, W]` painted with other options, such as a larger size."""
@@ -189,30 +204,44 @@ class Search:
 
     def _by_gradient(self) -> None:
         parents = self._parents()
-        latents = torch.cat([parent.latents for parent in parents]).to(self._generator.model.device)
-        latents = latents.detach().clone().requires_grad_(True)
+        latents = torch.cat([parent.latents for parent in parents]).to(self._generator.model.device).detach().clone()
         optimizer = torch.optim.Adam([latents], lr=_GRADIENT_RATE)
-        seeds = [parent.seed for parent in parents]
+        at_once = max(1, self._batch // _GRADIENT_SHARE)
         while not self._done():
-            with self._work.calls(), torch.enable_grad():
-                images = self._images(latents, seeds, self._generator.options, self._inner)
-                votes = self._panel.votes(images, "a refined picture")
-                totals = self._panel.total(votes)
-            if self._work.stopped:
+            gradients: list[Tensor] = []
+            for first in range(0, len(parents), at_once):
+                rows = slice(first, first + min(at_once, self._left()))
+                seeds = [parent.seed for parent in parents[rows]]
+                if not seeds or (gradient := self._gradient(latents[rows], seeds)) is None:
+                    return
+                gradients.append(gradient)
+            if sum(map(len, gradients)) < len(parents):
                 return
-            if not totals.requires_grad:
-                raise ModelError(
-                    f"no gradient of the score reaches the latents of {self._generator.entry.canonical}, although the "
-                    "models are declared differentiable; refine with cma"
-                )
-            self._count(images.detach(), latents.detach(), seeds, votes.detach(), totals.detach())
-            (gradient,) = torch.autograd.grad(-totals.sum(), latents)
-            latents.grad = torch.nan_to_num(gradient)
+            latents.grad = torch.cat(gradients)
             optimizer.step()
-            with torch.no_grad():
-                latents.copy_(_plausible(latents))
+            latents.copy_(_plausible(latents))
             if self._report("refining by gradient"):
                 return
+
+    def _gradient(self, latents: Tensor, seeds: Sequence[int]) -> Tensor | None:
+        """Score the pictures of latents; return the gradient of the loss for them, or None where work was stopped."""
+        latents = latents.detach().clone().requires_grad_(True)
+        with self._work.calls(), torch.enable_grad():
+            images = self._images(latents, seeds, self._generator.options, self._inner)
+            # what is saved is scored, and the gradient passes where it is clamped too
+            shown = images + (images.clamp(0, 1) - images).detach()
+            votes = self._panel.votes(shown, "a refined picture")
+            totals = self._panel.total(votes)
+        if self._work.stopped:
+            return None
+        if not totals.requires_grad:
+            raise ModelError(
+                f"no gradient of the score reaches the latents of {self._generator.entry.canonical}, although the "
+                "models are declared differentiable; refine with cma"
+            )
+        self._count(shown.detach(), latents.detach(), seeds, votes.detach(), totals.detach())
+        (gradient,) = torch.autograd.grad(-totals.sum(), latents)
+        return torch.nan_to_num(gradient)
 
     def _by_cma(self) -> None:
         import cma  # type: ignore[import-untyped]
@@ -230,14 +259,14 @@ class Search:
             "randn": normal,
             "verbose": -9,
             "CMA_diagonal": size > _CMA_DIAGONAL,
-            "popsize": max(4, min(_BATCH, self._remaining())),
+            "popsize": _CMA_POPULATION,
         }
         strategy = cma.CMAEvolutionStrategy(parent.latents.double().flatten().numpy(), _CMA_SIGMA, options)
         while not self._done():
             asked = strategy.ask()
             latents = torch.stack([torch.as_tensor(one) for one in asked]).view(-1, *shape[1:]).to(parent.latents.dtype)
             totals = self._evaluate(latents, [parent.seed] * len(latents))
-            if totals is None:
+            if totals is None or len(totals) < len(asked):
                 return
             strategy.tell(asked, [-total for total in totals])
             if self._report("refining by CMA-ES"):
@@ -249,7 +278,7 @@ class Search:
             if self._done():
                 return
             spread = max(0.1, 0.6 * 0.97**turn)
-            seeds = [parents[row % len(parents)].seed for row in range(self._batch)]
+            seeds = [parents[row % len(parents)].seed for row in range(min(self._batch, self._left()))]
             noise = randn(
                 (len(seeds), *parents[0].latents.shape[1:]),
                 [key_generator(self._seed, "resample", turn, row) for row in range(len(seeds))],
@@ -264,18 +293,20 @@ class Search:
     # -- candidates
 
     def _evaluate(self, latents: Tensor, seeds: Sequence[int]) -> list[float] | None:
-        """Return the scores of latents, in batches; None where the work was stopped."""
+        """Return the scores of latents, in batches: fewer where the budget ends; None where the work was stopped."""
         totals: list[float] = []
         for first in range(0, len(latents), self._batch):
-            rows = latents[first : first + self._batch]
+            rows = latents[first : first + min(self._batch, self._left())]
+            if not len(rows):
+                break
             of_rows = seeds[first : first + len(rows)]
             with self._work.calls(), torch.no_grad():
-                images = self._images(rows, of_rows, self._generator.options, self._inner)
-            if self._work.stopped:
-                return None
-            votes = self._panel.votes(images, "a refined picture")
+                shown = self._images(rows, of_rows, self._generator.options, self._inner).clamp(0, 1)
+                if self._work.stopped:
+                    return None
+                votes = self._panel.votes(shown, "a refined picture")
             scores = self._panel.total(votes)
-            self._count(images, rows, of_rows, votes, scores)
+            self._count(shown, rows, of_rows, votes, scores)
             totals += scores.tolist()
         return totals
 
@@ -319,13 +350,24 @@ class Search:
             self._take(replace(candidate, score=total))
 
     def _take(self, candidate: Candidate) -> None:
-        """Keep a candidate if it is among the best so far. Of equal scores, the earlier is the better."""
-        heapq.heappush(self._pool, (candidate.score, -next(self._order), candidate))
-        if len(self._pool) > _SPARE * self._goal.keep:
-            heapq.heappop(self._pool)
+        """Keep a candidate if it is among the best so far, and no better one is nearly the same picture.
+
+        Of equal scores, the earlier is the better.
+        """
         if not self.frames or self._best is None or candidate.score > self._best.score:
             self._best = candidate
             self._keep_frame(candidate.picture)
+        most = _SPARE * self._goal.keep
+        if len(self._pool) >= most and candidate.score <= self._pool[-1].candidate.score:
+            return
+        thumbnail = resize(candidate.picture, (_THUMBNAIL, _THUMBNAIL), mode="bilinear")
+        alike = [one for one in self._pool if float((one.thumbnail - thumbnail).abs().mean()) < _ALIKE]
+        if any(one.candidate.score >= candidate.score for one in alike):
+            return
+        # compared by identity, for tensors have no plain equality
+        kept = [one for one in self._pool if not any(one is other for other in alike)]
+        kept.append(_Kept(candidate, thumbnail, next(self._order)))
+        self._pool = sorted(kept, key=lambda one: (-one.candidate.score, one.order))[:most]
 
     def _keep_frame(self, picture: Tensor) -> None:
         if len(self.frames) < _FRAMES:
@@ -333,27 +375,12 @@ class Search:
         else:  # thin out early ones, and always end with the best
             self.frames = [*self.frames[::2], picture]
 
-    def _ranked(self) -> list[Candidate]:
-        return [candidate for *_, candidate in sorted(self._pool, key=lambda one: one[:2], reverse=True)]
-
-    def _distinct(self, number: int) -> list[Candidate]:
-        """Return the best candidates without near-duplicates; with them where there are too few others."""
-        ranked = self._ranked()
-        chosen: list[Candidate] = []
-        thumbnails: list[Tensor] = []
-        alike: list[Candidate] = []
-        for candidate in ranked:
-            thumbnail = resize(candidate.picture, (_THUMBNAIL, _THUMBNAIL), mode="bilinear")
-            if any(float((thumbnail - other).abs().mean()) < _ALIKE for other in thumbnails):
-                alike.append(candidate)
-                continue
-            chosen.append(candidate)
-            thumbnails.append(thumbnail)
-        return (chosen or alike)[:number]
+    def _best_of_pool(self, number: int) -> list[Candidate]:
+        return [one.candidate for one in self._pool[:number]]
 
     def _parents(self) -> list[Candidate]:
         most = max(1, self._remaining() // _STEPS_PER_PARENT)
-        return self._distinct(min(self._goal.keep, most))
+        return self._best_of_pool(min(self._goal.keep, most))
 
     # -- the models
 
@@ -401,7 +428,13 @@ class Search:
         return self._best.picture
 
     def _remaining(self) -> int:
+        """Return the evaluations that the budget leaves; it decides how many candidates are refined."""
         return max(0, (self._goal.evaluations or 0) - self.evaluations)
+
+    def _left(self) -> int:
+        """Return the evaluations that may still be done."""
+        ends = self._goal.repeated
+        return self._remaining() if ends is None else min(self._remaining(), max(0, ends - self.evaluations))
 
     def _reached(self) -> bool:
         return self._goal.target is not None and self._best is not None and self._best.score >= self._goal.target
@@ -413,7 +446,7 @@ class Search:
 
     def _done(self) -> bool:
         tired = self._goal.patience is not None and self._since_better >= self._goal.patience
-        return self._remaining() == 0 or tired or self._work.stopped or self._reached() or self._out_of_time()
+        return self._left() == 0 or tired or self._work.stopped or self._reached() or self._out_of_time()
 
     def _choose(self, refinement: Refinement) -> Refinement:
         if refinement not in REFINEMENTS:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from ganart_zoo.contract.events import StepEvent
 from ganart_zoo.contract.models import Backbone
 from ganart_zoo.data import Data
 from ganart_zoo.data.indexed import IndexedData
+from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.metrics import PooledFeatures, as_saved
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.calls import Steps
@@ -153,11 +154,10 @@ def _seen(data: Data, samples: int, features: PooledFeatures, progress: Steps) -
 
 
 def _keep(file: Path, tensors: dict[str, Tensor]) -> None:
-    part = file.with_name(f".{secrets.token_hex(8)}.part")
-    with suppress(OSError):  # a cache that cannot be written costs time, and nothing else
+    with suppress(OSError, SafetensorError):  # a cache that cannot be written costs time, and nothing else
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part)
-        part.replace(file)
+        with whole_file(file) as part:
+            save_file(tensors, part)
 
 
 def row_labels(generator: LoadedGenerator, data: Data, real: Tensor | None, samples: int) -> list[int] | None:

@@ -123,7 +123,7 @@ class Dreamer(Stylizer):
             raise SettingsError(f"rate is {rate:g}, expected 1 to 2")
         check_animation(output)
         if output.exists() and not force:
-            raise SettingsError(f"{output}: exists; choose another output, or use force")
+            raise SettingsError(f"{output}: exists; choose another output, or use --force (force=True)")
         check_folder(output.parent)
         image, _ = self._read_content(content)
         if output.suffix.lower() == ".mp4":

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.imaging.animation import check_animation, save_animation
+from ganart_zoo.imaging.files import write_text
 from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.imaging.images import resize, save
 from ganart_zoo.imaging.record import Record
@@ -136,9 +136,10 @@ def imagine(
         reference: A picture to resemble, for critics (and generators) that take one.
         label: A class, for a generator or a critic with classes.
         count: How many pictures to propose.
-        keep: How many to keep; None: 1 for a file, else 4 or fewer.
+        keep: How many to keep, near-duplicates left out; None: 1 for a file, else 4 or fewer.
         seed: Seed of the first proposal; each following proposal uses the next seed.
-        budget: Pictures to score in all. What is left after the proposals is spent on refining; None: nothing.
+        budget: Pictures to score in all, proposals included; there are fewer proposals where it is less than `count`.
+            What is left after them is spent on refining. None: as many as `count`, and nothing is refined.
         seconds: Stop after about this long.
         target: Stop at this score.
         patience: While refining, stop after so many evaluations without a better score.
@@ -156,41 +157,73 @@ def imagine(
         ImageError: The reference cannot be read, or the output cannot be written.
         ModelError: A model broke or diverged, or memory ran out.
     """
-    texts = None if prompt is None else read_prompt([prompt] if isinstance(prompt, str) else prompt)
+    if budget is not None and budget >= 1:
+        count = min(count, budget)
     to_file = output is not None and not is_folder(output)
     keep = keep if keep is not None else 1 if to_file else min(4, max(1, count))
     goal = Goal(count, keep, budget, seconds, target, patience)
+    given = _Given(prompt, model, critics, reference, label, seed, refine, size, on_step, how)
+    return _imagine(zoo, given, goal, output, animation, force)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Arguments of `imagine`, as it documents them."""
+
+    prompt: str | Sequence[str] | None
+    model: str | Path | LoadedGenerator | None
+    critics: Sequence[CriticChoice | str | Path] | None
+    reference: Picture | None
+    label: int | str | None
+    seed: int
+    refine: Refinement
+    size: int | None
+    on_step: OnStep | None
+    how: LoadOptions
+
+
+def _imagine(
+    zoo: Zoo,
+    given: _Given,
+    goal: Goal,
+    output: str | os.PathLike[str] | None = None,
+    animation: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Imagined:
+    prompt, reference, label, size, seed = given.prompt, given.reference, given.label, given.size, given.seed
+    texts = None if prompt is None else read_prompt([prompt] if isinstance(prompt, str) else prompt)
     goal.check()
-    check_seeds(seed, count)
+    check_seeds(seed, goal.proposals)
     if size is not None and not 1 <= size <= _LARGEST:
         raise SettingsError(f"size is {size}, expected 1 to {_LARGEST} pixels")
-    files = _Files(output, animation, keep, texts, force)
+    files = _Files(output, animation, goal.keep, texts, force)
     picture = None if reference is None else read(reference)
-    generator = _generator(zoo, model, how)
+    generator = _generator(zoo, given.model, given.how)
     generator, final_options = _options(generator, texts, size)
     condition = _condition(generator, texts, label, picture)
-    device, fetch = generator.model.device, how.get("fetch", False)
-    if critics is None:
+    device, fetch = generator.model.device, given.how.get("fetch", False)
+    if given.critics is None:
         chosen = default_critics(zoo, prompt=texts is not None, reference=picture is not None)
     else:
-        chosen = tuple(one if isinstance(one, CriticChoice) else CriticChoice(one) for one in critics)
+        chosen = tuple(one if isinstance(one, CriticChoice) else CriticChoice(one) for one in given.critics)
     chosen = load_critics(zoo, chosen, device=device, fetch=fetch)
     if not chosen:
         _log.warning("no critic scores the pictures, so they stay in the order of their seeds")
     panel = Panel.of(chosen, prompt=texts, label=label, reference=picture)
     inputs = [] if reference is None else [describe(reference, "reference")]
-    details = {"prompt": None if texts is None else texts.text, "count": count, "seed": seed}
-    with generator.work("imagine", details, path=files.target, on_step=on_step) as work:
-        search = Search(generator, condition, panel, goal, seed, refine, work)
+    details = {"prompt": None if texts is None else texts.text, "count": goal.proposals, "seed": seed}
+    with generator.work("imagine", details, path=files.target, on_step=given.on_step) as work:
+        search = Search(generator, condition, panel, goal, seed, given.refine, work)
         found = search.run()
         request = {
             "prompt": None if prompt is None else [prompt] if isinstance(prompt, str) else list(prompt),
             "critics": [choice.to_json() for choice in chosen],
             "label": label,
-            "keep": keep,
-            # what was done decides the result: work that was stopped, or ran out of time, is repeated only as far
-            "proposals": min(count, search.evaluations),
-            "budget": search.evaluations,
+            "keep": goal.keep,
+            # work that was stopped, or ran out of time, is repeated only as far as it got
+            "proposals": min(goal.proposals, search.evaluations),
+            "budget": goal.evaluations,
+            "evaluations": search.evaluations,
             "refine": search.refinement,
             "size": size,
         }
@@ -203,6 +236,8 @@ def imagine(
         if files.target is not None:
             work.saved()
         work.results["evaluations"] = search.evaluations
+    if len(found) < goal.keep <= search.evaluations:
+        _log.warning("only %d of %d pictures differ enough to be kept", len(found), search.evaluations)
     names = tuple(judge.critic.entry.canonical for judge in panel.judges)
     return Imagined(tuple(results), search.evaluations, names, search.refinement, work.seconds, work.stopped, sheet)
 
@@ -259,23 +294,22 @@ def rerun(again: Rerun) -> Imagined:
     """Make a recorded picture again; errors as those of `imagine`."""
     request = again.record.request
     model, how = again.model()
-    result = imagine(
-        again.zoo,
+    given = _Given(
         request["prompt"],
-        model=model,
-        critics=[CriticChoice.from_json(data) for data in request["critics"]],
-        reference=again.files.get("reference"),
-        label=request["label"],
-        count=request["proposals"],
-        keep=min(request["keep"], request["proposals"]),
-        force=True,
-        seed=again.record.seed,
-        budget=request["budget"],
-        refine=request["refine"],
-        size=request["size"],
-        on_step=again.on_step,
-        **how,
+        model,
+        [CriticChoice.from_json(data) for data in request["critics"]],
+        again.files.get("reference"),
+        request["label"],
+        again.record.seed,
+        request["refine"],
+        request["size"],
+        again.on_step,
+        how,
     )
+    # records of 0.1 before this key have what was done as their budget
+    done = request.get("evaluations", request["budget"])
+    keep = min(request["keep"], request["proposals"])
+    result = _imagine(again.zoo, given, Goal(request["proposals"], keep, request["budget"], repeated=done))
     kept = result.results[min(request["place"], len(result.results) - 1)]
     save(kept.image, again.output, record=kept.record)
     return Imagined(
@@ -420,14 +454,10 @@ def _described(result: Result) -> dict[str, Any]:
 
 
 def _write_json(path: Path, data: Any) -> None:
-    part = path.with_name(f".ganart-{secrets.token_hex(8)}.part")
     try:
-        part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise ImageError(f"{path}: not written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _slug(text: str) -> str:

@@ -270,5 +270,5 @@ def _check_output(target: Path, files: Sequence[Path], force: bool) -> None:
         return
     check_animation(target)
     if target.exists() and not force:  # an animation carries no record that would say whether ganart made it
-        raise SettingsError(f"{target}: exists; choose another output, or use force")
+        raise SettingsError(f"{target}: exists; choose another output, or use --force (force=True)")
     check_folder(target.parent)

@@ -247,4 +247,4 @@ def _check_output(target: Path | None, force: bool) -> None:
     check_pictures([target], force=force)
     latent = target.with_suffix(".safetensors")
     if latent.exists() and not target.exists() and not force:  # only the picture's record says whether ganart made it
-        raise ImageError(f"{latent}: exists without {target.name}; choose another output, or use force")
+        raise ImageError(f"{latent}: exists without {target.name}; choose another output, or use --force (force=True)")

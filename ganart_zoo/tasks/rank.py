@@ -147,7 +147,7 @@ def _kept(one: Scored, folder: Path, place: int, count: int, force: bool) -> Sco
     if copy.resolve() == one.path.resolve():
         raise ImageError(f"{copy}: is the picture itself; choose another folder")
     if copy.exists() and not force and not filecmp.cmp(one.path, copy, shallow=False):
-        raise ImageError(f"{copy}: exists and is another picture; choose another folder, or use force")
+        raise ImageError(f"{copy}: exists and is another picture; choose another folder, or use --force (force=True)")
     try:
         shutil.copyfile(one.path, copy)
     except OSError as error:

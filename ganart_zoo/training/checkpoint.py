@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ganart_zoo.contract.errors import ModelError
+from ganart_zoo.imaging.files import whole_file
 
-__all__ = ["Checkpoints", "load_optimizer", "optimizer_tensors", "prefixed", "under", "write_tensors", "write_text"]
+__all__ = ["Checkpoints", "load_optimizer", "optimizer_tensors", "prefixed", "under", "write_tensors"]
 
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 _FACTS = "ganart"
@@ -102,23 +102,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     # copied, because safetensors refuses tensors that share memory, as tied weights do
     owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
-    def write(part: Path) -> None:
+    with whole_file(path, alone=True) as part:
         try:
             save_file(owned, part, dict(metadata or {}))
         except SafetensorError as error:
             raise OSError(f"{error}") from error
-
-    _write_whole(path, write)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    # file names need not be text; in JSON, what stands for their other bytes is an escape that reads as it was
-    _write_whole(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -147,24 +135,10 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        with part.open("rb") as file:  # a name that outlives a power cut must not name missing blocks
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        with contextlib.suppress(OSError):  # gone already where all went well
-            part.unlink()
-
-
 def _copy(source: Path, target: Path) -> None:
-    def write(part: Path) -> None:
+    with whole_file(target, alone=True) as part:
         part.unlink(missing_ok=True)
         try:
             os.link(source, part)  # no second gigabyte on the disk
         except OSError:
             shutil.copyfile(source, part)
-
-    _write_whole(target, write)

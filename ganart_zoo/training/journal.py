@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.tensorboard import RecordWriter, summary
 
 from ganart_zoo.data.pictures import as_text
+from ganart_zoo.imaging.files import write_text
 from ganart_zoo.imaging.images import save
-from ganart_zoo.training.checkpoint import write_text
 
 __all__ = ["Journal", "read_skipped"]
 
@@ -43,7 +43,7 @@ class Journal:
         self._skipped = folder / _SKIPPED
         self._samples = folder / "samples"
         kept = [line for line in _lines(self._metrics) if _step(line) <= step]
-        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
+        write_text(self._metrics, "".join(f"{line}\n" for line in kept), alone=True)
         self.skipped = dict.fromkeys(read_skipped(folder))
         """Pictures that could not be read so far, as lines of name and reason."""
         self._events = _Events(folder / "events", step)

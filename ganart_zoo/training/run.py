@@ -27,10 +27,11 @@ from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import Model
 from ganart_zoo.contract.tensors import load_tensors
 from ganart_zoo.data.pictures import Batch, Data
+from ganart_zoo.imaging.files import write_text
 from ganart_zoo.imaging.grid import to_grid
 from ganart_zoo.registry.builtin import GAN
 from ganart_zoo.training.card import model_card
-from ganart_zoo.training.checkpoint import Checkpoints, write_tensors, write_text
+from ganart_zoo.training.checkpoint import Checkpoints, write_tensors
 from ganart_zoo.training.engine import Engine
 from ganart_zoo.training.journal import Journal, read_skipped
 from ganart_zoo.training.launch import sole_writer
@@ -179,7 +180,7 @@ class Run:
     def _train(self) -> Trained:
         if self._first:
             text = json.dumps(self._record, indent=2, ensure_ascii=False)
-            write_text(self._folder / _CONFIG, f"{text}\n")
+            write_text(self._folder / _CONFIG, f"{text}\n", alone=True)
         journal: Journal | None = None
         began = time.monotonic() - self._seconds
         self._emit("started", None, {"step": self._step, "steps": self._config.steps})
@@ -349,7 +350,7 @@ class Run:
             roles=tuple(self._engine.results()),
             rows=self._recipe.card_rows(),
         )
-        write_text(card, written)
+        write_text(card, written, alone=True)
 
     @contextmanager
     def _folder_held(self) -> Iterator[None]:

@@ -22,6 +22,6 @@ def test_a_gif_from_a_run(shapes: Zoo, tmp_path: Path, capsys: pytest.CaptureFix
     with Image.open(output) as image:
         assert image.n_frames == 9
     assert main([*arguments, "-q"], zoo=shapes) == 2
-    assert capsys.readouterr().err == f"ganart: {output}: exists; choose another output, or use force\n"
+    assert capsys.readouterr().err == f"ganart: {output}: exists; choose another output, or use --force (force=True)\n"
     assert main([*arguments, "--force", "--seeds", "0,one"], zoo=shapes) == 2
     assert "expected whole numbers" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_a_gif_has_the_frames_and_loops_where_asked(bands: LoadedGenerator, tmp_
                 0 if loop else None,
             )
             assert made.frames == (10 if loop else 6)
-    with pytest.raises(SettingsError, match="exists; choose another output, or use force"):
+    with pytest.raises(SettingsError, match="exists; choose another output, or use --force"):
         interpolate(bands, [0, 1], file)
 
 

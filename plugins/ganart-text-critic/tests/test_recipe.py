@@ -11,7 +11,17 @@ import ganart_text_critic
 import numpy as np
 import pytest
 import torch
-from ganart_text_critic.changes import allows, mention, misspelled, vary, wear, without_style, wrong_captions
+from ganart_text_critic.changes import (
+    CONTRASTS,
+    allows,
+    mention,
+    mirrored,
+    misspelled,
+    vary,
+    wear,
+    without_style,
+    wrong_captions,
+)
 from ganart_text_critic.critic import TextCritic
 from ganart_text_critic.recipe import TextCriticRecipe, contrastive_loss
 from ganart_text_critic.recipe_config import TextCriticRecipeConfig
@@ -139,6 +149,28 @@ def test_wrong_captions_differ_in_one_detail() -> None:
     assert "three red circles left of a blue square, 3d" in wrong
     assert "two red circles left of a blue square, flat" in wrong
     assert wrong_captions("lion", Random(0), 2) == []
+    several = [wrong_captions(caption, Random(seed), 4) for seed in range(50)]
+    assert all(len(texts) == len(set(texts)) for texts in several)
+
+
+def test_the_one_relation_is_exchanged_as_often_as_any_of_the_other_words() -> None:
+    caption = "two red circles left of two blue squares"  # of four contrasts
+    texts = [text for seed in range(400) for text in wrong_captions(caption, Random(seed), 1)]
+    assert CONTRASTS[0] == ("left", "right")
+    assert 60 < sum("right of" in text for text in texts) < 140
+
+
+def test_mirrored_pictures_say_the_other_side() -> None:
+    assert mirrored("a Left arrow, right of it a lion") == "a right arrow, left of it a lion"
+    assert mirrored("a bright, leftover pie") is None
+    images = torch.rand(40, 3, 8, 8)
+    captions = ["a red circle left of a blue square", "a red circle above a blue square"] * 20
+    changed, texts = vary(images, captions, [Random(i) for i in range(40)], recoloured=0, placed=0, mirror=0.5)
+    turned = [text == "a red circle right of a blue square" for text in texts]
+    assert 3 < sum(turned) < 17
+    for row, flipped in enumerate(turned):
+        assert torch.equal(changed[row], images[row].flip(2) if flipped else images[row])
+        assert flipped or texts[row] == captions[row]
 
 
 def test_varied_captions_say_what_was_done() -> None:

@@ -27,7 +27,17 @@ from ganart_zoo.data.variations import (
     without_colour,
 )
 
-__all__ = ["CONTRASTS", "allows", "mention", "misspelled", "vary", "wear", "without_style", "wrong_captions"]
+__all__ = [
+    "CONTRASTS",
+    "allows",
+    "mention",
+    "mirrored",
+    "misspelled",
+    "vary",
+    "wear",
+    "without_style",
+    "wrong_captions",
+]
 
 CONTRASTS: tuple[tuple[str, ...], ...] = (
     ("left", "right"),
@@ -47,12 +57,20 @@ _ARTICLES = frozenset({"a", "an", "one", "two", "three", "four"})
 _COLOURFUL = 0.15
 _WORD = re.compile(r"\w+")
 _BLUR = (0.25, 0.5, 0.25)
+_OPPOSITE = {"left": "right", "right": "left"}
+_SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 
 
 def vary(
-    images: Tensor, captions: Sequence[str], rows: Sequence[Random], *, recoloured: float, placed: float
+    images: Tensor,
+    captions: Sequence[str],
+    rows: Sequence[Random],
+    *,
+    recoloured: float,
+    placed: float,
+    mirror: float = 0.0,
 ) -> tuple[Tensor, list[str]]:
-    """Recolour and place some pictures, and say so in their captions.
+    """Recolour, place and mirror some pictures, and say so in their captions.
 
     Captions that describe a drawing by counting ("a red circle", "two ...") or name a colour further on are left alone.
 
@@ -62,12 +80,16 @@ def vary(
         rows: Randomness of each row.
         recoloured: The share of pictures to recolour, of those that are colourful.
         placed: The share of pictures to shrink to one side.
+        mirror: The share of pictures to mirror, of those whose captions name left or right.
     """
     images, texts = images.clone(), list(captions)
+    for row, (text, rng) in enumerate(zip(captions, rows, strict=True)):
+        if rng.random() < mirror and (other := mirrored(text)) is not None:
+            images[row], texts[row] = images[row].flip(2), other
     colourful = (chroma(images) > _COLOURFUL).tolist()
     colours: dict[str, list[int]] = {}
     places: dict[str, list[int]] = {}
-    for row, (text, rng) in enumerate(zip(captions, rows, strict=True)):
+    for row, (text, rng) in enumerate(zip(list(texts), rows, strict=True)):
         split = words(text)
         if not split or split[0] in _ARTICLES:
             continue
@@ -117,16 +139,22 @@ def misspelled(caption: str, rng: Random, share: float) -> str:
 
 
 def wrong_captions(caption: str, rng: Random, count: int) -> list[str]:
-    """Return up to `count` captions that differ in one detail: a word is exchanged for another of its `CONTRASTS`,
-    or two words of the same contrast change places.
+    """Return up to `count` different captions that are wrong in one detail: a word is exchanged for another of its
+    `CONTRASTS`, or two words of the same contrast change places.
+
+    Each contrast of the caption is as likely as any other, however many of its words the caption has, so that
+    relations, of which there is one, are learned as well as colours.
     """
-    found = [match for match in _WORD.finditer(caption) if match[0].lower() in _GROUP]
-    wrong = []
+    found: dict[tuple[str, ...], list[re.Match[str]]] = {}
+    for match in _WORD.finditer(caption):
+        if group := _GROUP.get(match[0].lower()):
+            found.setdefault(group, []).append(match)
+    wrong: dict[str, None] = {}
     for _ in range(count if found else 0):
-        match = rng.choice(found)
+        group = rng.choice(list(found))
+        match = rng.choice(found[group])
         word = match[0].lower()
-        group = _GROUP[word]
-        others = [other for other in found if other[0].lower() in group and other[0].lower() != word]
+        others = [other for other in found[group] if other[0].lower() != word]
         if others and rng.random() < 0.5:
             one, other = sorted((match, rng.choice(others)), key=lambda each: each.start())
             text = (
@@ -134,8 +162,19 @@ def wrong_captions(caption: str, rng: Random, count: int) -> list[str]:
             )
         else:
             text = caption[: match.start()] + rng.choice([w for w in group if w != word]) + caption[match.end() :]
-        wrong.append(text)
-    return wrong
+        wrong[text] = None
+    return list(wrong)
+
+
+def mirrored(caption: str) -> str | None:
+    """Return the caption of the mirrored picture, "left" and "right" exchanged; None where it names neither.
+
+    Example:
+        >>> mirrored("a red circle left of a blue square"), mirrored("a lion")
+        ('a red circle right of a blue square', None)
+    """
+    text = _SIDE.sub(lambda match: _OPPOSITE[match[0].lower()], caption)
+    return None if text == caption else text
 
 
 def allows(caption: str, full: str) -> bool:

@@ -81,7 +81,12 @@ class TextCriticRecipe(Recipe):
             key = (self.config.seed, "changes", self.engine.steps_done)
             rows = [Random(key_seed(*key, row)) for row in part.rows]
             images, fulls = vary(
-                part.images, part.condition.prompts, rows, recoloured=self.config.recolour, placed=self.config.place
+                part.images,
+                part.condition.prompts,
+                rows,
+                recoloured=self.config.recolour,
+                placed=self.config.place,
+                mirror=self.config.mirror,
             )
             images = wear(images, rows, self.engine.generators(part.rows, "noise"))
             captions = [without_style(text, rng, self.config.drop_style) for text, rng in zip(fulls, rows, strict=True)]

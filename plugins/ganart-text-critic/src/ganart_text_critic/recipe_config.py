@@ -26,11 +26,17 @@ class TextCriticRecipeConfig(RunSettings):
     place: float = Field(
         default=0.1, ge=0, le=1, description="Share of pictures shrunk to one side, as their caption then says."
     )
+    mirror: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of pictures that are mirrored, of those whose caption names left or right; it then says so.",
+    )
     drop_style: float = Field(
         default=0.3, ge=0, le=1, description="Share of captions that lose what follows their last comma."
     )
     misspell: float = Field(default=0.1, ge=0, le=1, description="Share of captions with a slip of spelling.")
     wrong: int = Field(
-        default=2, ge=0, description="Captions per picture that are wrong in one detail, as further candidates."
+        default=3, ge=0, description="Captions per picture that are wrong in one detail, as further candidates."
     )
     measured: int = Field(default=400, ge=2, description="Pictures whose captions are looked for in a measurement.")

@@ -24,6 +24,8 @@ def ganart_models() -> list[ModelSpec]:
             "flat", "generator", {"unconditional", "prompt", "differentiable"}, options="ganart_wishes.config:Options"
         ),
         _spec("stone", "generator", {"unconditional"}),
+        _spec("wild", "generator", {"unconditional", "differentiable"}),
+        _spec("bright", "critic", {"unconditional", "differentiable"}),
         _spec("wish", "critic", {"prompt", "differentiable"}),
         _spec("likeness", "critic", {"reference"}),
         _spec("asleep", "critic", {"unconditional"}),

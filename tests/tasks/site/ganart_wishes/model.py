@@ -32,6 +32,19 @@ class Stone(Flat):
         return super().forward(latents.detach(), condition, options=None)
 
 
+class Wild(Flat):
+    """Paints far outside 0..1."""
+
+    def forward(self, latents, condition=None, *, rng=None, options=None, on_step=None):
+        Flat.asked.append((len(latents), condition, options))
+        return latents[:, :, None, None].expand(-1, -1, 8, 8)
+
+
+class Bright(Critic):
+    def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
+        return images.mean(dim=(1, 2, 3)).unsqueeze(1)
+
+
 class Wish(Critic):
     def embed(self, condition: Condition) -> Condition:
         wanted = [COLOURS[prompt] for prompt in condition.prompts or ()]
