@@ -108,9 +108,7 @@ class Goal:
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is {value}, expected at least 1")
         if self.keep > self.proposals:
-            raise SettingsError(
-                f"keep is {self.keep}, expected at most the {self.proposals} pictures that are proposed"
-            )
+            raise SettingsError(f"keep is {self.keep}, expected at most {self.proposals}, as many as are proposed")
         if self.seconds is not None and not self.seconds > 0:
             raise SettingsError(f"seconds is {self.seconds}, expected more than 0")
         if self.target is not None and not math.isfinite(self.target):

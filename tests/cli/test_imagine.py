@@ -94,6 +94,7 @@ def test_a_file_of_prompts_is_resumed(wishes: Zoo, tmp_path: Path, capsys: Captu
         (["red", "--prompts", "list.txt"], "a PROMPT and --prompts were both given"),
         (["--prompts", "none.txt"], "none.txt: cannot be read"),
         (["\t\n"], "has no word in it"),
+        ([], "nothing says what to paint; give a PROMPT"),
         (["red", "--count", "0"], "count is 0"),
         (["red", "--guidance", "3"], "guidance"),
         (["red", "--reference", "none.png"], "none.png"),

@@ -92,7 +92,7 @@ def test_refining_starts_only_where_the_budget_allows_it() -> None:
     ("goal", "message"),
     [
         (Goal(0), "count is 0, expected at least 1"),
-        (Goal(4, 5), "keep is 5, expected at most the 4 pictures"),
+        (Goal(4, 5), "keep is 5, expected at most 4, as many"),
         (Goal(4, 1, 0), "budget is 0"),
         (Goal(4, 1, patience=0), "patience is 0"),
         (Goal(4, 1, seconds=0.0), "seconds is 0.0, expected more than 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,7 @@ def test_a_critic_that_cannot_judge_is_named(zoo: Zoo, critic: str, message: str
         ({"prompt": ["red:-1"]}, "no part of the prompt has a weight above 0"),
         ({"prompt": ["red:0"]}, "the weight of the prompt 'red:0' is 0"),
         ({"count": 0}, "count is 0, expected at least 1"),
-        ({"count": 2, "keep": 3}, "keep is 3, expected at most the 2 pictures"),
+        ({"count": 2, "keep": 3}, "keep is 3, expected at most 2, as many"),
         ({"budget": 0}, "budget is 0, expected at least 1"),
         ({"size": 0}, "size is 0, expected 1 to 8192 pixels"),
         ({"critics": [CriticChoice("wish", 0.0)]}, "the weight of critic wish is 0.0"),
@@ -229,6 +230,43 @@ def test_outputs_are_checked_before_the_work(zoo: Zoo, tmp_path: Path) -> None:
         wish(zoo, "red", tmp_path / "a.png", animation=tmp_path / "a.png")
     assert not Flat.asked
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.png"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ImageError, match="not written as PNG: No space left on device"):
+        wish(zoo, "red", tmp_path / "out", count=4, keep=2)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_budget_below_the_count_proposes_fewer(zoo: Zoo, tmp_path: Path) -> None:
+    result = wish(zoo, "red", tmp_path / "a.png", count=16, budget=5)
+    assert (result.evaluations, result.refinement) == (5, "none")
+    with pytest.raises(SettingsError, match="keep is 6, expected at most 5"):
+        wish(zoo, "red", count=16, budget=5, keep=6)
+
+
+@pytest.mark.parametrize("refine", ["gradient", "cma", "resample"])
+def test_refining_that_was_stopped_is_made_again(zoo: Zoo, tmp_path: Path, refine: Any) -> None:
+    # how many pictures are refined follows from the budget, not from where the work was stopped
+    result = wish(
+        zoo,
+        "grey",
+        tmp_path / "out",
+        count=16,
+        keep=4,
+        budget=400,
+        refine=refine,
+        on_step=lambda event: False if event.step >= 50 else None,
+    )
+    assert result.stopped
+    for one in result.results:
+        assert reproduce(zoo, one.path or "", output=tmp_path / "again.png").pixels.differing == 0
 
 
 def test_many_prompts_go_on_where_they_stopped(zoo: Zoo, tmp_path: Path) -> None:

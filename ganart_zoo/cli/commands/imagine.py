@@ -116,6 +116,8 @@ def command(
     """
     if bool(prompt) and prompts is not None:
         raise SettingsError("a PROMPT and --prompts were both given; leave one out")
+    if not prompt and prompts is None and not critics and asked["reference"] is None and asked["label"] is None:
+        raise SettingsError("nothing says what to paint; give a PROMPT, --prompts, --reference, --class or --critic")
     if prompts is not None and animate is not None:
         raise SettingsError("--animate shows one search, and --prompts makes many; leave one out")
     from ganart_zoo.running.prompts import read_prompt, read_prompts
