@@ -277,10 +277,13 @@ class StyleTransfer(Model):
 
 
 class LayerInfo(NamedTuple):
-    """The output of a backbone's layer: its channels, and its stride in input pixels."""
+    """The output of a backbone's layer: its channels, and its stride and reach in input pixels."""
 
     channels: int
     stride: int
+    reach: int | None = None
+    """How many pixels beyond its own `stride` x `stride` a cell depends on, on any side, at most. None: not declared;
+    it is measured where a picture is processed in tiles. A class head depends on the whole picture and has None."""
 
 
 class Backbone(Model):

@@ -15,10 +15,12 @@ from ganart_zoo.perceptual.descent import Descent, Evaluation, NormalizedGradien
 from ganart_zoo.perceptual.penalties import range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
 from ganart_zoo.perceptual.pyramid import from_pyramid, to_pyramid
+from ganart_zoo.perceptual.reach import measure_reach
 from ganart_zoo.perceptual.regions import StyleGroup, group_styles, guidance, guided_gram
 from ganart_zoo.perceptual.scales import SMALLEST_SIDE, Scale, schedule
-from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Shift, shifts, with_margin
+from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Margins, Shift, margins, shifts, with_margin
 from ganart_zoo.perceptual.targets import ContentTarget, GramTarget, StatisticsTarget, Sums, Target, gram_term
+from ganart_zoo.perceptual.tiled import Tiling, pixel_penalties, with_gradient
 
 __all__ = [
     "SHIFTS",
@@ -28,6 +30,7 @@ __all__ = [
     "Descent",
     "Evaluation",
     "GramTarget",
+    "Margins",
     "NormalizedGradient",
     "Precision",
     "Progress",
@@ -37,6 +40,7 @@ __all__ = [
     "StyleGroup",
     "Sums",
     "Target",
+    "Tiling",
     "accelerate",
     "can_accelerate",
     "check_init",
@@ -49,10 +53,14 @@ __all__ = [
     "group_styles",
     "guidance",
     "guided_gram",
+    "margins",
+    "measure_reach",
+    "pixel_penalties",
     "range_penalty",
     "schedule",
     "shifts",
     "to_pyramid",
     "total_variation",
+    "with_gradient",
     "with_margin",
 ]

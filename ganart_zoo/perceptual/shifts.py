@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ganart_zoo.contract.errors import SettingsError
 
-__all__ = ["SHIFTS", "UNSHIFTED", "Shift", "shifts", "with_margin"]
+__all__ = ["SHIFTS", "UNSHIFTED", "Margins", "Shift", "margins", "shifts", "with_margin"]
 
 _MARGIN = 8
 _PERIOD = 16  # the stride of the deepest layers that style transfer uses
@@ -48,6 +48,25 @@ SHIFTS = shifts(_PERIOD)
 """The shifts for networks whose deepest layer has stride 16 or less."""
 
 
+class Margins(NamedTuple):
+    """Reflected pixels on each side of a picture."""
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
+def margins(
+    height: int, width: int, shift: Shift = UNSHIFTED, *, margin: int = _MARGIN, period: int = _PERIOD
+) -> Margins:
+    """Return the margins that `with_margin` gives to a picture of this size; the arguments are the same."""
+    most = period - 1
+    margin = min(margin, min(height, width) - 1 - most)
+    down, across = shift
+    return Margins(margin + across, margin + most - across, margin + down, margin + most - down)
+
+
 def with_margin(picture: Tensor, shift: Shift = UNSHIFTED, *, margin: int = _MARGIN, period: int = _PERIOD) -> Tensor:
     """Return `[n, c, H, W]` with a reflected margin on all sides, and `period - 1` pixels more, split by `shift`.
 
@@ -61,8 +80,6 @@ def with_margin(picture: Tensor, shift: Shift = UNSHIFTED, *, margin: int = _MAR
         margin: Pixels on each side.
         period: The period of the shifts.
     """
-    most = period - 1
-    margin = min(margin, min(picture.shape[-2:]) - 1 - most)
-    down, across = shift
-    sides = (margin + across, margin + most - across, margin + down, margin + most - down)
+    height, width = picture.shape[-2:]
+    sides = margins(height, width, shift, margin=margin, period=period)
     return functional.pad(picture, sides, mode="reflect")

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganart_zoo.contract import Backbone, SettingsError
+from ganart_zoo.contract import Backbone, SettingsError, generator
 from ganart_zoo.testing.subject import Check, Subject
 
 __all__ = ["CHECKS"]
@@ -79,9 +79,38 @@ def taps_are_layers(subject: Subject) -> None:
         raise AssertionError("an unknown layer or role was accepted, expected a SettingsError")
 
 
+def reach_is_as_declared(subject: Subject) -> None:
+    """No pixel beyond the reach that a layer declares changes its cells; checked for the layers of its taps.
+
+    Pictures in tiles rely on this. A layer that declares no reach is not checked.
+    """
+    model = cast(Backbone, subject.create())
+    taps = {name for names in model.taps.values() for name in names}
+    names = [name for name, info in model.layers.items() if name in taps and info.reach is not None]
+    if not names:
+        return
+    most = max(model.layers[name].reach or 0 for name in names)
+    stride = max(model.layers[name].stride for name in names)
+    # an even and an odd side, because a network may pad them differently
+    for across, side in ((False, 2 * most + 4 * stride), (True, 2 * most + 4 * stride + 1)):
+        noise = torch.rand((1, 3, side, max(2 * stride, min(subject.size))), generator=generator(0))
+        pixels = (noise.mT if across else noise).to(model.picture_dtype).requires_grad_()
+        features = model(pixels, names)
+        for name in names:
+            info, cells = model.layers[name], features[name].mT if across else features[name]
+            cell = cells.shape[2] // 2
+            (gradient,) = torch.autograd.grad(cells[:, :, cell].float().sum(), pixels, retain_graph=True)
+            touched = (gradient.mT if across else gradient).ne(0).any(dim=3).any(dim=1)[0].nonzero()
+            if len(touched):
+                before, after = cell * info.stride - int(touched.min()), int(touched.max()) - (cell + 1) * info.stride
+                found, declared = max(before, after + 1), info.reach or 0
+                assert found <= declared, f"layer {name} depends on pixels {found} beyond its own, {info}"
+
+
 CHECKS: tuple[Check, ...] = (
     layers_are_as_declared,
     layers_come_as_asked,
     stops_at_the_deepest_layer,
+    reach_is_as_declared,
     taps_are_layers,
 )

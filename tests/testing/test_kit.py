@@ -283,6 +283,17 @@ class MisstatesStride(Pool):
     layers: Mapping[str, LayerInfo] = {"fine": LayerInfo(4, 1), "coarse": LayerInfo(5, 4)}
 
 
+class DeclaresReach(Pool):
+    """Sound: the first convolution looks at 1 pixel beyond its own, and the second at one more."""
+
+    layers: Mapping[str, LayerInfo] = {"fine": LayerInfo(4, 1, 1), "coarse": LayerInfo(5, 2, 2)}
+    taps: Mapping[str, tuple[str, ...]] = {"style": ("fine", "coarse")}
+
+
+class MisstatesReach(DeclaresReach):
+    layers: Mapping[str, LayerInfo] = {"fine": LayerInfo(4, 1, 1), "coarse": LayerInfo(5, 2, 1)}
+
+
 class Unpadded(Pool):
     """Sound: loses two pixels a side to each of two convolutions, and then half."""
 
@@ -330,6 +341,7 @@ SOUND: list[tuple[type, dict[str, Any]]] = [
     (Styled, FREE),
     (Brightness, {**CRITIC, "capabilities": {"prompt", "differentiable"}}),
     (Pool, BACKBONE),
+    (DeclaresReach, BACKBONE),
     (Unpadded, BACKBONE),
 ]
 
@@ -374,6 +386,7 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     (transfers.works_without_style, NeedsAStyle, STYLE),
     (backbones.layers_are_as_declared, MisstatesStride, BACKBONE),
     (backbones.layers_are_as_declared, UnpaddedMisstatesStride, BACKBONE),
+    (backbones.reach_is_as_declared, MisstatesReach, BACKBONE),
     (backbones.layers_come_as_asked, IgnoresOrder, BACKBONE),
     (backbones.stops_at_the_deepest_layer, ComputesAll, BACKBONE),
     (backbones.taps_are_layers, TapsNothing, BACKBONE),

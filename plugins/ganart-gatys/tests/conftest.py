@@ -18,7 +18,7 @@ class TinyBackbone(Backbone):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = {"shallow": LayerInfo(4, 1), "deep": LayerInfo(6, 2), "logits": LayerInfo(3, 2)}
+        self.layers = {"shallow": LayerInfo(4, 1, 1), "deep": LayerInfo(6, 2, 2), "logits": LayerInfo(3, 2)}
         self.shallow = nn.Conv2d(3, 4, 3, padding=1)
         self.deep = nn.Conv2d(4, 6, 3, padding=1, stride=2)
         generator = torch.Generator().manual_seed(3)

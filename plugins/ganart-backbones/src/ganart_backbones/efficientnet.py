@@ -114,13 +114,14 @@ class _Block(nn.Module):
 
 
 def _layers(classifier: bool) -> dict[str, LayerInfo]:
-    layers = {"stem": LayerInfo(_STEM_CHANNELS, 2)}
-    stride = 2
+    layers = {"stem": LayerInfo(_STEM_CHANNELS, 2, 1)}
+    stride, reach = 2, 1
     for stage in _STAGES:
-        stride *= stage.stride
-        for _ in range(stage.blocks):
-            layers[f"block{len(layers) - 1}"] = LayerInfo(stage.channels, stride)
-    layers["head"] = LayerInfo(_HEAD_CHANNELS, stride)
+        for index in range(stage.blocks):
+            reach += stage.kernel_size // 2 * stride
+            stride *= 1 if index else stage.stride
+            layers[f"block{len(layers) - 1}"] = LayerInfo(stage.channels, stride, reach)
+    layers["head"] = LayerInfo(_HEAD_CHANNELS, stride, reach)
     if classifier:
         layers["logits"] = LayerInfo(CLASSES, stride)
     return layers

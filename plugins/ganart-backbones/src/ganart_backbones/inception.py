@@ -128,6 +128,13 @@ _UNPADDED = MappingProxyType(
     {"conv1a": 2, "conv2a": 1, "pool1": 2, "conv4a": 1, "pool2": 2, "mixed6a": 2, "mixed7a": 2}
 )
 """The stride of the layers whose windows of 3 stay inside the picture."""
+_REACH = MappingProxyType(
+    {"conv1a": 1, "conv2a": 2, "conv2b": 1, "conv3b": 0, "conv4a": 2, "pool1": 1, "pool2": 1}
+    | dict.fromkeys(("mixed5b", "mixed5c", "mixed5d", "mixed6a", "mixed7b", "mixed7c"), 2)
+    | dict.fromkeys(("mixed6b", "mixed6c", "mixed6d", "mixed6e"), 6)
+    | {"mixed7a": 4}
+)
+"""How many cells of the layer before it each layer looks at beyond its own, on the side where there are more."""
 
 
 class _Convolution(nn.Conv2d):
@@ -209,7 +216,7 @@ class InceptionV3(PhotoBackbone):
         for pool, after in _POOLS.items():
             order.insert(order.index(after) + 1, pool)
         stem, mixed, layers = nn.ModuleDict(), nn.ModuleDict(), dict[str, LayerInfo]()
-        channels, stride = 3, 1
+        channels, stride, reach = 3, 1, 0
         for name in order:
             if name in _STEM:
                 _, outputs, kernel, step, padding = _STEM[name]
@@ -218,8 +225,9 @@ class InceptionV3(PhotoBackbone):
             elif name in _MIXED:
                 block = _Mixed(channels, _MIXED[name], self.pools.get(name, "average with zeros"))
                 mixed[name], channels = block, block.outputs
+            reach += _REACH[name] * stride
             stride *= _UNPADDED.get(name, 1)
-            layers[name] = LayerInfo(channels, stride)
+            layers[name] = LayerInfo(channels, stride, reach)
         if config.classifier:
             layers["logits"] = LayerInfo(self.classes, stride)
         super().__init__(mean=[0.5] * 3, std=[0.5] * 3, layers=layers)

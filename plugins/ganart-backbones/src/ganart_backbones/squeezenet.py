@@ -52,13 +52,16 @@ class _Fire(nn.Module):
 
 def _layers(classifier: bool) -> dict[str, LayerInfo]:
     layers: dict[str, LayerInfo] = {}
-    stride = 2
+    stride, reach = 1, 0
     for name, channels in [("relu1", _STEM_CHANNELS), *((name, fire[1]) for name, fire in _FIRES.items())]:
-        layers[name] = LayerInfo(channels, stride)
+        reach += stride  # every window is 3 wide
+        stride = max(2, stride)  # the first one moves by 2
+        layers[name] = LayerInfo(channels, stride, reach)
         for pool, after in _POOLS.items():
             if after == name:
+                reach += stride
                 stride *= 2
-                layers[pool] = LayerInfo(channels, stride)
+                layers[pool] = LayerInfo(channels, stride, reach)
     if classifier:
         layers["logits"] = LayerInfo(CLASSES, stride)
     return layers

@@ -54,12 +54,15 @@ class _VGG(TorchvisionBackbone):
     @classmethod
     def _layers(cls, classifier: bool) -> dict[str, LayerInfo]:
         layers: dict[str, LayerInfo] = {}
+        stride, reach = 1, 0
         for block, (channels, count) in enumerate(zip(_CHANNELS, cls.convolutions, strict=True), start=1):
             for index in range(1, count + 1):
-                layers[f"conv{block}_{index}"] = layers[f"relu{block}_{index}"] = LayerInfo(channels, 2 ** (block - 1))
-            layers[f"pool{block}"] = LayerInfo(channels, 2**block)
+                reach += stride
+                layers[f"conv{block}_{index}"] = layers[f"relu{block}_{index}"] = LayerInfo(channels, stride, reach)
+            stride *= 2
+            layers[f"pool{block}"] = LayerInfo(channels, stride, reach)
         if classifier:
-            layers["logits"] = LayerInfo(CLASSES, 2 ** len(_CHANNELS))
+            layers["logits"] = LayerInfo(CLASSES, stride)
         return layers
 
     def steps(self, features: Tensor, kept: frozenset[str]) -> Iterator[tuple[str, Tensor]]:

@@ -104,6 +104,13 @@ class Options(Settings):
         "than this share of it. 0: never.",
     )
 
+    tile: int | None = Field(
+        None,
+        ge=64,
+        description="Let the network see the picture in tiles of at most this many pixels a side. Memory for features "
+        "is then that of one tile, and the picture is the same to rounding. None: the whole picture at once.",
+    )
+
     @model_validator(mode="after")
     def _something_to_do(self) -> Options:
         if self.content_weight == 0 and self.style_weight == 0:

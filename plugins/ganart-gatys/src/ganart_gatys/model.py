@@ -15,6 +15,7 @@ from ganart_gatys.checks import check_styles
 from ganart_gatys.config import Config, Options
 from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.sizes import style_size
+from ganart_gatys.tiled import TiledObjective
 from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, Style, StyleTransfer, randn
 from ganart_zoo.imaging import match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
 from ganart_zoo.perceptual import (
@@ -179,7 +180,10 @@ class _Painter:
             paintings.append(Painting(resize(picture, wanted), _resized_region(region, wanted)))
         groups = [group._replace(region=_resized_region(group.region, size)) for group in self._groups]
         content = resize(self._content, size)
-        return Objective(self._backbone, self._layers, content, paintings, groups, self._options)
+        tile = self._options.tile
+        if tile is None or max(*size, *(side for painting in paintings for side in _size(painting.picture))) <= tile:
+            return Objective(self._backbone, self._layers, content, paintings, groups, self._options)
+        return TiledObjective(self._backbone, self._layers, content, paintings, groups, self._options, tile)
 
     def _finished(self, picture: Tensor) -> Tensor:
         """Return the picture at full size and, for luminance, in the photo's colours."""

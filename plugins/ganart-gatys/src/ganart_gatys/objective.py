@@ -36,9 +36,9 @@ from ganart_zoo.perceptual import (
     with_margin,
 )
 
-__all__ = ["LayerWeights", "Losses", "Objective", "Painting"]
+__all__ = ["RANGE_WEIGHT", "LayerWeights", "Losses", "Objective", "Painting"]
 
-_RANGE_WEIGHT = 10.0
+RANGE_WEIGHT = 10.0
 
 
 class LayerWeights(NamedTuple):
@@ -124,7 +124,7 @@ class Objective:
             options.content_weight * content
             + options.style_weight * style
             + options.tv_weight * variation
-            + _RANGE_WEIGHT * range_penalty(picture)
+            + RANGE_WEIGHT * range_penalty(picture)
         )
         return Losses(total, content, style, variation)
 
