@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_items", "as_mapping", "line_problems", "name_problems", "path_problems", "text_problems"]
+__all__ = ["as_items", "as_mapping", "line_problems", "name_problems", "path_problems", "repeated", "text_problems"]
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _OBJECT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -24,6 +25,11 @@ def as_items(value: Any) -> tuple[Any, ...]:
 def as_mapping(value: Any) -> Any:
     """Return a copy of a mapping; anything else unchanged, for `problems()` to judge."""
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that occur more than once, sorted. The time it takes grows linearly with their number."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def name_problems(name: object) -> list[str]:

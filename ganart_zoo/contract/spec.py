@@ -19,6 +19,7 @@ from ganart_zoo.contract.declarations import (
     line_problems,
     name_problems,
     path_problems,
+    repeated,
     text_problems,
 )
 from ganart_zoo.contract.errors import did_you_mean
@@ -143,7 +144,7 @@ class Weights:
             else:
                 found.append(f"{where}: {file!r} is not a WeightsFile")
         names = [file.name for file in self.files if isinstance(file, WeightsFile)]
-        found += [f"{where}: two files are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+        found += [f"{where}: two files are named {name!r}" for name in repeated(names)]
         if not isinstance(self.config, Mapping):
             found.append(f"{where}: config is {self.config!r}, expected a mapping")
         return found
@@ -241,7 +242,7 @@ class ModelSpec:
         for variant in self.weights:
             found += variant.problems() if isinstance(variant, Weights) else [f"{variant!r} is not a Weights"]
         names = [variant.name for variant in self.weights if isinstance(variant, Weights)]
-        found += [f"two weights are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+        found += [f"two weights are named {name!r}" for name in repeated(names)]
         if self.paper is not None and not (
             isinstance(self.paper, str) and self.paper.startswith(("https://", "http://"))
         ):

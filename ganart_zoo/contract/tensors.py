@@ -17,7 +17,7 @@ from ganart_zoo.contract.spec import FORMATS
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_tensors", "unwrap_names", "weights_format"]
+__all__ = ["load_tensors", "tensor_names", "under", "unwrap_names", "weights_format"]
 
 _SAFETENSORS_LENGTH = 8  # bytes of the little-endian length of the JSON header that follows
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive since torch 1.6, a bare pickle before
@@ -58,6 +58,30 @@ def load_tensors(path: Path, format: str | None = None) -> dict[str, Tensor]:
     if format not in (None, actual):
         raise WeightsError(f"{path} is a {actual} file, expected {format}")
     return _load_safetensors(path) if actual == "safetensors" else _load_torch(path)
+
+
+def tensor_names(path: Path) -> list[str]:
+    """Return the names of the tensors in a safetensors file, without reading the tensors.
+
+    Raises:
+        WeightsMissingError: There is no such file.
+        WeightsError: The file is damaged or has another format.
+    """
+    if (found := weights_format(path)) != "safetensors":
+        raise WeightsError(f"{path} is a {found} file, expected safetensors")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with `prefix.`, by the rest of their names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def unwrap_names(tensors: Mapping[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
@@ -103,7 +127,11 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is a damaged safetensors file: {_one_line(error)}; get it again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path} is a damaged safetensors file: {_one_line(error)}; get it again")
 
 
 def _load_torch(path: Path) -> dict[str, Tensor]:

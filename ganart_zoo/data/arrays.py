@@ -1,7 +1,8 @@
 """Pictures in an `.npz` file, for sets that fit in memory.
 
 `images` is uint8 `[n, H, W, 3]`, `[n, H, W, 1]` or `[n, H, W]` (grey); `labels` (whole numbers `[n]`), `class_names`
-and `captions` (text `[n]`) are optional.
+and `captions` (text `[n]`) are optional. A label is an index into `class_names`. Without these, every number that
+occurs is a class, which has its number for a name, so labels may be ids of another data set.
 """
 
 from __future__ import annotations
@@ -52,14 +53,22 @@ class ArrayData(IndexedData):
                     f"{path}: labels are {self._labels.dtype}, such as {self._labels[0].item()!r:.40}, expected whole "
                     "numbers from 0; names of the classes go into class_names"
                 )
-            self._labels = self._labels.astype(np.int64)
             names = arrays.get("class_names")
-            count = int(self._labels.max()) + 1
-            if self._labels.min() < 0 or (names is not None and len(names) < count):
-                raise ImageError(
-                    f"{path}: labels reach from {self._labels.min()} to {count - 1}, expected 0 to classes - 1"
+            least, most = int(self._labels.min()), int(self._labels.max())
+            if least < 0 or (names is not None and len(names) <= most):
+                classes = (
+                    "any from 0" if names is None else f"0 to {len(names) - 1}, because class_names has {len(names)}"
                 )
-            self.class_names = tuple(str(each) for each in (range(count) if names is None else names))
+                raise ImageError(f"{path}: labels reach from {least} to {most}, expected {classes}")
+            if names is None:
+                names, self._labels = np.unique(self._labels, return_inverse=True)
+                if len(names) <= most:
+                    self.notes = (
+                        f"{path}: its {len(names)} labels from {least} to {most} have gaps; they are classes 0 to "
+                        f"{len(names) - 1}, named by their numbers",
+                    )
+            self._labels = self._labels.astype(np.int64)
+            self.class_names = tuple(map(str, names.tolist()))
         captions = _column(path, arrays, "captions")
         self.prompts = None if captions is None else [str(caption) for caption in captions]
 

@@ -59,7 +59,14 @@ class ShardData(Data):
         self.shards = _shards(path)
         self.class_names = _class_names(self.shards[0].parent / "class_names.json")
         first = islice(chain.from_iterable(_read(shard, []) for shard in self.shards), _PEEK)
-        texts = [_text(raw) for raw in first]
+        found = [(_text(raw), _label(raw)) for raw in first]
+        texts = [text for text, _ in found]
+        label = next((label for _, label in found if label is not None), None)
+        if label is not None and not self.class_names:
+            self.notes = (
+                f"{path}: has labels such as {label}, which are left out because there is no class_names.json "
+                "beside the shards; a JSON list there names the classes from 0",
+            )
         self._captioned = any(text is not None for text in texts)
         self.prompts = [text or "" for text in texts] if self._captioned else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
@@ -15,7 +16,7 @@ from ganart_zoo.contract.errors import GanartError, PluginFaultError, SettingsEr
 from ganart_zoo.contract.models import Model
 from ganart_zoo.contract.own_draws import OwnDraws, copy_of_global
 from ganart_zoo.contract.provenance import Provenance
-from ganart_zoo.contract.tensors import load_tensors
+from ganart_zoo.contract.tensors import load_tensors, under
 from ganart_zoo.registry.check import use_problem
 from ganart_zoo.registry.names import Entry, RecipeEntry
 from ganart_zoo.registry.runs import main_part, read_part
@@ -24,6 +25,8 @@ from ganart_zoo.registry.weights import ResolvedWeights
 
 if TYPE_CHECKING:
     from ganart_zoo.registry.zoo import Zoo
+
+_log = logging.getLogger("ganart_zoo")
 
 __all__ = ["Builder"]
 
@@ -78,13 +81,19 @@ class Builder:
                 f"{folder}: {', '.join(changed)} cannot be changed, because the run was trained with its config"
             )
         if not described.file.is_file():
-            raise WeightsMissingError(f"{described.file} is missing; the run has not finished, or it is damaged")
+            raise WeightsMissingError(
+                f"{described.file} is missing, and the run has no checkpoint; train it first: "
+                f"ganart train --resume -o {folder}"
+            )
+        if described.step is not None:
+            what = "the network" if described.prefix == part else "the average"
+            _log.warning("%s has not finished; this is %s of step %d", folder, what, described.step)
         resolved = self._zoo.store.resolve(described.file, entry.spec, owner=entry.canonical, fetch=False)
         weights = replace(resolved, source=str(folder.absolute()))
         known = ModelSettings(entry)
         settings = {**trained.config, **trained.uses_settings(settings), **settings}
         self._refuse_unknown(known, settings)  # another version of the plugin may have renamed settings
-        return self._build(known, settings, weights, part)
+        return self._build(known, settings, weights, (part, described.prefix))
 
     def build(self, name: str, weights: str | Path | None, settings: Mapping[str, Any]) -> Model:
         """Build the model called `name`. The arguments are those of `Zoo.create`."""
@@ -99,7 +108,11 @@ class Builder:
         return {key: self._use(entry, key, settings) for key in entry.spec.uses}
 
     def _build(
-        self, known: ModelSettings, settings: Mapping[str, Any], weights: ResolvedWeights, part: str | None = None
+        self,
+        known: ModelSettings,
+        settings: Mapping[str, Any],
+        weights: ResolvedWeights,
+        of_run: tuple[str, str] | None = None,
     ) -> Model:
         entry = known.entry
         config = self._config(known, settings, weights)
@@ -107,7 +120,7 @@ class Builder:
         uses = self.uses(entry, settings)
         model = self._make(entry, config, uses)
         if weights.files:
-            self._load(entry, model, weights, own_state=part is not None)
+            self._load(entry, model, weights, None if of_run is None else of_run[1])
         model.to(self._device, self._dtype)
         model.eval().requires_grad_(False)
         model.provenance = Provenance(
@@ -116,7 +129,7 @@ class Builder:
             config=described,
             uses={key: used.provenance for key, used in uses.items()},
             weights=weights.source,
-            part=part,
+            part=None if of_run is None else of_run[0],
             files=dict(weights.sha256),
             dtype=str(self._dtype).removeprefix("torch."),
         )
@@ -206,11 +219,13 @@ class Builder:
             raise PluginFaultError(entry.fault("factory", cause))
         return model
 
-    def _load(self, entry: Entry, model: Model, weights: ResolvedWeights, own_state: bool) -> None:
+    def _load(self, entry: Entry, model: Model, weights: ResolvedWeights, prefix: str | None) -> None:
+        """Load weights; `prefix` is None but for a run's own state, whose names have it before them."""
         try:
-            if own_state:
+            if prefix is not None:
                 (path,) = weights.files.values()
-                model.load_own_state(load_tensors(path))
+                tensors = load_tensors(path)
+                model.load_own_state(under(prefix, tensors) if prefix else tensors)
             else:
                 model.load_weights(weights.files, device=self._device, dtype=self._dtype)
         except (GanartError, KeyboardInterrupt):

@@ -7,6 +7,7 @@ Under `parts`, `RUN/config.json` holds the `Provenance` of each network, with it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.contract.provenance import Provenance
+from ganart_zoo.contract.tensors import tensor_names
 from ganart_zoo.registry.builtin import GAN
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "RUN_FORMAT",
     "RunPart",
+    "average_prefix",
+    "checkpoint_steps",
     "describe_parts",
     "main_part",
     "part_of_kind",
@@ -31,6 +35,7 @@ __all__ = [
 ]
 
 RUN_FORMAT = 1
+_CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class RunPart:
 
     provenance: Provenance
     file: Path
+    """The part's own file if the run has finished, else its newest checkpoint; it need not exist."""
+    prefix: str = ""
+    """What stands before the names of the part's tensors in the file."""
+    step: int | None = None
+    """The step of the checkpoint; None where the file is the part's own."""
 
 
 def describe_parts(parts: Mapping[str, Provenance]) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def part_of_kind(zoo: Zoo, run: Path, kind: str) -> str:
 
 
 def read_part(run: Path, part: str) -> RunPart:
-    """Read how to build one network of a run.
+    """Read how to build one network of a run. One that has not finished is known by its newest checkpoint.
 
     Args:
         run: The folder.
@@ -93,10 +103,28 @@ def read_part(run: Path, part: str) -> RunPart:
     Raises:
         ModelError: It is not a run folder, or has no such part.
     """
-    _, parts = _read(run)
+    described, parts = _read(run)
     if part not in parts:
         raise ModelError(f"{run} has no part {part!r}; it has {', '.join(parts) or 'none'}")
-    return RunPart(parts[part], run / f"{part}.safetensors")
+    file = run / f"{part}.safetensors"
+    checkpoints = checkpoint_steps(run / "checkpoints")
+    if file.exists() or not checkpoints:
+        return RunPart(parts[part], file)
+    step, newest = max(checkpoints.items())
+    average = average_prefix(part, _main_part(described))
+    prefixes = {name.partition(".")[0] for name in tensor_names(newest)}
+    return RunPart(parts[part], newest, average if average in prefixes else part, step)
+
+
+def checkpoint_steps(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints in a run's folder of them by their step, oldest first."""
+    found = {int(name[1]): path for path in folder.glob("step-*") if (name := _CHECKPOINT.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def average_prefix(role: str, main: str) -> str:
+    """Return what stands before the names of a role's averaged tensors in a checkpoint."""
+    return "average" if role == main else f"average_{role}"
 
 
 def read_settings(run: Path) -> dict[str, Any]:

@@ -177,13 +177,14 @@ def row_labels(generator: LoadedGenerator, data: Data, real: Tensor | None, samp
 def class_map(generator: LoadedGenerator, data: Data) -> list[int] | None:
     """Return the generator's label of each class of the data, known by its name; None where it lacks one.
 
-    Classes that the data only numbers are the generator's by number, where there are as many.
+    Classes that the data only numbers are the generator's by number.
     """
     names = generator.class_names
-    if set(data.class_names) <= set(names):
-        return [names.index(name) for name in data.class_names]
-    if data.class_names == tuple(str(label) for label in range(len(names))):
-        return list(range(len(names)))
+    by_name = {name: label for label, name in enumerate(names)}
+    by_number = {str(label): label for label in range(len(names))}
+    for known in (by_name, by_number):
+        if known.keys() >= {*data.class_names}:
+            return [known[name] for name in data.class_names]
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ganart_zoo.contract.errors import ModelError
+from ganart_zoo.contract.tensors import under
 from ganart_zoo.imaging.files import whole_file
+from ganart_zoo.registry.runs import checkpoint_steps
 
 __all__ = ["Checkpoints", "load_optimizer", "optimizer_tensors", "prefixed", "under", "write_tensors"]
 
-_NAME = re.compile(r"step-(\d+)\.safetensors")
 _FACTS = "ganart"
 
 
@@ -43,8 +43,7 @@ class Checkpoints:
 
     def steps(self) -> dict[int, Path]:
         """Return the checkpoints by step, oldest first."""
-        steps = {int(name[1]): path for path in self._folder.glob("step-*") if (name := _NAME.fullmatch(path.name))}
-        return dict(sorted(steps.items()))
+        return checkpoint_steps(self._folder)
 
     def latest(self) -> Path | None:
         """Return the newest, or None."""
@@ -112,12 +111,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under `prefix.name`."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors that `prefixed` stored under `prefix.name`, by their own names."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from ganart_zoo.contract.errors import ImageError, ModelError, SettingsError
 from ganart_zoo.contract.models import Model
 from ganart_zoo.data.indexed import collate
 from ganart_zoo.data.pictures import Batch, Data, Sample, Share
+from ganart_zoo.registry.runs import average_prefix
 from ganart_zoo.training.checkpoint import load_optimizer, optimizer_tensors, prefixed, under
 from ganart_zoo.training.ema import MovingAverage, averaging_decay
 from ganart_zoo.training.launch import join
@@ -287,7 +288,7 @@ class Engine:
         }
 
     def _average_prefix(self, role: str) -> str:
-        return "average" if role == self.main else f"average_{role}"
+        return average_prefix(role, self.main)
 
     @contextmanager
     def _alone(self, roles: Sequence[str]) -> Iterator[None]:

@@ -12,7 +12,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
-from accelerate.utils import DistributedDataParallelKwargs  # type: ignore[import-untyped]
+from accelerate.utils import (  # type: ignore[import-untyped]
+    DistributedDataParallelKwargs,
+    GradientAccumulationPlugin,
+    TorchDynamoPlugin,
+)
 from filelock import FileLock, Timeout
 from torch import distributed
 
@@ -21,6 +25,15 @@ from ganart_zoo.registry.devices import find_device
 
 __all__ = ["join", "sole_writer"]
 
+_ENGINES = (
+    "ACCELERATE_USE_DEEPSPEED",
+    "ACCELERATE_USE_FSDP",
+    "ACCELERATE_USE_MEGATRON_LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG",
+)
+"""Variables by which `accelerate launch` asks for another way of training, which a run does not support."""
+
+_OFF = ("", "0", "f", "false", "n", "no", "off")
 _PATIENCE = 8.0
 """Seconds to wait for a folder. The loading processes of a killed training can hold it for some seconds."""
 
@@ -34,8 +47,14 @@ def join(device: str) -> Accelerator:
         device: `"cpu"`, or `"cuda"` for what the launcher gives this process.
 
     Raises:
-        SettingsError: There is no such device, or this process stands alone where a launcher started several.
+        SettingsError: There is no such device; this process stands alone where a launcher started several; or the
+            environment asks for a way of training that runs do not support.
     """
+    if asked := [name for name in _ENGINES if os.environ.get(name, "").lower() not in _OFF]:
+        raise SettingsError(
+            f"{asked[0]} is {os.environ[asked[0]]!r} in the environment, and a run trains by plain PyTorch, in one "
+            "process or by DistributedDataParallel; unset it, or start the processes by torchrun"
+        )
     wanted = find_device(device)
     if wanted.index is not None:
         raise SettingsError(f"device is {device!r}, expected 'cpu' or 'cuda'; CUDA_VISIBLE_DEVICES says which GPU")
@@ -81,7 +100,14 @@ def _accelerator(device: torch.device) -> Accelerator | None:
     """Return one on that device; None where accelerate has settled on another, or on another precision."""
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
     try:
-        accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+        # Given as plugins, so that no ACCELERATE_ variable can change them: the record would not say so.
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no",
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            dynamo_plugin=TorchDynamoPlugin(backend="no"),
+            kwargs_handlers=[ddp],
+        )
     except ValueError:
         return None
     if accelerator.num_processes > 1:

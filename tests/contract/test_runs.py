@@ -18,6 +18,7 @@ from ganart_zoo.contract import (
     Provenance,
     Settings,
     SettingsError,
+    WeightsError,
     WeightsMissingError,
     generator,
 )
@@ -95,7 +96,19 @@ def test_what_was_built_by_hand_must_be_given_again(zoo: Zoo, tmp_path: Path) ->
 def test_a_run_without_its_file_says_so(zoo: Zoo, tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", generator=zoo.create("styled"))
     (run / "generator.safetensors").unlink()
-    with pytest.raises(WeightsMissingError, match=r"generator.safetensors is missing; the run has not finished"):
+    with pytest.raises(
+        WeightsMissingError, match=r"generator.safetensors is missing, and the run has no checkpoint; train"
+    ):
+        zoo.create(run)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 64])
+def test_a_run_with_a_damaged_checkpoint_says_so(zoo: Zoo, tmp_path: Path, damage: bytes) -> None:
+    run = save_run(tmp_path / "run", generator=zoo.create("styled"))
+    (run / "generator.safetensors").unlink()
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "step-00000007.safetensors").write_bytes(damage)
+    with pytest.raises(WeightsError, match=r"step-00000007.safetensors is "):
         zoo.create(run)
 
 

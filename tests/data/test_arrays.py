@@ -30,3 +30,41 @@ def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, labels: np
 def test_whole_numbers_of_any_width_are_labels(tmp_path: Path, kind: type) -> None:
     np.savez(tmp_path / "labels.npz", images=np.zeros((3, 8, 8), np.uint8), labels=np.array([2, 0, 1], kind))
     assert open_data(tmp_path / "labels.npz").class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        ([1443537, 1440764, 1443537], ("1440764", "1443537")),  # of ImageNet
+        ([3, 0, 1], ("0", "1", "3")),
+        ([2**63 - 1, 0, 2**63 - 1], ("0", "9223372036854775807")),
+    ],
+)
+def test_labels_with_gaps_become_classes_named_by_their_numbers(
+    tmp_path: Path, ids: list[int], names: tuple[str, ...]
+) -> None:
+    np.savez(tmp_path / "ids.npz", images=np.arange(3, dtype=np.uint8).repeat(64).reshape(3, 8, 8), labels=ids)
+    data = open_data(tmp_path / "ids.npz")
+    assert data.class_names == names
+    (note,) = data.notes
+    assert note.endswith(
+        f"its {len(names)} labels from {min(ids)} to {max(ids)} have gaps; they are classes 0 to {len(names) - 1}, "
+        "named by their numbers"
+    )
+    found = {int(sample.image[0, 0, 0]): sample.label for sample in data.once()}
+    assert [names[found[row]] for row in range(3)] == list(map(str, ids))
+
+
+@pytest.mark.parametrize("labels", [[0, -1, 1], [0, 5, 1]])
+def test_labels_that_no_name_belongs_to_are_refused(tmp_path: Path, labels: list[int]) -> None:
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 8, 8), np.uint8), labels=labels, class_names=["a", "b", "c"])
+    with pytest.raises(
+        ImageError, match=rf"labels reach from {min(labels)} to {max(labels)}, expected 0 to 2, because"
+    ):
+        open_data(tmp_path / "x.npz")
+
+
+def test_a_class_without_pictures_keeps_its_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 8, 8), np.uint8), labels=[2, 0, 2], class_names=["a", "b", "c"])
+    data = open_data(tmp_path / "x.npz")
+    assert (data.class_names, data.notes) == (("a", "b", "c"), ())

@@ -186,6 +186,14 @@ def test_names_with_dots_are_samples_of_their_own(tmp_path: Path, names: tuple[s
     assert sorted((int(sample.image[0, 0, 0]), sample.prompt) for sample in samples) == [(0, "0"), (1, "1")]
 
 
+def test_labels_of_shards_without_names_are_left_out_with_a_note(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", {"0.png": png(5), "0.cls": b"1440764", "1.png": png(6), "1.cls": b"1443537"})
+    data = open_data(tmp_path, 8)
+    assert data.class_names == ()
+    (note,) = data.notes
+    assert "has labels such as 1440764, which are left out because there is no class_names.json" in note
+
+
 def test_further_pictures_of_a_sample_stay_with_it(tmp_path: Path) -> None:
     names = {"0.jpg.json": b"{}", "0.png": png(5), "0.seg.png": png(6), "1.seg.png": png(8), "1.png": png(7)}
     write_tar(tmp_path / "a.tar", names)

@@ -188,6 +188,45 @@ def test_ctrl_c_saves_and_resume_finishes_exactly(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_stopped_run_is_sampled_by_the_average_of_its_newest_checkpoint(
+    learners: Zoo, labelled: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(event) -> None:
+        if event.stage == "saved" and event.path.suffix == ".safetensors" and event.details["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    run = tmp_path / "run"
+    ganart_learners.listeners.append(stop)
+    assert command(learners, labelled, run) == 130
+    checkpoint = load_tensors(max((run / "checkpoints").iterdir()))
+    assert main(["sample", str(run), "-o", str(tmp_path / "grid.png"), "-q"], zoo=learners) == 0
+    (step,) = {int(file.stem.partition("-")[2]) for file in [max((run / "checkpoints").iterdir())]}
+    assert f"{run} has not finished; this is the average of step {step}" in caplog.messages
+    made = learners.create(run).own_state()
+    assert all(torch.equal(tensor, checkpoint[f"average.{name}"]) for name, tensor in made.items())
+    judge = learners.create(run, part="critic").own_state()
+    assert all(torch.equal(tensor, checkpoint[f"critic.{name}"]) for name, tensor in judge.items())
+    assert caplog.messages[-1] == f"{run} has not finished; this is the network of step {step}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_set_up_of_a_training_hears_signals(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The handlers of the training are not in place yet: a signal ends the process, or raises at once."""
+    handlers = []
+
+    def opened(*arguments: object, **settings: object) -> None:
+        handlers.append(signal.getsignal(number))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganart_zoo.tasks.train.open_data", opened)
+    before = signal.getsignal(number)
+    assert command(Zoo(plugins=[ganart_learners], strict=True), labelled, tmp_path / "run") == 130
+    assert handlers == [before]
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_alone_takes_all_from_the_run(
     learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

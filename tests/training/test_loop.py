@@ -452,6 +452,32 @@ def test_a_second_training_may_be_on_another_device(tmp_path: Path, monkeypatch:
     assert Accelerator().device.type == "cpu"
 
 
+def test_the_environment_of_accelerate_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(name: str) -> dict[str, torch.Tensor]:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        assert trainer(tmp_path / name).fit().finished
+        return weights(tmp_path / name)
+
+    (tmp_path / "plain").mkdir()
+    plain = train("plain/run")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "eager")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_USE_FULLGRAPH", "true")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
+    assert same(train("run"), plain)
+
+
+@pytest.mark.parametrize("name", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"])
+def test_ways_of_training_that_a_run_lacks_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "true")
+    with pytest.raises(SettingsError, match=rf"{name} is 'true' in the environment, and a run trains by plain PyTorch"):
+        trainer(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_events_that_cannot_be_written_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

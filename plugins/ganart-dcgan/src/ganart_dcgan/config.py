@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ganart_zoo.contract import Field, Settings, field_validator
+from ganart_zoo.contract.declarations import repeated
 
 __all__ = ["CriticConfig", "GeneratorConfig"]
 
@@ -25,7 +26,7 @@ class CriticConfig(Settings):
     @field_validator("class_names")
     @classmethod
     def _names_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if twice := repeated(names):
             raise ValueError(f"two classes are named {twice[0]!r}")
         return names
 

@@ -24,6 +24,7 @@ from ganart_faststyle.multistyle import MultiStyle, styles_in_file
 from ganart_faststyle.training_config import FastStyleConfig
 from ganart_zoo import ops
 from ganart_zoo.contract import Backbone, Model, SettingsError
+from ganart_zoo.contract.declarations import repeated
 from ganart_zoo.contract.draws import uniforms
 from ganart_zoo.data.pictures import Batch, Data
 from ganart_zoo.imaging import load
@@ -159,7 +160,7 @@ def _style_names(config: FastStyleConfig) -> tuple[str, ...]:
         raise SettingsError("faststyle has no style to learn; give pictures with --style PICTURE, one for each style")
     old = () if config.trunk is None else styles_in_file(Path(config.trunk))
     names = (*old, *(Path(path).stem for path in config.style))
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := repeated(names):
         raise SettingsError(f"two styles are named {twice[0]!r}; a style is named after its file, so rename one")
     return names
 
