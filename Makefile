@@ -13,7 +13,7 @@ TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize train-emoji train-scenes check-environment check-install clean
+.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize train-emoji train-scenes train-upscaler check-environment check-install clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -74,14 +74,34 @@ cuda: install  ## Compile every .cu for sm_80 and sm_90a and fail on register sp
 sanitize: install  ## Op tests on kernels built with ASan and UBSan; ARGS=--brief for some of them
 	$(BIN)/python tools/sanitize.py $(TEST_PROCESSES) $(ARGS)
 
-train-emoji: install  ## Train latent_flow on emoji again, from its shipped weights; needs node and npm
-	$(BIN)/python tools/make_training_pictures.py emoji build/emoji
-	$(BIN)/ganart train --recipe latent-flow --data build/emoji/emoji_styles_64 --size 64 -o build/runs/emoji $(ARGS)
+# How a shipped file of weights comes about, from nothing: pictures, autoencoder, flow, and whole numbers of 8 or 6 bits.
+TRAIN = $(BIN)/ganart train --config $(PLUGIN)/training
+PLUGIN = plugins/ganart-latent-flow
+RUNS = build/runs
+PACK = $(BIN)/python tools/pack_weights.py
+SCENES = $(addprefix --set generator.,patch=2 width=192 layers=5 draft=192 buckets=1024 word_width=64 text_layers=2)
 
-train-scenes: install  ## Train latent_flow on drawn scenes again, from its shipped weights
-	$(BIN)/python tools/make_training_pictures.py scenes build/scenes
-	$(BIN)/ganart train --recipe latent-flow --data build/scenes --size 64 \
-		--set generator.weights=scenes --set training.vary=0 -o build/runs/scenes $(ARGS)
+train-emoji: install  ## Train the emoji of latent_flow from nothing, into build/emoji.safetensors; needs node and npm
+	$(BIN)/python tools/make_training_pictures.py emoji build/emoji $(PICTURES)
+	$(TRAIN)/autoencoder.toml --data build/emoji/emoji_styles_64 --set generator.weights=none -o $(RUNS)/emoji-encoder $(ARGS)
+	$(TRAIN)/decoder.toml --data build/emoji/emoji_styles_64 \
+		--set generator.weights=$(RUNS)/emoji-encoder/generator.safetensors -o $(RUNS)/emoji-decoder $(ARGS)
+	$(TRAIN)/emoji.toml --data build/emoji/emoji_styles_64 \
+		--set generator.weights=$(RUNS)/emoji-decoder/generator.safetensors -o $(RUNS)/emoji $(ARGS)
+	$(PACK) $(RUNS)/emoji build/emoji.safetensors
+
+train-scenes: install  ## Train the drawn scenes of latent_flow from nothing, into build/scenes.safetensors
+	$(BIN)/python tools/make_training_pictures.py scenes build/scenes $(PICTURES)
+	$(TRAIN)/autoencoder.toml $(SCENES) --data build/scenes --set generator.weights=none \
+		-o $(RUNS)/scenes-encoder $(ARGS)
+	$(TRAIN)/scenes.toml $(SCENES) --data build/scenes \
+		--set generator.weights=$(RUNS)/scenes-encoder/generator.safetensors -o $(RUNS)/scenes $(ARGS)
+	$(PACK) $(RUNS)/scenes build/scenes.safetensors --six-bits transformer text
+
+train-upscaler: install  ## Train the upscaler of both, into build/runs/upscaler; needs node and npm
+	$(BIN)/python tools/make_training_pictures.py emoji build/large --size 256 --count 450
+	$(BIN)/python tools/make_training_pictures.py scenes build/large/scenes --size 256 --count 200
+	$(TRAIN)/upscaler.toml --data build/large -o $(RUNS)/upscaler $(ARGS)
 
 check-environment: install  ## Fail if torchvision or CUDA packages came in
 	$(BIN)/python tools/check_environment.py

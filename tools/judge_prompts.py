@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 from ganart_latent_flow import scenes
+from ganart_text_critic.towers import TwoTowers
 from torch import Tensor
 
 from ganart_zoo import GanartError, Zoo
-from ganart_zoo.contract import Backbone, Condition, Critic, Generator, generator
+from ganart_zoo.contract import Backbone, Condition, Generator, generator
 from ganart_zoo.data.captions import held_out
 from ganart_zoo.data.variations import HUES, chroma, held_out_colour, recolour, recoloured_caption
 from ganart_zoo.metrics import PooledFeatures, as_saved
+from ganart_zoo.tasks.prompt_accuracy import wilson_interval
 
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Smileys & Emotion", "Objects", "Travel & Places", "Activities")
 WORDS = {"noto": "noto", "fluent-emoji-flat": "flat", "twemoji": "twemoji", "fluent-emoji-3d": "3d"}
@@ -179,24 +181,41 @@ def colours(real: Emoji, paint: dict[str, Paint]) -> None:
 _CACHE: dict[str, Tensor] = {}
 
 
-def report(model: str, what: str, rows: int, **values: float) -> None:
+def report(model: str, what: str, rows: int, **values: float | list[float]) -> None:
     """Print one line."""
     print(json.dumps({"model": model, "what": what, "rows": rows, **values}), flush=True)
 
 
-def r_precision(critic: Critic, pictures: Tensor, prompts: Sequence[str], others: Sequence[str]) -> dict[str, float]:
+def interval(share_right: float, rows: int) -> list[float]:
+    """Return the 95 % interval of a share (Wilson)."""
+    low, high = wilson_interval(round(share_right * rows), rows)
+    return [round(low, 3), round(high, 3)]
+
+
+@torch.no_grad()
+def votes(critic: TwoTowers, pictures: Tensor, texts: Sequence[str]) -> Tensor:
+    """Return a critic's votes `[n, m]` on all pictures for all texts, but for a number per picture."""
+    parts = [critic(part, Condition(prompts=texts), contrast=True) for part in pictures.split(_BATCH)]
+    text, scale = parts[0].texts, parts[0].scale
+    baseline = (scale * text @ critic.picture_bank.T).logsumexp(dim=1)
+    return scale * torch.cat([part.pictures for part in parts]) @ text.T - baseline / 2
+
+
+def r_precision(
+    critic: TwoTowers, pictures: Tensor, prompts: Sequence[str], others: Sequence[str]
+) -> dict[str, float | list[float]]:
     """Return how often a critic ranks a picture's prompt first among it and 99 others, with a 95 % interval."""
-    hits = []
-    with torch.no_grad():
-        for row, (picture, prompt) in enumerate(zip(pictures, prompts, strict=True)):
-            order = torch.randperm(len(others), generator=generator(row)).tolist()
-            wrong = [others[index] for index in order if others[index].split(",")[0] != prompt.split(",")[0]]
-            choices = (prompt, *wrong[: CHOICES - 1])
-            scores = critic.score(picture[None].expand(len(choices), -1, -1, -1), Condition(prompts=choices))
-            hits.append(bool(scores[0] > scores[1:].max()))
-    mean = sum(hits) / len(hits)
-    half = 1.96 * (mean * (1 - mean) / len(hits)) ** 0.5
-    return {"r_precision": round(mean, 3), "interval": round(half, 3)}
+    texts = list(dict.fromkeys([*prompts, *others]))
+    places = {text: place for place, text in enumerate(texts)}
+    scores = votes(critic, pictures, texts)
+    hits = 0
+    for row, prompt in enumerate(prompts):
+        order = torch.randperm(len(others), generator=generator(row)).tolist()
+        wrong = [others[index] for index in order if others[index].split(",")[0] != prompt.split(",")[0]]
+        against = scores[row, [places[text] for text in wrong[: CHOICES - 1]]]
+        hits += bool(scores[row, places[prompt]] > against.max())
+    right = hits / len(prompts)
+    return {"r_precision": round(right, 3), "interval": interval(right, len(prompts))}
 
 
 def emoji(data: Path, captions: Path, weights: str, rows: int, guidance: float) -> None:
@@ -210,11 +229,11 @@ def emoji(data: Path, captions: Path, weights: str, rows: int, guidance: float) 
     }
     trained, unseen = real.rows(rows, seed=3), real.rows(rows, seed=4, unseen=True)
     sets = {"trained names": trained, "held-out names": unseen}
-    critics: dict[str, Critic] = {}
+    critics: dict[str, TwoTowers] = {}
     for name in CRITICS:
         try:
             critic = zoo.create(name)
-            assert isinstance(critic, Critic)
+            assert isinstance(critic, TwoTowers)
             critics[name] = critic
         except GanartError as error:
             print(json.dumps({"critic": name, "missing": str(error)}), flush=True)
@@ -246,10 +265,11 @@ def judge_scenes(weights: str, rows: int, guidance: float) -> None:
     for name, shown in pictures.items():
         values = (shown * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         readings = [scenes.check(picture, scene) for picture, scene in zip(values, asked, strict=False)]
-        parts = {}
+        parts: dict[str, float | list[float]] = {}
         for part in ("colour", "shape", "number", "relation", "size"):
             known = [value for one in readings if (value := getattr(one, part)) is not None]
-            parts[part] = round(sum(known) / len(known), 3)
+            right = sum(known) / len(known)
+            parts |= {part: round(right, 3), f"{part}_interval": interval(right, len(known))}
         report(
             name,
             "scenes, groups never trained",

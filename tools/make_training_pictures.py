@@ -1,13 +1,14 @@
 """Makes the pictures and captions that the shipped text-to-picture models learn from.
 
-    python tools/make_training_pictures.py emoji FOLDER [--size 64] [--packages DIR]
-    python tools/make_training_pictures.py scenes FOLDER [--size 64] [--count 24000] [--seed 77]
+    python tools/make_training_pictures.py emoji FOLDER [--size 64] [--count N] [--packages DIR]
+    python tools/make_training_pictures.py scenes FOLDER [--size 64] [--count 120000] [--seed 77]
 
 `emoji` installs six npm packages into DIR, renders their drawings on white, and writes `emoji_styles_SIZE.npz`
 (`images`, `caption`, `style`, `style_names`), `captions.json`, and `emoji_styles_SIZE/` for `ganart train`: pictures
-and a `metadata.jsonl`. It needs `node` and `npm`. `scenes` draws from the grammar of ganart-latent-flow, and writes
-such a folder too. Nothing that it writes belongs in the repository: the emoji have licences of their own (Noto:
-Apache-2.0; Fluent: MIT; Twemoji: CC BY 4.0, © Twitter, Inc. and other contributors).
+and a `metadata.jsonl`, without the tenth of the names that is held out for evaluation. It needs `node` and `npm`.
+`--count` takes so many emoji, spread over all. `scenes` draws from the grammar of ganart-latent-flow, and writes such
+a folder too. Nothing that it writes belongs in the repository: the emoji have licences of their own (Noto: Apache-2.0;
+Fluent: MIT; Twemoji: CC BY 4.0, © Twitter, Inc. and other contributors).
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ganart_latent_flow import scenes
 from PIL import Image
+
+from ganart_zoo.data.captions import held_out
 
 STYLES = {"noto": "noto", "fluent-emoji-flat": "flat", "twemoji": "twemoji", "fluent-emoji-3d": "3d"}
 """Names of the drawings, and the words for them in captions."""
@@ -91,10 +94,12 @@ def _icons(packages: Path, name: str) -> dict[str, str]:
     return {_key(code): icon for code, icon in characters.items()}
 
 
-def emoji(folder: Path, size: int, packages: Path) -> int:
-    """Write the emoji; return how many pictures."""
+def emoji(folder: Path, size: int, packages: Path, count: int | None = None) -> int:
+    """Write the emoji, or `count` of them, spread over all; return how many pictures."""
     install(packages)
     known = captions(packages)
+    if count is not None:
+        known = [known[number * len(known) // count] for number in range(min(count, len(known)))]
     rendered = packages / f"rendered-{size}"
     rendered.mkdir(exist_ok=True)
     jobs: list[dict[str, str]] = []
@@ -104,7 +109,7 @@ def emoji(folder: Path, size: int, packages: Path) -> int:
             icons = _icons(packages, name)
             for row, caption in enumerate(known):
                 if icon := icons.get(_key(caption["code"])):
-                    path = rendered / f"{name}-{row}.png"
+                    path = rendered / f"{name}-{_key(caption['code'])}.png"
                     jobs.append({"set": name, "icon": icon, "path": str(path.resolve())})
                     paths.append((row, style, path))
         else:
@@ -128,8 +133,12 @@ def emoji(folder: Path, size: int, packages: Path) -> int:
         style_names=np.array(list(STYLES)),
     )
     (folder / "captions.json").write_text(json.dumps(known, ensure_ascii=False, indent=1), encoding="utf-8")
-    texts = [f"{known[row]['name']}, {words[style]}" for row, style, _ in paths]
-    return write_folder(folder / f"emoji_styles_{size}", zip(images, texts, strict=True))
+    pairs = [
+        (image, f"{known[row]['name']}, {words[style]}")
+        for image, (row, style, _) in zip(images, paths, strict=True)
+        if not held_out(known[row]["name"])
+    ]
+    return write_folder(folder / f"emoji_styles_{size}", pairs)
 
 
 def _on_white(path: Path, size: int) -> np.ndarray:
@@ -152,7 +161,7 @@ def draw_scenes(folder: Path, size: int, count: int, seed: int) -> int:
     return write_folder(folder, drawn())
 
 
-def write_folder(folder: Path, pictures: Iterator[tuple[np.ndarray, str]]) -> int:
+def write_folder(folder: Path, pictures: Iterable[tuple[np.ndarray, str]]) -> int:
     """Write numbered pictures and their captions as `ganart train` reads them; return how many."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -172,13 +181,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.add_argument("folder", type=Path)
         command.add_argument("--size", type=int, default=64, help="Side in pixels.")
         if verb == "emoji":
+            command.add_argument("--count", type=int, help="Emoji to take; all, if not given.")
             command.add_argument("--packages", type=Path, default=Path("build/npm"), help="Where npm installs.")
         else:
-            command.add_argument("--count", type=int, default=24_000)
+            command.add_argument("--count", type=int, default=120_000)
             command.add_argument("--seed", type=int, default=77)
     asked = parser.parse_args(arguments)
     if asked.verb == "emoji":
-        print(f"{emoji(asked.folder, asked.size, asked.packages)} pictures")
+        print(f"{emoji(asked.folder, asked.size, asked.packages, asked.count)} pictures")
     else:
         print(f"{draw_scenes(asked.folder, asked.size, asked.count, asked.seed)} pictures")
 

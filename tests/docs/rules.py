@@ -75,11 +75,6 @@ NOT_RUN: dict[tuple[str, str], str] = {
         "plugins/ganart-backbones/README.md",
         "ganart weights fetch",
     ): DOWNLOADS,
-    (
-        "docs/text-to-picture.md",
-        "ganart imagine",
-    ): "paints with what a command that is not run trains; tests of ganart-latent-flow paint with its weights",
-    ("docs/text-to-picture.md", "ganart train --recipe"): "trains for seconds; tests of ganart-latent-flow train",
     ("plugins/ganart-clip/README.md", "ganart weights fetch"): DOWNLOADS,
     ("plugins/ganart-clip/README.md", "ganart rank"): "needs downloaded weights; the plugin's tests score pictures",
     ("plugins/ganart-diffusers/README.md", "ganart weights fetch"): DOWNLOADS,

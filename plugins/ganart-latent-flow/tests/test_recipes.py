@@ -11,9 +11,10 @@ import ganart_latent_flow
 import numpy as np
 import pytest
 import torch
+from ganart_latent_flow.enlarging import LatentUpscaler, edge_difference
 from ganart_latent_flow.model import LatentFlow
 from ganart_latent_flow.recipes import LatentAutoencoder, LatentFlowRecipe, flow_loss
-from ganart_latent_flow.training_config import AutoencoderConfig, FlowConfig
+from ganart_latent_flow.training_config import AutoencoderConfig, FlowConfig, UpscalerConfig
 from PIL import Image
 from torch import Tensor
 
@@ -153,5 +154,60 @@ def test_the_loss_is_the_error_of_the_velocity() -> None:
 def test_pictures_of_another_size_are_refused(pictures: Path, tmp_path: Path) -> None:
     recipe = LatentFlowRecipe(FlowConfig(**QUICK), {"generator": _model()})
     data = open_data(pictures, 64)
-    with pytest.raises(ModelError, match="32×32, and the data has 64×64"):
+    with pytest.raises(ModelError, match="32×32, and the data has 64×64; give --size 32"):
         Run(recipe, data, tmp_path / "run", name="latent-flow", conditions=["prompt"])
+
+
+def _upscaler(model: LatentFlow, pictures: Path, folder: Path, size: int = 128, **settings: Any) -> Run:
+    recipe = LatentUpscaler(UpscalerConfig(**{**QUICK, **settings}), {"generator": model})
+    return Run(recipe, open_data(pictures, size), folder, name="latent-upscaler")
+
+
+def test_the_upscaler_learns_and_changes_nothing_else(tmp_path: Path) -> None:
+    stripes = np.full((128, 128, 3), 255, dtype=np.uint8)
+    stripes[(np.arange(128) // 16) % 2 == 0] = COLOURS["red"]
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    model = _model()
+    before = {name: tensor.clone() for name, tensor in model.own_state().items()}
+    _upscaler(model, tmp_path, tmp_path / "run", steps=40, rate=3e-3, window=16, decoded=0).fit()
+    losses = _losses(tmp_path / "run", "edges")
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert _changed(model, before) == {"upscaler"}
+
+
+def test_the_upscaler_refuses_pictures_that_are_not_four_times_as_large(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="learns from 128×128, and the data has 64×64; give --size 128"):
+        _upscaler(_model(), pictures, tmp_path / "run", size=64)
+
+
+def test_the_generator_that_the_upscaler_belongs_to_has_a_quarter_of_the_side(pictures: Path) -> None:
+    data = open_data(pictures, 128)
+    assert LatentUpscaler.network_settings("generator", UpscalerConfig(), data, ()) == {"resolution": 32}
+
+
+def test_edges_are_the_differences_of_neighbours() -> None:
+    first, second = (torch.rand(2, 3, 5, 7, generator=generator(seed)) for seed in (1, 2))
+    across = (first.diff(dim=3) - second.diff(dim=3)).abs().mean()
+    down = (first.diff(dim=2) - second.diff(dim=2)).abs().mean()
+    torch.testing.assert_close(edge_difference(first, second), (across + down) / 2)
+
+
+def test_a_dry_run_counts_pairs_names_bad_files_and_leaves_the_model_alone(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "3.png").write_bytes(b"no picture")
+    Image.new("RGB", (32, 32)).save(pictures / "bare.png")
+    model = _model()
+    before = {name: tensor.clone() for name, tensor in model.own_state().items()}
+    run = _flow(model, pictures, tmp_path / "run", steps=600)
+    report = run.dry_run()
+    assert (report["pictures"], report["pictures_without_caption"]) == (12, 1)
+    assert report["unreadable_pictures"] == 1
+    assert "3.png" in report["unreadable"][0]
+    assert report["trained_parameters"] == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert report["expected_minutes"] == pytest.approx(report["seconds_per_step"] * 10, abs=0.06)
+    assert not _changed(model, before)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_settings_of_every_recipe_are_sound() -> None:
+    for entry in ZOO.recipes():
+        assert ZOO.recipe_settings(entry.canonical).config_class().steps > 0

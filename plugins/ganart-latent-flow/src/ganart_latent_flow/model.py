@@ -141,6 +141,8 @@ class LatentFlow(Generator):
 
     def embed_captions(self, prompts: Sequence[str]) -> Tensor:
         """Return the embedding of captions, without a word on unknown ones."""
+        if not any(map(words, prompts)):
+            return self.table.new_zeros(len(prompts), 1, self._config.word_width + 1)
         return self.embed_bags(word_bags(prompts, self._config.buckets))
 
     def read(self, embedding: Tensor) -> Words:
@@ -178,14 +180,15 @@ class LatentFlow(Generator):
         if latents.shape[1:] != self.latent_shape:
             expected = ", ".join(map(str, self.latent_shape))
             raise SettingsError(f"latents are {list(latents.shape)}, expected [n, {expected}]")
-        if len(latents) == 0:
+        n = latents.shape[0]  # len() would fix it in an exported network
+        if n == 0:
             return self._finish(latents, chosen)
-        velocity = self._velocity(len(latents), condition, chosen)
+        velocity = self._velocity(n, condition, chosen)
         start, count = 0.0, chosen.steps
         state = latents.to(self.compute_dtype)
         if init is not None:
             start = 1 - chosen.strength
-            state = state.lerp(self._encode(init, len(latents)), start)
+            state = state.lerp(self._encode(init, n), start)
             count = max(1, round(chosen.steps * chosen.strength))
         times = torch.linspace(start, 1.0, count + 1, dtype=torch.float64).tolist()
         for step, (time, following) in enumerate(pairwise(times), start=1):
@@ -216,7 +219,8 @@ class LatentFlow(Generator):
         both = asked.joined(avoided)
 
         def guided(state: Tensor, time: float) -> Tensor:
-            towards, away = self.transformer(torch.cat([state, state]), state.new_full((2 * n,), time), both).chunk(2)
+            found = self.transformer(torch.cat([state, state]), state.new_full((2 * n,), time), both)
+            towards, away = found[:n], found[n:]
             return away + options.guidance * (towards - away)
 
         return guided
@@ -232,7 +236,8 @@ class LatentFlow(Generator):
         return self.autoencoder.encode(init.to(self.device, self.compute_dtype)).expand(n, -1, -1, -1)
 
     def _finish(self, state: Tensor, options: Options) -> Tensor:
-        parts = [self._decode(part, options) for part in state.split(_DECODED_AT_ONCE)]
+        rows = (state,) if torch.compiler.is_exporting() else state.split(_DECODED_AT_ONCE)
+        parts = [self._decode(part, options) for part in rows]
         return (torch.cat(parts) if len(parts) != 1 else parts[0]).to(self.picture_dtype)
 
     def _decode(self, state: Tensor, options: Options) -> Tensor:

@@ -1,8 +1,4 @@
-"""The two recipes of `ganart train`: the autoencoder by pixels and features, and the flow by its velocity.
-
-Both start from the shipped weights unless they are told otherwise, and average gradients over processes themselves,
-since the model's `forward` is its sampler and not its loss.
-"""
+"""The recipes of autoencoder and flow: the one learns by pixels and features, the other by its velocity."""
 
 from __future__ import annotations
 
@@ -14,23 +10,30 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganart_latent_flow.autoencoder import STRIDE
 from ganart_latent_flow.config import Options
+from ganart_latent_flow.learning import BETAS, LatentRecipe
 from ganart_latent_flow.model import LatentFlow
 from ganart_latent_flow.training_config import AutoencoderConfig, FlowConfig
-from ganart_zoo.contract import Backbone, Model, ModelError, randn
+from ganart_zoo.contract import Backbone, Model, randn
 from ganart_zoo.contract.draws import uniforms
 from ganart_zoo.data.pictures import Batch
-from ganart_zoo.data.variations import HUES, PLACES, chroma, place, placed_caption, recolour, recoloured_caption
-from ganart_zoo.training import Recipe
+from ganart_zoo.data.variations import (
+    HUES,
+    PLACES,
+    chroma,
+    held_out_colour,
+    place,
+    placed_caption,
+    recolour,
+    recoloured_caption,
+)
 
 __all__ = ["LatentAutoencoder", "LatentFlowRecipe", "feature_difference", "flow_loss"]
 
-_BETAS = (0.9, 0.98)
 _LEAST_CHROMA = 0.15
-_MOST_CACHED = 50_000
+_MOST_CACHED = 150_000
 _STATISTICS_RATE = 0.01
-_BYTES_PER_CACHED_VALUE = 2
+_BYTES_PER_CACHED_VALUE = 4
 
 
 def feature_difference(backbone: Backbone, layers: Sequence[str], pictures: Tensor, originals: Tensor) -> Tensor:
@@ -67,45 +70,7 @@ def flow_loss(model: LatentFlow, latents: Tensor, embedding: Tensor, noise: Tens
     return (velocity.to(latents.dtype) - (latents - noise)).square().mean()
 
 
-class _LatentRecipe(Recipe):
-    """What both recipes share: the generator, and gradients averaged over processes."""
-
-    requires: ClassVar[Mapping[str, Sequence[str]]] = {"generator": ("trainable",)}
-
-    def __init__(self, config: Any, networks: Mapping[str, Model], **uses: Model) -> None:
-        super().__init__(config, networks, **uses)
-        generator = networks["generator"]
-        if not isinstance(generator, LatentFlow):
-            raise ModelError(f"the recipe trains latent_flow of ganart-latent-flow, not {type(generator).__name__}")
-        self.generator = generator
-
-    def check(self) -> None:
-        """Compare the sizes of the model and the data.
-
-        Raises:
-            ModelError: They differ.
-        """
-        side, size = self.generator.latent_shape[1] * STRIDE, self.engine.data.size
-        if side != size:
-            raise ModelError(
-                f"the model makes pictures of {side}×{side}, and the data has {size}×{size}; set data.size"
-            )
-
-    def _averaged(self) -> LatentFlow:
-        average = self.engine.average()
-        assert isinstance(average, LatentFlow)
-        return average
-
-    def _descend(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.engine.accelerator.num_processes > 1:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad = self.engine.mean(parameter.grad)
-        self.engine.step(optimizer)
-
-
-class LatentAutoencoder(_LatentRecipe):
+class LatentAutoencoder(LatentRecipe):
     """Trains the autoencoder of a latent flow to rebuild pictures.
 
     Args:
@@ -130,7 +95,7 @@ class LatentAutoencoder(_LatentRecipe):
         trained: nn.Module = autoencoder if self.config.train_encoder else autoencoder.decoder
         trained.requires_grad_(True)
         self._optimizer = self.engine.optimizer(
-            "generator", torch.optim.AdamW(trained.parameters(), self.config.rate, _BETAS, weight_decay=1e-4)
+            "generator", torch.optim.AdamW(trained.parameters(), self.config.rate, BETAS, weight_decay=1e-4)
         )
         half = max(1, self.config.samples // 2)
         self._shown = self.engine.pictures(self.engine.examples(half))
@@ -153,12 +118,12 @@ class LatentAutoencoder(_LatentRecipe):
             self.engine.backward(self.config.pixel_weight * pixels + self.config.feature_weight * features)
             for name, term in (("pixels", pixels), ("features", features)):
                 terms[name] = terms.get(name, 0) + term.detach() / self.config.accumulate
-        self._descend(self._optimizer)
+        self.descend()
         return terms
 
     def preview(self) -> Tensor:
         """Return originals, each followed by what the averaged model makes of it."""
-        model = self._averaged().autoencoder
+        model = self.averaged_model().autoencoder
         with torch.no_grad():
             rebuilt = model.decode(model.encode(self._shown))
         return torch.stack([self._shown, rebuilt.to(self._shown.dtype)], dim=1).flatten(0, 1).clamp(0, 1).cpu()
@@ -176,7 +141,7 @@ class LatentAutoencoder(_LatentRecipe):
         return autoencoder.normalise(latents)
 
 
-class LatentFlowRecipe(_LatentRecipe):
+class LatentFlowRecipe(LatentRecipe):
     """Trains the text encoder and the transformer of a latent flow on captioned pictures; the autoencoder is frozen.
 
     Args:
@@ -198,7 +163,7 @@ class LatentFlowRecipe(_LatentRecipe):
             {"params": learned, "weight_decay": 0.01},
             {"params": [model.table], "lr": config.rate * config.table_rate, "weight_decay": 0.0},
         ]
-        self._optimizer = self.engine.optimizer("generator", torch.optim.AdamW(groups, config.rate, _BETAS))
+        self._optimizer = self.engine.optimizer("generator", torch.optim.AdamW(groups, config.rate, BETAS))
         self._cached: dict[bytes, Tensor] = {}
         count = config.samples
         self._prompts = self.engine.fixed_condition(count)
@@ -211,7 +176,7 @@ class LatentFlowRecipe(_LatentRecipe):
         for batch, part in zip(batches, self.engine.parts(batches, "generator"), strict=True):
             assert batch.prompts is not None  # `needs` says so
             rng = self.engine.generators(part.rows, "flow")
-            chance = uniforms(part.rows, 3, config.seed, "choices", step)
+            chance = uniforms(part.rows, 4, config.seed, "choices", step)
             images, captions = self._varied(part.images, list(batch.prompts), chance)
             self.generator.learn_words(captions)
             captions = [
@@ -228,37 +193,38 @@ class LatentFlowRecipe(_LatentRecipe):
             share = loss.detach() / config.accumulate
             whole = share if whole is None else whole + share
         assert whole is not None  # a batch has at least one part
-        self._descend(self._optimizer)
+        self.descend()
         return {"velocity": whole}
 
     def preview(self) -> Tensor:
         """Return pictures of the data's first prompts by the averaged model, from the same noise each time."""
         with torch.no_grad():
-            pictures = self._averaged()(self._noise, self._prompts, options=Options())
+            pictures = self.averaged_model()(self._noise, self._prompts, options=Options())
         return pictures.clamp(0, 1).cpu()
 
     def finish(self) -> None:
         """Give the average the words that were learned; averaging leaves them as they were."""
-        self._averaged().seen.copy_(self.generator.seen)
+        self.averaged_model().seen.copy_(self.generator.seen)
 
     def dry_run(self) -> dict[str, Any]:
-        """Return how many numbers are trained, and how much memory they and the cached latents take."""
-        trained = sum(p.numel() for p in self.generator.parameters() if p.requires_grad)
-        values = math.prod(self.generator.latent_shape)
-        return {
-            "trained_parameters": trained,
-            "megabytes_of_training_state": round(trained * 4 * 5 / 1e6),
-            "megabytes_of_cached_latents_at_most": round(_MOST_CACHED * values * _BYTES_PER_CACHED_VALUE / 1e6),
-        }
+        """Return what every recipe of the plugin does, and how much memory the cached latents take."""
+        report = super().dry_run()
+        values = math.prod(self.generator.latent_shape) * _BYTES_PER_CACHED_VALUE
+        report["megabytes_of_cached_latents"] = round(min(report["pictures"], _MOST_CACHED) * values / 1e6, 1)
+        return report
 
     def _varied(self, images: Tensor, captions: list[str], chance: Tensor) -> tuple[Tensor, list[str]]:
-        """Recolour or place some pictures, and say so in their captions."""
+        """Shorten some captions; recolour or place some pictures, and say so in their captions."""
         share = self.config.vary
         varied = images.clone()
-        for row, (_, kind, which) in enumerate(chance.tolist()):
+        for row, (_, kind, which, cut) in enumerate(chance.tolist()):
             one = images[row : row + 1]
+            if cut < self.config.shorten:
+                captions[row] = captions[row].partition(",")[0]
+            colour = list(HUES)[int(which * len(HUES))]
             if kind < share / 2 and float(chroma(one)) > _LEAST_CHROMA:
-                colour = list(HUES)[int(which * len(HUES))]
+                if held_out_colour(captions[row].partition(",")[0], colour):
+                    continue
                 varied[row : row + 1] = recolour(one, colour)
                 captions[row] = recoloured_caption(captions[row], colour)
             elif share / 2 <= kind < share:

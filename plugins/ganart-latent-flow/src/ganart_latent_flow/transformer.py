@@ -130,7 +130,7 @@ class TextEncoder(nn.Module):
         """
         place = torch.arange(vectors.shape[1], device=vectors.device).clamp(max=len(self.positions) - 1)
         nothing = ~mask.any(dim=1)
-        first = functional.one_hot(place.new_zeros(()), vectors.shape[1]).bool()
+        first = place == 0
         vectors = torch.where((nothing[:, None] & first)[..., None], self.empty.to(vectors.dtype), self.lift(vectors))
         mask = mask | (nothing[:, None] & first)
         vectors = vectors + self.positions[place].to(vectors.dtype)
@@ -227,7 +227,7 @@ class Transformer(nn.Module):
         draft = self.draft(words.pooled).unflatten(1, values.shape[1:])
         tokens = self.lift(torch.cat([values.to(draft.dtype), draft], dim=2)) + self.positions.to(draft.dtype)
         condition = functional.silu(self.time(_waves(time).to(draft.dtype)) + self.text(words.pooled))
-        mask = torch.zeros(len(tokens), tokens.shape[1] + words.mask.shape[1], dtype=tokens.dtype, device=tokens.device)
+        mask = torch.zeros(tokens.shape[0], tokens.shape[1] + words.mask.shape[1], dtype=tokens.dtype, device=tokens.device)
         mask[:, tokens.shape[1] :].masked_fill_(~words.mask, -math.inf)
         for block in self.blocks:
             tokens = block(tokens, condition, words.vectors, mask[:, None, None])
