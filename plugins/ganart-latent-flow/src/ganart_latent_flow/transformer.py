@@ -227,7 +227,8 @@ class Transformer(nn.Module):
         draft = self.draft(words.pooled).unflatten(1, values.shape[1:])
         tokens = self.lift(torch.cat([values.to(draft.dtype), draft], dim=2)) + self.positions.to(draft.dtype)
         condition = functional.silu(self.time(_waves(time).to(draft.dtype)) + self.text(words.pooled))
-        mask = torch.zeros(tokens.shape[0], tokens.shape[1] + words.mask.shape[1], dtype=tokens.dtype, device=tokens.device)
+        keys = tokens.shape[1] + words.mask.shape[1]
+        mask = torch.zeros(tokens.shape[0], keys, dtype=tokens.dtype, device=tokens.device)
         mask[:, tokens.shape[1] :].masked_fill_(~words.mask, -math.inf)
         for block in self.blocks:
             tokens = block(tokens, condition, words.vectors, mask[:, None, None])
