@@ -25,6 +25,7 @@ __all__ = [
     "output_option",
     "prompt_option",
     "quiet_option",
+    "reference_option",
     "result_options",
     "seed_option",
     "set_option",
@@ -50,7 +51,7 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
         "truncation": "Variety of the pictures: 1 leaves styles as they are, 0 replaces them by their mean.",
         "guidance": "How closely the picture follows the text.",
         "negative_prompt": "What the picture should not show.",
-        "size": "Side of the pictures, in pixels.",
+        "size": "Size of the pictures in pixels: the long side, or WIDTHxHEIGHT where the model takes it.",
     }
 )
 
@@ -104,6 +105,9 @@ def _once(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...
 
 prompt_option = click.option(
     "--prompt", metavar="TEXT", multiple=True, callback=_once, help="What to paint, for models that take a text."
+)
+reference_option = click.option(
+    "--reference", metavar="PICTURE", help="A picture to resemble, for models that take one."
 )
 set_option = click.option(
     "--set",

@@ -72,23 +72,41 @@ class LoadedGenerator(Loaded[Generator]):
         if prompt is None and "prompt" in can and "unconditional" not in can:
             raise SettingsError(f"{name} paints from a text; give a prompt")
 
-    def condition(self, labels: Sequence[int] | None, prompt: str | None = None) -> Condition | None:
-        """Return the condition with one row per label, and the same prompt in all rows."""
-        return self.rows_condition(range(len(labels or ())), labels, None if prompt is None else (prompt,))
+    def check_reference(self, given: bool) -> None:
+        """Raise SettingsError where a reference picture is given and not used, or is needed and missing."""
+        can, name = self.entry.spec.capabilities, self.entry.canonical
+        if given and "reference" not in can:
+            raise SettingsError(f"{name} takes no reference picture; leave the reference out")
+        if not given and "reference" in can and "unconditional" not in can:
+            raise SettingsError(f"{name} paints from a reference picture; give one")
 
-    def one_condition(self, label: int | str | None, prompt: str | None) -> Condition | None:
+    def condition(
+        self, labels: Sequence[int] | None, prompt: str | None = None, reference: Tensor | None = None
+    ) -> Condition | None:
+        """Return the condition with one row per label, and the same prompt and reference picture in all rows."""
+        found = self.rows_condition(range(len(labels or ())), labels, None if prompt is None else (prompt,))
+        if reference is None:
+            return found
+        images = reference.to(self.model.device, self.model.picture_dtype)
+        return (found or Condition())._replace(images=images)
+
+    def one_condition(
+        self, label: int | str | None, prompt: str | None, reference: Tensor | None = None
+    ) -> Condition | None:
         """Return the condition that all pictures of a task share.
 
         Args:
             label: A class by number or name; None: the first, where the generator has classes.
             prompt: What to paint.
+            reference: `[1, 3, H, W]`: a picture to paint from.
 
         Raises:
-            SettingsError: The class or the prompt does not fit the generator.
+            SettingsError: The class, the prompt or the reference does not fit the generator.
         """
         labels = self.labels(None if label is None else [label])
         self.check_prompt(prompt)
-        return self.condition(None if labels is None else labels[:1], prompt)
+        self.check_reference(reference is not None)
+        return self.condition(None if labels is None else labels[:1], prompt, reference)
 
     def rows_condition(
         self, rows: Sequence[int], labels: Sequence[int] | None, prompts: Sequence[str] | None

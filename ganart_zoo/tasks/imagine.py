@@ -352,16 +352,12 @@ def _options(generator: LoadedGenerator, prompt: Prompt | None, size: int | None
 def _condition(
     generator: LoadedGenerator, prompt: Prompt | None, label: int | str | None, reference: Tensor | None
 ) -> Condition | None:
-    can, name = generator.entry.spec.capabilities, generator.entry.canonical
+    can = generator.entry.spec.capabilities
     text = prompt.text if prompt is not None and "prompt" in can else None
-    generator.check_prompt(text)
-    if reference is None and "reference" in can and "unconditional" not in can:
-        raise SettingsError(f"{name} paints from a reference picture; give one")
+    picture = reference if "reference" in can else None
+    generator.check_reference(picture is not None)
     labelled = "labels" in can
-    condition = generator.one_condition(label, text) if labelled else generator.condition(None, text)
-    if reference is not None and "reference" in can:
-        images = reference.to(generator.model.device, generator.model.picture_dtype)
-        condition = (condition or Condition())._replace(images=images)
+    condition = generator.one_condition(label, text, picture) if labelled else generator.condition(None, text, picture)
     if condition is None:
         return None
     with generator.calls("imagine"), torch.no_grad():

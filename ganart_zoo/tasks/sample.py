@@ -21,6 +21,7 @@ from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latent_files import Latents, painter, read_latents
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.outputs import check_pictures, is_folder
+from ganart_zoo.running.pictures import Picture, describe, read
 from ganart_zoo.running.reruns import Rerun
 
 __all__ = ["Sampled", "rerun", "sample"]
@@ -54,6 +55,7 @@ def sample(
     first: int = 0,
     classes: Sequence[int | str] | None = None,
     prompt: str | None = None,
+    reference: Picture | None = None,
     columns: int | None = None,
     force: bool = False,
     on_step: OnStep | None = None,
@@ -75,6 +77,7 @@ def sample(
         first: The first row of `latents` to use.
         classes: Numbers or names; pictures use them in turn. None: all classes.
         prompt: What to paint, for a model that takes a text.
+        reference: A picture to paint from, for a model that takes one.
         columns: Columns of the grid; None: one per class where pictures have several, else as many as rows.
         force: Replace files that ganart did not make.
         on_step: Called after each picture, or after each step of an iterative generator. Returning False ends the
@@ -83,7 +86,7 @@ def sample(
     Raises:
         SettingsError: A number is out of range, the latents do not fit, or the generator lacks what was asked for.
         WeightsError: The file of latents is missing or damaged.
-        ImageError: The output cannot be written.
+        ImageError: The reference cannot be read, or the output cannot be written.
         ModelError: The generator broke, or memory ran out.
     """
     n, seed, first = None if n is None else whole("n", n), whole("seed", seed), whole("first", first)
@@ -95,23 +98,26 @@ def sample(
         raise SettingsError(f"columns is {columns}, expected at least 1")
     labels = None
     if points is not None and points.kind == "ws":
-        _check_unconditional(generator, classes, prompt)
+        _check_unconditional(generator, classes, prompt, reference)
     else:
         labels = generator.labels(classes)
         generator.check_prompt(prompt)
+        generator.check_reference(reference is not None)
+    picture = None if reference is None else read(reference)
     target = None if output is None else Path(output)
     folder = target if output is not None and is_folder(output) else None
     name, number = ("seed", seed) if points is None else ("latent", first)
     files = [] if folder is None else [folder / f"{name}{number + k:04d}.png" for k in range(n)]
     check_pictures(files if folder is not None else [target] if target is not None else [], folder, force=force)
     inputs = [] if latents is None else [InputFile.of(latents, "latents")]
+    inputs += [] if reference is None else [describe(reference, "reference")]
     images: list[Tensor] = []
     with generator.work("sample", {"n": n, "seed": seed}, path=target, on_step=on_step) as work:
         for k in range(n):
             label = None if labels is None else labels[k % len(labels)]
             steps = _PictureSteps(work, k + 1, n)
             with work.calls():
-                condition = generator.condition(None if label is None else [label], prompt)
+                condition = generator.condition(None if label is None else [label], prompt, picture)
                 if points is None:
                     image = generator.paint([seed + k], condition, steps)
                 else:
@@ -163,6 +169,7 @@ def rerun(again: Rerun) -> Sampled:
         first=request.get("first", 0),
         classes=request["classes"],
         prompt=request["prompt"],
+        reference=again.files.get("reference"),
         columns=request["columns"],
         force=True,
         on_step=again.on_step,
@@ -199,11 +206,18 @@ def _rows(generator: LoadedGenerator, path: str | os.PathLike[str], first: int, 
     return Latents(kind, rows[first : None if n is None else first + n])
 
 
-def _check_unconditional(generator: LoadedGenerator, classes: Sequence[int | str] | None, prompt: str | None) -> None:
+def _check_unconditional(
+    generator: LoadedGenerator, classes: Sequence[int | str] | None, prompt: str | None, reference: Picture | None
+) -> None:
     """Raise SettingsError where what shapes styles is given beside finished styles."""
     field = type(generator.options).model_fields.get("truncation")
     truncated = field is not None and generator.options.truncation != field.default
-    used = {"classes": classes is not None, "a prompt": prompt is not None, "truncation": truncated}
+    used = {
+        "classes": classes is not None,
+        "a prompt": prompt is not None,
+        "a reference": reference is not None,
+        "truncation": truncated,
+    }
     if wrong := [name for name, is_used in used.items() if is_used]:
         raise SettingsError(f"styles from a file are painted as they are; leave {' and '.join(wrong)} out")
 

@@ -17,6 +17,7 @@ _KINDS: dict[str, tuple[Check, ...]] = {
 _CAPABILITIES: dict[tuple[str, str], tuple[Check, ...]] = {
     ("generator", "unconditional"): (generators.works_without_condition,),
     ("generator", "labels"): (generators.one_label_serves_all_rows,),
+    ("generator", "reference"): (generators.one_reference_serves_all_rows,),
     ("critic", "prompt"): (critics.prompts_embed_once,),
     ("style_transfer", "image_styles"): (style_transfer.only_shares_of_styles_count,),
     ("style_transfer", "named_styles"): (style_transfer.names_are_known_and_checked,),

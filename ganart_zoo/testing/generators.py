@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 
-from ganart_zoo.contract import Condition, Generator, StyleGenerator, generator
+from ganart_zoo.contract import Condition, Generator, SettingsError, StyleGenerator, generator
 from ganart_zoo.testing.subject import Check, Subject
 
 __all__ = ["CHECKS", "STYLE_CHECKS"]
@@ -64,6 +64,26 @@ def one_label_serves_all_rows(subject: Subject) -> None:
         for labels in ([0], [0, 0, 0])
     )
     assert torch.equal(one, other)
+
+
+def one_reference_serves_all_rows(subject: Subject) -> None:
+    """For `reference`: one row is the same as n equal ones; a call without one is refused, unless `unconditional`."""
+    model = cast(Generator, subject.create())
+    latents = model.sample_latents(2, rng=generator(1))
+    options = subject.zoo.options(subject.name, **subject.options)
+    pictures = subject.images(1, dtype=model.picture_dtype)
+    condition = subject.condition or Condition()
+    one, other = (
+        model(latents, condition._replace(images=images), rng=generator(2), options=options)
+        for images in (pictures, torch.cat([pictures, pictures]))
+    )
+    assert torch.equal(one, other)
+    if "unconditional" not in subject.spec.capabilities:
+        try:
+            model(latents, condition._replace(images=None), rng=generator(2), options=options)
+        except SettingsError:
+            return
+        raise AssertionError("a call without a reference picture was accepted, expected a SettingsError")
 
 
 def styles_map_mix_and_truncate(subject: Subject) -> None:

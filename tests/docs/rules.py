@@ -17,6 +17,7 @@ SMALLER_COMMANDS: tuple[tuple[str, str], ...] = (
     (r"^ganart imagine .*--budget", "--count 4 --budget 5 --keep 1 --steps 2"),
     (r"^ganart imagine ", "--count 4 --keep 1 --steps 2"),
     (r"^ganart sample .*--latents", ""),
+    (r"^ganart sample patches", "-n 1 --size 64x48 --steps 1"),
     (r"^ganart sample ", "-n 4"),
     (
         r"^ganart train .*stylegan2",

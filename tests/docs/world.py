@@ -111,7 +111,7 @@ def _prompts(_: World, path: Path) -> None:
 STYLES = ("--size", "16", "--set", "generator.channel_base=1024", "--set", "critic.channel_base=1024")
 
 BUILDERS: dict[str, Builder] = {
-    **{f"{name}.jpg": _picture(seed) for seed, name in enumerate(("photo", "painting", "a", "b"))},
+    **{f"{name}.jpg": _picture(seed) for seed, name in enumerate(("photo", "painting", "a", "b", "texture"))},
     "portrait.png": _picture(5),
     "sky.png": _mask,
     "ground.png": _mask,

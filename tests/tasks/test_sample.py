@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import ImageError, PluginFaultError, SettingsError, StepEvent, generator
-from ganart_zoo.imaging import read_record
+from ganart_zoo.imaging import read_record, save
 from ganart_zoo.tasks.generating import load_generator
 from ganart_zoo.tasks.reproduce import reproduce
 from ganart_zoo.tasks.sample import sample
@@ -53,6 +53,8 @@ def test_classes_are_taken_in_turn_by_number_or_name(shapes: Zoo) -> None:
         ("bands", {}, {"classes": [0]}, "has no classes to choose from"),
         ("bands", {}, {"prompt": "a hat"}, "takes no text"),
         ("slow", {}, {}, "paints from a text; give a prompt"),
+        ("echo", {}, {}, "paints from a reference picture; give one"),
+        ("flat", {}, {"reference": torch.rand(1, 3, 8, 8)}, "takes no reference picture"),
         ("flat", {}, {"n": 0}, "n is 0"),
         ("flat", {}, {"seed": -1}, "seed is -1"),
         ("flat", {}, {"columns": 0}, "columns is 0"),
@@ -61,6 +63,18 @@ def test_classes_are_taken_in_turn_by_number_or_name(shapes: Zoo) -> None:
 def test_what_it_cannot_do_is_said(shapes: Zoo, model: str, settings: dict, request_: dict, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         sample(load_generator(shapes, model, weights=None, settings=settings), **request_)
+
+
+def test_a_reference_reaches_the_generator_and_its_file_the_record(shapes: Zoo, tmp_path: Path) -> None:
+    save(torch.full((1, 3, 6, 9), 0.2), tmp_path / "like.png")
+    made = sample(
+        load_generator(shapes, "echo", weights=None), 2, f"{tmp_path}/out/", reference=tmp_path / "like.png", seed=4
+    )
+    for k in range(2):
+        latent = float(torch.randn(16, generator=generator(4 + k))[0])
+        torch.testing.assert_close(made.images[k], torch.full((3, 6, 9), 0.2 + latent))
+    assert [one.role for one in read_record(made.paths[1]).inputs] == ["reference"]
+    assert reproduce(shapes, made.paths[1], inputs=[tmp_path]).pixels.agree
 
 
 def test_only_generators_are_taken(shapes: Zoo) -> None:

@@ -15,6 +15,7 @@ from ganart_zoo.cli.options import (
     class_option,
     loading_options,
     output_option,
+    reference_option,
     result_options,
     seed_option,
     settings_flags,
@@ -57,7 +58,7 @@ _FOR_EACH = "With --prompts, for each prompt."
     multiple=True,
     help="A setting of a critic, or its weights. Can be repeated.",
 )
-@click.option("--reference", metavar="PICTURE", help="A picture to resemble, for critics that take one.")
+@reference_option
 @click.option("--count", type=int, default=16, show_default=True, help="Number of pictures to propose.")
 @click.option("--keep", type=int, help="Number of pictures to keep. Default: 1 for a file, 4 for a folder.")
 @seed_option()

@@ -9,7 +9,7 @@ import click
 from ganart_zoo.cli.chosen import Loading, find_model, model_name
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
-from ganart_zoo.cli.options import loading_options, output_option, result_options
+from ganart_zoo.cli.options import loading_options, output_option, reference_option, result_options
 from ganart_zoo.cli.show import BROKEN, emit_json, note
 from ganart_zoo.registry import Zoo
 
@@ -29,7 +29,7 @@ __all__ = ["command"]
     multiple=True,
     help="What the pictures should show, for critics that take a prompt. Can be repeated, as parts of one prompt.",
 )
-@click.option("--reference", metavar="PICTURE", help="A picture to resemble, for critics that take one.")
+@reference_option
 @result_options
 @loading_options
 @pass_zoo

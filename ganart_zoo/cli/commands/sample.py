@@ -14,6 +14,7 @@ from ganart_zoo.cli.options import (
     generator_options,
     output_option,
     prompt_option,
+    reference_option,
     result_options,
     seed_option,
     settings_flags,
@@ -30,7 +31,8 @@ __all__ = ["command"]
 @click.option("--latents", metavar="FILE", help="Paint the latents of a file from ganart project.")
 @classes_option
 @prompt_option
-@settings_flags("truncation", "steps", "guidance", "negative_prompt")
+@reference_option
+@settings_flags("size", "truncation", "steps", "guidance", "negative_prompt")
 @click.option("--columns", type=int, help="Columns of the grid.")
 @output_option("A .png, .jpg or .webp file for a grid; or a folder for single files.")
 @result_options
@@ -44,6 +46,7 @@ def command(
     latents: str | None,
     classes: str | None,
     prompt: str | None,
+    reference: str | None,
     columns: int | None,
     output: str,
     force: bool,
@@ -57,6 +60,7 @@ def command(
     ganart sample runs/first -n 16 --seed 0 -o grid.png
     ganart sample runs/first -n 100 --classes 3,7 -o pictures/
     ganart sample runs/styles --latents found.safetensors -o found.png
+    ganart sample patches --reference photo.jpg --size 512x256 -n 1 -o wider.png
 
     Picture k has the seed SEED + k and is the same however many pictures are painted. A folder as OUT gets single
     files, each with the record of how it was made. Ctrl-C keeps the finished pictures and ends with exit code 130.
@@ -74,6 +78,7 @@ def command(
             latents=latents,
             classes=listed(classes),
             prompt=prompt,
+            reference=reference,
             columns=columns,
             force=force,
             on_step=work.step,

@@ -32,6 +32,7 @@ def ganart_models() -> list[ModelSpec]:
             config="ganart_shapes.config:Plain",
             options="ganart_shapes.config:Truncation",
         ),
+        model("echo", capabilities={"reference"}),
         model("faulty", capabilities={"unconditional"}),
         model("reddest", kind="critic", capabilities=both, **settings),
     ]

@@ -83,6 +83,18 @@ class Slow(Generator):
         return pictures
 
 
+class Echo(Generator):
+    """Paints the reference picture, brighter by the latent."""
+
+    latent_shape = (1,)
+
+    def sample_latents(self, n, *, rng=None, options=None):
+        return randn((n, 1), rng, self.device, self.compute_dtype)
+
+    def forward(self, latents, condition=None, *, rng=None, options=None, on_step=None):
+        return condition.rows(len(latents)).images + latents[:, :, None, None]
+
+
 class Faulty(Generator):
     """Fails as a bug would."""
 
