@@ -9,13 +9,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
 from ganart_zoo.contract.errors import GanartError
 from ganart_zoo.service.events import ENDED, JobEvent, State
 from ganart_zoo.service.limits import Limits
+from ganart_zoo.service.outcome import MadePicture, pictures_of
 
 __all__ = ["Job", "JobEvents", "JobStoppedError"]
 
@@ -135,6 +136,10 @@ class Job:
             raise JobStoppedError(f"job {self.id} was stopped before it had a result: {self.reason or 'cancelled'}")
         return self._result
 
+    def pictures(self) -> tuple[MadePicture, ...]:
+        """Return the pictures of the result, with their records; errors as those of `result(0)`."""
+        return pictures_of(self.result(0))
+
     def events(self, *, after: int = 0) -> JobEvents:
         """Return an iterator over the events, for `for` and for `async for`, which ends with the job.
 
@@ -215,6 +220,13 @@ class Job:
             message = str(error) if state == "failed" else self._asked_to_stop if state == "stopped" else ""
             last = self._events[-1]
             self._announce(state, step=last.step, total=last.total, phase=last.phase, message=message)
+
+    def restore(self, state: str, ended: float | None, message: str, result: Any, error: BaseException | None) -> None:
+        """Show the job as an earlier process ended it."""
+        with self._changed:
+            self._result, self._has_result, self._error = result, result is not None, error
+            self.ended = ended
+            self._announce(cast(State, state), message=message)
 
     def on_change(self, waker: Callable[[], None]) -> None:
         """Have a function called, in any thread, whenever there is a new event."""

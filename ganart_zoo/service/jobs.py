@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.registry import Zoo
+from ganart_zoo.service.events import State
 from ganart_zoo.service.forecast import check_forecast
+from ganart_zoo.service.history import History
 from ganart_zoo.service.job import Job
 from ganart_zoo.service.limits import Limits
 from ganart_zoo.service.running import Aborted, Watch, run
 from ganart_zoo.service.untrusted import UntrustedPolicy, check_request
 from ganart_zoo.service.verbs import Verb, find_verb
+from ganart_zoo.service.worker import StartMethod, Worker
 
 __all__ = ["Jobs"]
 
 _MODEL_BYTES = 2 << 30
+
+_KEEP = 100
+
+_METHODS: Mapping[str, StartMethod | None] = {
+    "threads": None,
+    "processes": "spawn",
+    "spawn": "spawn",
+    "forkserver": "forkserver",
+}
 
 _IDLE = 10.0
 """Seconds without work after which a thread ends; the next job starts another."""
@@ -34,9 +48,14 @@ class Jobs:
 
     Args:
         zoo: Where models come from.
+        folder: Keeps requests with copies of their inputs, and outcomes, across restarts: jobs that waited or ran when
+            the process ended are queued again. Results are then read from files. None: in memory alone.
+        executor: `"threads"`, or `"spawn"` or `"forkserver"` for processes (`"processes"` is `"spawn"`): a job that
+            hangs can be ended there, and a crash fails one job. The script that uses processes needs Python's usual
+            `if __name__ == "__main__":`.
         workers: How many jobs run at once.
         limits: The most that any job may take; a job's own limits can only be smaller.
-        keep: How many jobs that have ended are remembered.
+        keep: How many jobs that have ended are remembered; None: 100 without a folder, else all.
         model_bytes: Bytes of models that are kept from one job to the next, and shared by jobs that run at once; those
             that were used least recently leave first. `zoo.release()` drops them.
         untrusted: Bounds on requests by strangers; None where all requests are the program's own.
@@ -51,17 +70,26 @@ class Jobs:
     def __init__(
         self,
         zoo: Zoo,
+        folder: str | os.PathLike[str] | None = None,
         *,
+        executor: Literal["threads", "processes", "spawn", "forkserver"] = "threads",
         workers: int = 1,
         limits: Limits | Mapping[str, Any] | None = None,
-        keep: int = 100,
+        keep: int | None = None,
         model_bytes: int = _MODEL_BYTES,
         untrusted: UntrustedPolicy | None = None,
     ) -> None:
+        keep = (_KEEP if folder is None else sys.maxsize) if keep is None else keep
         for name, value, least in (("workers", workers, 1), ("keep", keep, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SettingsError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        if executor not in _METHODS:
+            raise SettingsError(f"executor is {executor!r:.40}, expected one of {', '.join(_METHODS)}")
         self.zoo = zoo
+        self._method = _METHODS[executor]
+        self._processes: dict[threading.Thread, Worker] = {}
+        self._model_bytes = model_bytes
+        self._history = None if folder is None else History(folder)
         self._give_back_models = zoo.models.reserve(model_bytes)
         self._idle_release: float | None = None
         self._idle_timer: threading.Timer | None = None
@@ -78,6 +106,8 @@ class Jobs:
         self._waiting_threads = 0
         self._closed = False
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if self._history is not None:
+            self._restore(self._history)
 
     # -- for everybody
 
@@ -110,6 +140,11 @@ class Jobs:
             check_request(self.zoo, verb, arguments, self._untrusted)
         self._check_model(verb, arguments)
         within = self.limits.within(Limits.of(limits))
+        if self._method is None and (within.timeout, within.memory) != (None, None):
+            raise SettingsError(
+                "limits of timeout and memory need jobs in processes, which can be ended; give Jobs "
+                "executor='processes'"
+            )
         check_forecast(self.zoo, verb, arguments, within)
         if preview is not None and not preview >= 0:
             raise SettingsError(f"preview is {preview!r:.40}, expected seconds of at least 0, or None")
@@ -121,16 +156,11 @@ class Jobs:
             preview=preview,
             on_cancel=self._cancelled,
         )
-        with self._changed:
-            if self._closed:
-                raise GanartError("these jobs are closed, and take no more")
-            self._jobs[job.id] = job
-            heapq.heappush(self._queue, (-job.priority, next(self._order), job))
-            if len(self._queue) > self._waiting_threads and len(self._threads) < self._workers:
-                thread = threading.Thread(target=self._work, name="ganart-job", daemon=True)
-                self._threads.add(thread)
-                thread.start()
-            self._changed.notify()
+        if self._closed:
+            raise GanartError("these jobs are closed, and take no more")
+        if self._history is not None:
+            self._history.add(job)
+        self._enqueue(job)
         return job
 
     def __getitem__(self, id: str) -> Job:
@@ -172,13 +202,23 @@ class Jobs:
             if not job.done:
                 raise SettingsError(f"job {id} is {job.state}; cancel it first")
             del self._jobs[id]
+        if self._history is not None:
+            self._history.forget(id)
 
     def close(self, *, timeout: float | None = None) -> None:
-        """Stop all jobs and wait until those that run have ended, for at most `timeout` seconds."""
+        """Stop all jobs and wait until those that run have ended, for at most `timeout` seconds.
+
+        Jobs that wait in a folder are stopped here, and queued again by the next `Jobs` of that folder.
+        """
         with self._changed:
             self._closed = True
-            jobs = [job for job in self._jobs.values() if not job.done]
-        for job in jobs:
+            waiting = [job for _, _, job in self._queue]
+            self._queue.clear()
+            running = list(self._running)
+        for job in waiting:
+            job.ask_to_stop("closed")
+            job.end("stopped")
+        for job in running:
             job.cancel()
         with self._changed:
             self._changed.notify_all()
@@ -188,7 +228,10 @@ class Jobs:
             if thread is not threading.current_thread():
                 thread.join(None if until is None else max(0.0, until - time.monotonic()))
         self._stop_idle_timer()
+        self._end_processes()
         self._give_back_models()
+        if self._history is not None:
+            self._history.close()
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
@@ -224,7 +267,7 @@ class Jobs:
                 self._queue = [item for item in self._queue if item[2] is not job]
                 heapq.heapify(self._queue)
         if waiting:
-            job.end("stopped")
+            self._end(job, "stopped")
             self._prune()
 
     def _work(self) -> None:
@@ -234,6 +277,8 @@ class Jobs:
                 return
             try:
                 self._run(job)
+            except BaseException as error:  # a full disk, say; the thread goes on with the next job
+                job.end("failed", error=error)
             finally:
                 with self._changed:
                     self._running.discard(job)
@@ -253,6 +298,7 @@ class Jobs:
                 left = until - time.monotonic()
                 if self._closed or left <= 0:
                     self._threads.discard(threading.current_thread())
+                    self._end_process(threading.current_thread())
                     return None
                 self._waiting_threads += 1
                 try:
@@ -262,30 +308,115 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         if not job.begin():
-            job.end("stopped")
+            self._end(job, "stopped")
             return
+        if self._history is not None:
+            self._history.began(job)
         verb = find_verb(job.task)
         stop = _stop_of(job)
         try:
             arguments = self._with_output(job, verb)
-            watch = Watch(job.step, stop, job.preview, verb.keeps)
-            result, stopped = run(self.zoo, verb, arguments, watch, stop)
+            if self._method is None:
+                watch = Watch(job.step, stop, job.preview, verb.keeps)
+                result, stopped = run(self.zoo, verb, arguments, watch, stop)
+            else:
+                worker = self._worker(self._method)
+                result, stopped = worker.run(
+                    job.task,
+                    arguments,
+                    job.step,
+                    stop,
+                    preview=job.preview,
+                    timeout=job.limits.timeout,
+                    memory=job.limits.memory,
+                )
         except Aborted:
-            job.end("stopped")
+            self._end(job, "stopped")
         except BaseException as error:
-            job.end("failed", error=error)
+            self._end(job, "failed", error=error)
         else:
-            job.end("stopped" if stopped else "finished", result=result, has_result=True)
+            self._end(job, "stopped" if stopped else "finished", result=result, has_result=True)
+
+    def _end(self, job: Job, state: State, *, error: BaseException | None = None, **result: Any) -> None:
+        """End a job, once what is to be kept of it is written."""
+        stored = None
+        if self._history is not None and result:
+            try:
+                stored = self._history.store(job, result["result"])
+            except GanartError as cause:
+                state, error, result = "failed", cause, {}
+            else:
+                result["result"] = stored
+        job.end(state, error=error, **result)
+        if self._history is not None:
+            self._history.ended(job, stored)
 
     def _with_output(self, job: Job, verb: Verb) -> dict[str, Any]:
         """Return the arguments, with a file of our own where the task cannot do without one."""
         arguments = dict(job.arguments)
         if verb.suffix and arguments.get("output") is None:
+            if self._history is not None:
+                arguments["output"] = self._history.output(job, verb.suffix)
+                return arguments
             with self._changed:
                 if self._scratch is None:
                     self._scratch = tempfile.TemporaryDirectory(prefix="ganart-jobs-")
                 arguments["output"] = Path(self._scratch.name, f"{job.id}{verb.suffix}")
         return arguments
+
+    def _enqueue(self, job: Job) -> None:
+        with self._changed:
+            self._jobs[job.id] = job
+            heapq.heappush(self._queue, (-job.priority, next(self._order), job))
+            if len(self._queue) > self._waiting_threads and len(self._threads) < self._workers:
+                thread = threading.Thread(target=self._work, name="ganart-job", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+            self._changed.notify()
+
+    def _restore(self, history: History) -> None:
+        """Show the jobs of earlier processes, and queue again those that have not ended."""
+        for row in history.rows():
+            job = Job(
+                row.task,
+                row.request,
+                priority=row.priority,
+                limits=row.limits,
+                preview=row.preview,
+                id=row.id,
+                on_cancel=self._cancelled,
+            )
+            job.created, job.started, job.ended = row.created, row.started, row.ended
+            if row.state != "queued":
+                error = GanartError(row.message or "it failed") if row.state == "failed" else None
+                job.restore(row.state, row.ended, row.message, row.result, error)
+                self._jobs[job.id] = job
+                continue
+            job.started = None
+            try:
+                job.arguments = history.arguments(row.id, row.task, row.request)
+            except (GanartError, OSError, ValueError) as error:
+                self._jobs[job.id] = job
+                self._end(job, "failed", error=error)
+                continue
+            self._enqueue(job)
+
+    def _worker(self, method: StartMethod) -> Worker:
+        thread = threading.current_thread()
+        with self._changed:
+            if thread not in self._processes:
+                self._processes[thread] = Worker(self.zoo, method, self._model_bytes)
+            return self._processes[thread]
+
+    def _end_process(self, thread: threading.Thread) -> None:
+        with self._changed:
+            worker = self._processes.pop(thread, None)
+        if worker is not None:
+            worker.end()
+
+    def _end_processes(self) -> None:
+        for thread in list(self._processes):
+            self._end_process(thread)
 
     def _watch_idleness(self) -> None:
         self._stop_idle_timer()
@@ -306,13 +437,18 @@ class Jobs:
         with self._changed:
             if self._running or self._queue:
                 return
+            self._end_processes()  # each starts again with its next job
         self.zoo.release()
 
     def _prune(self) -> None:
         with self._changed:
             ended = [id for id, job in self._jobs.items() if job.done]
-            for id in ended[: max(0, len(ended) - self._keep)]:
+            gone = ended[: max(0, len(ended) - self._keep)]
+            for id in gone:
                 del self._jobs[id]
+        if self._history is not None:
+            for id in gone:
+                self._history.forget(id)
 
     def _check_model(self, verb: Verb, arguments: Mapping[str, Any]) -> None:
         """Refuse a model or setting that does not fit now, and not when its turn comes."""

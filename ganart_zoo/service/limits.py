@@ -22,6 +22,8 @@ class Limits:
     """Pixels that a picture may have at the size at which it is worked on; a job of more fails before it starts."""
     timeout: float | None = None
     """Running time after which a job that does not stop is ended with its worker process; needs processes."""
+    memory: float | None = None
+    """Resident bytes of the worker process, Python and torch included, beyond which it is ended; needs processes."""
 
     def __post_init__(self) -> None:
         for one in fields(self):

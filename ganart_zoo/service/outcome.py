@@ -52,6 +52,8 @@ def pictures_of(result: Any) -> tuple[MadePicture, ...]:
 
 def files_of(result: Any) -> tuple[Path, ...]:
     """Return the files and folders that a result says it wrote."""
+    if hasattr(result, "made"):
+        return (*result.paths, *result.files)
     if hasattr(result, "results"):
         single = [one.path for one in result.results]
         return tuple(path for path in (*single, result.sheet) if path is not None)
@@ -62,6 +64,9 @@ def files_of(result: Any) -> tuple[Path, ...]:
 
 
 def _pictures(result: Any) -> Iterator[MadePicture]:
+    if isinstance(pictures := getattr(result, "pictures", None), tuple) and hasattr(result, "made"):  # from a history
+        yield from pictures
+        return
     record = getattr(result, "record", None)
     if hasattr(result, "results"):  # imagine
         for place, one in enumerate(result.results, start=1):

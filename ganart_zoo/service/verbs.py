@@ -292,24 +292,25 @@ def _evaluate(annotation: Any, function: Callable[..., Any]) -> Any:
         "Any": Any,
         "Path": Path,
         "Mapping": typing.Mapping,
-        "Sequence": typing.Sequence,
-        "Iterable": typing.Sequence,
         **unwrapped.__globals__,
         **_wire_types(),
     }
-    known |= {"Sequence": _Several, "Iterable": _Several, "Files": _Several[str | Path]}
+    known |= {"Sequence": _SEVERAL, "Iterable": _SEVERAL, "Files": _SEVERAL[str | Path]}
     for python_only in (" | LoadedGenerator", " | LoadedCritic"):
         annotation = annotation.replace(python_only, "")
     return eval(annotation.replace("os.PathLike[str]", "Path"), known)  # source text of our own modules
 
 
 class _Several:
-    """`_Several[T]`: a sequence of T, or one T alone."""
+    """`_SEVERAL[T]`: a sequence of T, or one T alone."""
 
-    def __class_getitem__(cls, item: Any) -> Any:
+    def __getitem__(self, item: Any) -> Any:
         from pydantic import BeforeValidator
 
         return Annotated[typing.Sequence[item], BeforeValidator(_as_list)]
+
+
+_SEVERAL = _Several()
 
 
 def _as_list(value: Any) -> Any:
