@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ganart_zoo.contract.errors import GanartError, SettingsError
-from ganart_zoo.service import Job, Jobs
+from ganart_zoo.imaging.images import load
+from ganart_zoo.imaging.record import read_record
+from ganart_zoo.running.outputs import make_folder
+from ganart_zoo.service import Job, Jobs, JobStoppedError, MadePicture, pictures_of
 from ganart_zoo.service.http.models import Catalogue
 from ganart_zoo.service.http.requests import Asked
 from ganart_zoo.service.http.settings import ServeSettings
 from ganart_zoo.service.http.uploads import Uploads
+from ganart_zoo.service.outcome import files_of
 
 __all__ = ["Desk", "QueueFullError"]
 
@@ -40,9 +47,15 @@ class Desk:
         self.catalogue = Catalogue(jobs.zoo, settings)
         self.uploads = Uploads(settings.folder / "uploads", settings.pixels, settings.stored_bytes)
         self._lock = threading.Lock()
+        self._notes: dict[str, Mapping[str, Any]] = {}
         self._keys: OrderedDict[str, str] = OrderedDict()
         self._styled: OrderedDict[tuple[str, str, str, int], bytes] = OrderedDict()
         self._styling = threading.Lock()
+
+    def _new_folder(self) -> Path:
+        folder = self._settings.folder / "frames"
+        make_folder(folder)
+        return folder / secrets.token_hex(8)
 
     def limits(self) -> dict[str, Any]:
         """Return the limits that clients should know."""
@@ -64,9 +77,10 @@ class Desk:
             model = self.catalogue.check(verb, asked)
             given = {**asked.arguments(self.uploads, self._settings), "model": model}
             note = {**asked.model_dump(mode="json", exclude_none=True), "model": model}
-            if verb == "interpolate":
-                given["output"] = self.jobs.new_folder()
-            job = self.jobs.submit(verb, priority=priority, preview=_PREVIEW_SECONDS, note=note, **given)
+            if verb == "interpolate":  # single frames, where the task alone would choose an animation
+                given["output"] = self._new_folder()
+            job = self.jobs.submit(verb, priority=priority, preview=_PREVIEW_SECONDS, **given)
+            self._notes[job.id] = note
             if key is not None:
                 self._keys[key] = job.id
                 while len(self._keys) > _KEYS:
@@ -79,11 +93,11 @@ class Desk:
 
     def request_of(self, job: Job) -> Mapping[str, Any]:
         """Return what the client asked for."""
-        return job.note
+        return self._notes.get(job.id, {})
 
     def labels(self, job: Job) -> list[str]:
         """Return a label for each picture of a job that has ended."""
-        return [picture.label for picture in job.pictures()] if job.done else []
+        return [picture.label for picture in _pictures(job)]
 
     def picture(self, key: str, number: int) -> bytes:
         """Return a picture of a job as PNG.
@@ -92,14 +106,18 @@ class Desk:
             KeyError: There is no such job.
             SettingsError: It has no such picture.
         """
-        pictures = self.job(key).pictures()
+        pictures = _pictures(self.job(key))
         if number >= len(pictures):
             raise SettingsError(f"picture is {number}, the job has {len(pictures)}")
         return pictures[number].encoded("png")
 
     def forget(self, key: str) -> None:
         """Drop a job that has ended, and its pictures; errors are those of `Jobs.forget`."""
+        frames = self.job(key).arguments.get("output")
         self.jobs.forget(key)
+        self._notes.pop(key, None)
+        if frames is not None:
+            shutil.rmtree(frames, ignore_errors=True)
 
     def styled(self, upload: str, model: str, style: str, size: int) -> bytes:
         """Return a small JPEG of an upload in a learned style.
@@ -119,9 +137,23 @@ class Desk:
                     "stylize", priority=5, model=model, content=content, styles=[{"name": style}], size=size
                 )
                 job.result()
-                found = job.pictures()[0].thumbnail(size)
+                found = _pictures(job)[0].thumbnail(size)
                 self.jobs.forget(job.id)
                 self._styled[place] = found
                 while len(self._styled) > _STYLED:
                     self._styled.popitem(last=False)
         return found
+
+
+def _pictures(job: Job) -> tuple[MadePicture, ...]:
+    """Return the pictures of a job that has ended; none where it failed, or stopped without a result."""
+    if not job.done or job.state == "failed":
+        return ()
+    try:
+        result = job.result(0)
+    except JobStoppedError:
+        return ()
+    if made := pictures_of(result):
+        return made
+    frames = [file for folder in files_of(result) if folder.is_dir() for file in sorted(folder.glob("*.png"))]
+    return tuple(MadePicture(load(file), read_record(file), file.stem) for file in frames)

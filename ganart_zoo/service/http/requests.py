@@ -153,7 +153,9 @@ class Sample(Asked):
 class Interpolate(Asked):
     """Paint the way from one seed's picture to the next."""
 
-    seeds: list[Seed] = Field(default=[1, 2], min_length=2, max_length=16, description="Two seeds or more, with commas.")
+    seeds: list[Seed] = Field(
+        default=[1, 2], min_length=2, max_length=16, description="Two seeds or more, with commas."
+    )
     prompt: Text | None = Field(None, description="What to paint, for a generator that takes a text.")
     steps: int = Field(8, ge=1, le=240, description="Pictures from one seed to the next.")
 

@@ -67,7 +67,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Client]]:
         plugins = settings.pop("plugins", [ganart_tiny, ganart_shapes, ganart_wishes])
         folder = tmp_path / "served"
         folder.mkdir(exist_ok=True)
-        jobs = Jobs(Zoo(plugins=plugins), folder / "jobs")
+        jobs = Jobs(Zoo(plugins=plugins))
         client = Client(create_app(jobs, ServeSettings(folder=folder, **settings)), HOME, raise_server_exceptions=False)
         opened.append(jobs)
         return client

@@ -32,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server in a thread."""
     folder = tmp_path_factory.mktemp("served")
     settings = ServeSettings(folder=folder, port=0, rate=100_000)
-    with Jobs(Zoo(plugins=[ganart_tiny, ganart_shapes, ganart_wishes]), folder / "jobs") as jobs:
+    with Jobs(Zoo(plugins=[ganart_tiny, ganart_shapes, ganart_wishes])) as jobs:
         server = Server(create_app(jobs, settings), settings)
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -143,7 +143,7 @@ def test_a_prompt_is_painted_and_varied(open_page) -> None:
 def test_two_seeds_are_explored(open_page) -> None:
     page = open_page()
     page.click("#tab-explore")
-    page.select_option("#explore-model", "bands")
+    page.select_option("#interpolate-model", "bands")
     page.click("#explore-go")
     page.wait_for_selector("#scrub-row:visible")
     first = page.locator("#after").get_attribute("src")

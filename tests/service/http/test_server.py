@@ -106,7 +106,7 @@ def test_a_client_that_never_ends_its_headers_is_disconnected(tmp_path: Path) ->
     folder = tmp_path / "served"
     folder.mkdir()
     settings = ServeSettings(folder=folder, port=0, patience=0.5)
-    with Jobs(Zoo(plugins=[]), folder / "jobs") as jobs:
+    with Jobs(Zoo(plugins=[])) as jobs:
         server = Server(create_app(jobs, settings), settings)
         thread = threading.Thread(target=server.run)
         thread.start()
