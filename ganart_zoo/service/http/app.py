@@ -34,7 +34,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ganart_zoo.contract.errors import GanartError, ImageError, SettingsError, UnknownModelError
-from ganart_zoo.service import Job, JobEvent, Jobs
+from ganart_zoo.service import Job, JobEvent, Jobs, message_for_users
 from ganart_zoo.service.http.desk import Desk, QueueFullError
 from ganart_zoo.service.http.metrics import Metrics
 from ganart_zoo.service.http.remake import remake_of
@@ -271,7 +271,7 @@ def _answer(desk: Desk, job: Job) -> JobAnswer:
         created=job.created,
         seconds=seconds,
         position=desk.jobs.place(job),
-        error=public(job.reason) or None,
+        error=_reason(job),
         pictures=[PictureAnswer(label=label) for label in desk.labels(job)],
     )
 
@@ -280,7 +280,7 @@ async def _events(job: Job, after: int) -> AsyncIterator[bytes]:
     """Yield the events of a job, in the form that browsers read; the last is `end`."""
     source = job.events(after=after)
     if job.done and not job.events_after(after):
-        yield _sent("end", job.last_event, {"state": job.state, "error": public(job.reason) or None})
+        yield _sent("end", job.last_event, {"state": job.state, "error": _reason(job)})
         return
     while True:
         waiting = asyncio.ensure_future(source.__anext__())
@@ -295,7 +295,7 @@ async def _events(job: Job, after: int) -> AsyncIterator[bytes]:
         finally:
             waiting.cancel()
         if event.state in ("finished", "stopped", "failed"):
-            yield _sent("end", event, {"state": event.state, "error": public(event.message) or None})
+            yield _sent("end", event, {"state": event.state, "error": _reason(job)})
             return
         if event.preview is not None:
             yield _sent("preview", event, {"image": await run_in_threadpool(_data_url, event)})
@@ -315,19 +315,21 @@ def _data_url(event: JobEvent) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-_PATHS = re.compile(r"(?<![\w./:])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:;,'\"()]+[\\/])+")
-
 _UPLOADS = re.compile(r"\b[0-9a-f]{64}\b")
 
 
-def public(message: str) -> str:
-    """Return a message without the folders of this machine: of a path, the name stays; uploads are "the picture"."""
-    return _UPLOADS.sub("the picture", _PATHS.sub("", message))
+def _said(error: BaseException) -> str:
+    """Return what an error says, without what only this machine knows; uploads are "the picture"."""
+    return _UPLOADS.sub("the picture", message_for_users(error))
+
+
+def _reason(job: Job) -> str | None:
+    return (job.reason if job.error is None else _said(job.error)) or None
 
 
 def _errors(app: FastAPI, settings: ServeSettings) -> None:
     def refuse(status: int, kind: str, message: str, **headers: str) -> JSONResponse:
-        return JSONResponse({"error": {"type": kind, "message": public(message)}}, status, headers)
+        return JSONResponse({"error": {"type": kind, "message": message}}, status, headers)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -345,12 +347,12 @@ def _errors(app: FastAPI, settings: ServeSettings) -> None:
 
     @app.exception_handler(QueueFullError)
     async def full(request: Request, error: QueueFullError) -> Response:
-        return refuse(503, "refused", str(error), **{"retry-after": "10"})
+        return refuse(503, "refused", _said(error), **{"retry-after": "10"})
 
     @app.exception_handler(GanartError)
     async def ours(request: Request, error: GanartError) -> Response:
         told = isinstance(error, (SettingsError, ImageError, UnknownModelError))
-        return refuse(422 if told else 500, type(error).__name__, str(error))
+        return refuse(422 if told else 500, type(error).__name__, _said(error))
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Response:

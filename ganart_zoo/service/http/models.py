@@ -10,9 +10,10 @@ from typing import Any
 
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
 from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.registry.untrusted import UntrustedPolicy
 from ganart_zoo.running.defaults import default_generator
 from ganart_zoo.running.stylists import DEFAULT_MODEL
-from ganart_zoo.service.http.requests import Asked, check_settings
+from ganart_zoo.service.http.requests import Asked
 from ganart_zoo.service.http.settings import ServeSettings
 
 __all__ = ["Catalogue"]
@@ -40,6 +41,9 @@ class Catalogue:
         self._zoo, self._settings = zoo, settings
         self._lock = threading.Lock()
         entries = [zoo.entry(name) for name in settings.models] or list(zoo.list())
+        self._policy = UntrustedPolicy(
+            models=[entry.canonical for entry in entries], side=settings.size, pictures=settings.count
+        )
         self._entries = {entry.canonical: entry for entry in entries}
 
     @cached_property
@@ -61,14 +65,11 @@ class Catalogue:
             known = [one for one, kind in self.kinds.items() if kind == _KINDS[verb]]
             raise SettingsError(f"model {name!r} is not one that this server offers{did_you_mean(name, known)}")
         entry = self._zoo.entry(name)
-        variants = [variant.name for variant in entry.spec.weights]
-        if asked.weights is not None and asked.weights not in variants:
-            raise SettingsError(
-                f"weights is {asked.weights!r}, expected one of {', '.join(variants) or 'none, since there are none'}"
-            )
+        self._policy.check_model(
+            self._zoo, entry.canonical, weights=asked.weights or "default", settings=asked.settings
+        )
         if not self._is_ready(entry):
             raise SettingsError(f"{name} has no weights on this server; choose another model")
-        check_settings(asked.settings, entry.spec, self.kinds)
         return entry.canonical
 
     def describe(self) -> list[dict[str, Any]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ganart_zoo.contract.errors import SettingsError
-from ganart_zoo.contract.spec import ModelSpec
 from ganart_zoo.service.http.settings import ServeSettings
 from ganart_zoo.service.http.uploads import ID, Uploads
 
@@ -23,14 +21,9 @@ __all__ = [
     "Sample",
     "Style",
     "Stylize",
-    "check_settings",
 ]
 
-_ITEMS = 64
-_LARGEST = 10_000
 _TEXT = 2000
-_NAMES_A_FILE = re.compile(r"\s*(?:[/\\~]|\.{1,2}[/\\]|[A-Za-z]:\\|[a-z]+:)", re.IGNORECASE)
-"""What a text starts with that a plugin could take for a file or an address."""
 
 UploadId: TypeAlias = Annotated[str, StringConstraints(pattern=ID)]
 ModelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=100)]
@@ -238,50 +231,6 @@ REQUESTS: Mapping[str, type[Asked]] = {
     "mix": Mix,
 }
 """What each verb may be asked."""
-
-
-def check_settings(settings: Mapping[str, Any], spec: ModelSpec, allowed: Mapping[str, str]) -> None:
-    """Refuse settings that a stranger may not choose.
-
-    Values are numbers, booleans, texts, or short lists of them. A model that another is built on may be named, if the
-    server serves it; it may not be given weights or settings, so a request can never name a file.
-
-    Args:
-        settings: From the request.
-        spec: Of the model.
-        allowed: The names of models that may be used, each with its kind.
-
-    Raises:
-        SettingsError: A value is not allowed; one line says which.
-    """
-    if len(settings) > _ITEMS:
-        raise SettingsError(f"{len(settings)} settings were given, expected at most {_ITEMS}")
-    for name, value in settings.items():
-        if name in spec.uses:
-            if not isinstance(value, str) or allowed.get(value) != spec.uses[name].kind:
-                names = ", ".join(one for one, kind in allowed.items() if kind == spec.uses[name].kind)
-                raise SettingsError(f"{name} is not a model that this server allows; it allows {names or 'none'}")
-            continue
-        for one in value if isinstance(value, list) else [value]:
-            _check_value(name, one, nested=isinstance(value, list))
-        if isinstance(value, list) and len(value) > _ITEMS:
-            raise SettingsError(f"{name} has {len(value)} items, expected at most {_ITEMS}")
-
-
-def _check_value(name: str, value: Any, *, nested: bool) -> None:
-    if nested and isinstance(value, list) and len(value) <= _ITEMS:
-        for one in value:
-            _check_value(name, one, nested=False)
-        return
-    if isinstance(value, str) and len(value) <= _TEXT and not _NAMES_A_FILE.match(value):
-        return
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, (int, float)) and -_LARGEST <= value <= _LARGEST:
-        return
-    raise SettingsError(
-        f"{name} is not a value that this server allows; expected a number of at most {_LARGEST}, a text, or a list"
-    )
 
 
 def _check_size(size: int | None, limits: ServeSettings) -> None:
