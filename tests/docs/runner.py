@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.docs.pages import ROOT, Block
-from tests.docs.rules import NOT_RUN, ONE_PROCESS, PRELUDES, SMALLER_COMMANDS, SMALLER_PYTHON
+from tests.docs.rules import NOT_RUN, ONE_PROCESS, PRELUDES, SMALLER_COMMANDS, SMALLER_PYTHON, STAND_INS
 from tests.docs.world import World, ganart
 
 if sys.version_info >= (3, 11):
@@ -100,6 +100,8 @@ class Runner:
             known[program](rest)
 
     def _ganart(self, rest: str) -> None:
+        for published, folder in STAND_INS:
+            rest = re.sub(published, folder, rest)
         command = f"ganart {rest}"
         smaller = next((extra for pattern, extra in SMALLER_COMMANDS if re.search(pattern, command)), "")
         self._world.bring(command, self.folder)

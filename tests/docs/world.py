@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganart_zoo.cli import main
-from tests.docs.pages import read_page
+from tests.docs.pages import ROOT, read_page
 
 __all__ = ["World", "ganart"]
 
@@ -108,6 +109,21 @@ def _prompts(_: World, path: Path) -> None:
     path.write_text("red apple\nlion, 3d\n", encoding="utf-8")
 
 
+def _tiny(plugin: str, module: str, family: str) -> Builder:
+    """A folder of random weights in the layout that is published, as the plugin's own tests write it."""
+
+    def build(_: World, path: Path) -> None:
+        source = ROOT / "plugins" / plugin / "tests" / f"{module}.py"
+        spec = importlib.util.spec_from_file_location(module, source)
+        assert spec is not None
+        assert spec.loader is not None
+        tiny = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tiny)
+        tiny.write_tiny(family, path)
+
+    return build
+
+
 STYLES = ("--size", "16", "--set", "generator.channel_base=1024", "--set", "critic.channel_base=1024")
 
 BUILDERS: dict[str, Builder] = {
@@ -130,6 +146,8 @@ BUILDERS: dict[str, Builder] = {
     "vgg19.pth": _weights("vgg19"),
     "pt_inception-2015-12-05-6726825d.pth": _weights("fid_inception"),
     "multistyle26.safetensors": _weights("multistyle", style_names=[f"style{k:02}" for k in range(26)]),
+    "clip-vit-base-patch32": _tiny("ganart-clip", "tiny_clip", "clip"),
+    "sd-turbo": _tiny("ganart-diffusers", "tiny_diffusers", "stable"),
     "candy.safetensors": _weights("johnson"),
     "ffhq-256.safetensors": _weights("stylegan2", resolution=256, channel_base=16384),
 }

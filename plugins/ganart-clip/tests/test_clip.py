@@ -16,8 +16,8 @@ from ganart_clip.critic import Clip
 from ganart_clip.preprocessing import Preprocessing
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
+from tiny_clip import SIDE, write_tiny
+from transformers import CLIPModel, PreTrainedTokenizerFast, SiglipModel
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import Condition, ImageError, ModelError, SettingsError, WeightsError, WeightsMissingError
@@ -25,65 +25,13 @@ from ganart_zoo.testing import Check, Subject, checks_for
 
 ZOO = Zoo(plugins=[ganart_clip])
 FAMILIES = ("clip", "siglip")
-SIDE = 24
-
-
-def write_tokenizer(folder: Path) -> None:
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<pad>", "<unk>", "<end>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    tokenizer.train_from_iterator(["a red square", "a green circle", "a lion"], trainer)
-    kind: Any = PreTrainedTokenizerFast
-    fast = kind(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="<end>")
-    fast.save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    torch.manual_seed(0)
-    text = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "vocab_size": 400,
-        "max_position_embeddings": 12,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    }
-    vision = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": SIDE,
-        "patch_size": 8,
-    }
-    found = {}
-    for family in FAMILIES:
-        folder = found[family] = tmp_path_factory.mktemp(family)
-        network: Any
-        if family == "clip":
-            network = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
-        else:
-            network = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
-            torch.nn.init.constant_(network.logit_bias, -3.0)
-        for parameter in network.parameters():  # the usual 0.02 would make all pictures alike
-            if parameter.ndim >= 2:
-                torch.nn.init.normal_(parameter, std=0.25)
-        # as transformers writes it, without its progress bar
-        (folder / "config.json").write_text(network.config.to_json_string(use_diff=False))
-        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        half = len(tensors) // 2
-        parts = list(tensors.items())
-        save_file(dict(parts[:half]), folder / "model-00001-of-00002.safetensors")
-        save_file(dict(parts[half:]), folder / "model-00002-of-00002.safetensors")
-        place = {name: f"model-0000{1 if i < half else 2}-of-00002.safetensors" for i, name in enumerate(tensors)}
-        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": place}))
-        write_tokenizer(folder)
+    found = {family: tmp_path_factory.mktemp(family) for family in FAMILIES}
+    for family, folder in found.items():
+        write_tiny(family, folder)
     return found
 
 

@@ -4,29 +4,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import ganart_diffusers
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    AutoPipelineForText2Image,
-    DDIMScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    FluxPipeline,
-    FluxTransformer2DModel,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoPipelineForText2Image
 from ganart_diffusers.generator import Diffusion
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from tiny_diffusers import BUILDERS, write_tiny
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import (
@@ -54,103 +46,11 @@ def _no_network() -> Iterator[None]:
     patch.undo()
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    made = Tokenizer(models.BPE(unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<pad>", "<unk>", "<end>"], initial_alphabet=alphabet)
-    made.train_from_iterator(["a red square", "a green circle", "a lion"], trainer)
-    made.post_processor = processors.TemplateProcessing(single="$A <end>", special_tokens=[("<end>", 2)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", eos_token="<end>", model_max_length=16
-    )
-
-
-def clip_text() -> CLIPTextModel:
-    config = CLIPTextConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=400,
-        max_position_embeddings=16,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return CLIPTextModel(config)
-
-
-def autoencoder(channels: int, **settings: Any) -> AutoencoderKL:
-    return AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 2,
-        up_block_types=["UpDecoderBlock2D"] * 2,
-        block_out_channels=[8, 16],
-        norm_num_groups=4,
-        latent_channels=channels,
-        **settings,
-    )
-
-
-def stable() -> Any:
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        down_block_types=["DownBlock2D", "CrossAttnDownBlock2D"],
-        up_block_types=["CrossAttnUpBlock2D", "UpBlock2D"],
-        block_out_channels=[8, 16],
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=4,
-        norm_num_groups=4,
-    )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
-    )
-    return StableDiffusionPipeline(
-        vae=autoencoder(4),
-        text_encoder=clip_text(),
-        tokenizer=tokenizer(),
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-def flux() -> Any:
-    transformer = FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=16,
-        num_layers=1,
-        num_single_layers=1,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=16,
-        pooled_projection_dim=16,
-        axes_dims_rope=[4, 4, 8],
-    )
-    t5 = T5Config(
-        d_model=16, d_ff=32, d_kv=8, num_layers=1, num_heads=2, vocab_size=400, pad_token_id=0, eos_token_id=2
-    )
-    return FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=autoencoder(4, shift_factor=0.1, scaling_factor=0.4, use_quant_conv=False, use_post_quant_conv=False),
-        text_encoder=clip_text(),
-        tokenizer=tokenizer(),
-        text_encoder_2=T5EncoderModel(t5),
-        tokenizer_2=tokenizer(),
-        transformer=transformer,
-    )
-
-
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    torch.manual_seed(0)
-    found = {}
-    for family, build in (("stable", stable), ("flux", flux)):
-        found[family] = tmp_path_factory.mktemp(family)
-        build().save_pretrained(found[family], safe_serialization=True)
+    found = {family: tmp_path_factory.mktemp(family) for family in BUILDERS}
+    for family, folder in found.items():
+        write_tiny(family, folder)
     return found
 
 
@@ -184,7 +84,7 @@ def test_declaring_imports_no_heavy_package() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", BUILDERS)
 def test_pictures_are_those_of_diffusers(folders: dict[str, Path], family: str) -> None:
     model = create(folders, family)
     latents = model.sample_latents(2, rng=generator(0))
@@ -192,8 +92,17 @@ def test_pictures_are_those_of_diffusers(folders: dict[str, Path], family: str) 
     pipeline = AutoPipelineForText2Image.from_pretrained(folders[family])
     pipeline.set_progress_bar_config(disable=True)
     side = 16
+    takes = inspect.signature(pipeline.__call__).parameters
+    plain = {name: False for name in ("use_resolution_binning", "clean_caption") if name in takes}
     expected = pipeline(
-        prompts, height=side, width=side, num_inference_steps=3, guidance_scale=4.0, latents=latents, output_type="pt"
+        prompts,
+        **plain,
+        height=side,
+        width=side,
+        num_inference_steps=3,
+        guidance_scale=4.0,
+        latents=latents,
+        output_type="pt",
     ).images
     pictures = model(latents, Condition(prompts=prompts), options=options(steps=3, guidance=4.0))
     torch.testing.assert_close(pictures.clamp(0, 1), expected, atol=1e-5, rtol=1e-4)
@@ -224,7 +133,7 @@ def test_schedulers_can_be_chosen(folders: dict[str, Path]) -> None:
     assert torch.equal(pictures["euler_ancestral"], again)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "sdxl"])
 def test_a_picture_to_start_from(folders: dict[str, Path], family: str) -> None:
     model = create(folders, family)
     latents = model.sample_latents(2, rng=generator(0))
@@ -238,6 +147,29 @@ def test_a_picture_to_start_from(folders: dict[str, Path], family: str) -> None:
     assert torch.equal(slight, again)
     with pytest.raises(ImageError, match=r"expected floating point \[1 or 2, 3, H, W\]"):
         model(latents, PROMPT, options=options(), init=torch.rand(3, 3, 8, 8))
+
+
+def test_a_pipeline_that_cannot_start_from_a_picture_says_so(folders: dict[str, Path]) -> None:
+    model = create(folders, "pixart")
+    latents = model.sample_latents(1, rng=generator(0))
+    with pytest.raises(SettingsError, match="PixArtAlphaPipeline cannot start from a picture; leave out init"):
+        model(latents, PROMPT, options=options(), init=torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_threads_that_share_a_model_get_what_one_gets(folders: dict[str, Path], family: str) -> None:
+    model = create(folders, family)
+    calls = [(seed, prompt, steps) for seed, (prompt, steps) in enumerate([("a lion", 3), ("a red square", 2)] * 3)]
+
+    def paint(call: tuple[int, str, int]) -> torch.Tensor:
+        seed, prompt, steps = call
+        latents = model.sample_latents(1, rng=generator(seed))
+        return model(latents, Condition(prompts=(prompt,)), rng=generator(seed), options=options(steps=steps))
+
+    alone = [paint(call) for call in calls]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(paint, calls))
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
 def test_stopping_decodes_the_latents_of_that_step(folders: dict[str, Path]) -> None:
