@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 from ganart_latent_flow import scenes
+from ganart_text_critic.towers import TwoTowers
 from judge_prompts import Emoji, r_precision
 from torch import Tensor
 
 from ganart_zoo import Zoo
-from ganart_zoo.contract import Condition, Critic, Generator, generator
+from ganart_zoo.contract import Condition, Generator, generator
 from ganart_zoo.contract.events import StepEvent
 from ganart_zoo.metrics import as_saved
 from ganart_zoo.running.generators import LoadedGenerator
@@ -59,12 +60,11 @@ class Judge:
         self.model = self.loaded.model
         assert isinstance(self.model, Generator)
         self.choice = load_critics(self.zoo, [CriticChoice(CHOOSES)], device="cpu", fetch=False)
-        self.critics: dict[str, Critic] = {}
+        self.critics: dict[str, TwoTowers] = {}
         for name in (CHOOSES, REPORTS):
             critic = self.zoo.create(name)
-            assert isinstance(critic, Critic)
+            assert isinstance(critic, TwoTowers)
             self.critics[name] = critic
-        self.seconds_per_proposal = math.nan
 
     @torch.no_grad()
     def proposals(self, prompt: str, count: int) -> Tensor:
@@ -115,6 +115,30 @@ class Judge:
         return (time.process_time() - began) / (4 * _BATCH)
 
 
+class LateEmoji(Emoji):
+    """Real pictures whose features, which take a minute, are computed once they are needed, and kept in a file."""
+
+    def __init__(self, zoo: Zoo, data: Path, captions: Path, cache: Path) -> None:
+        self._file, self._needed = cache / "features.npz", False
+        super().__init__(zoo, data, captions)
+
+    def of(self, images: Tensor) -> Tensor:
+        """Return features of pictures, uint8 or in 0..1; nothing for all real ones until they are needed."""
+        if images is self.images and not self._needed:
+            return torch.zeros(0)
+        return super().of(images)
+
+    def need(self) -> None:
+        """Load or compute the features of the real pictures."""
+        self._needed = True
+        if self._file.exists():
+            with np.load(self._file) as saved:
+                self.features = torch.from_numpy(saved["features"])
+        else:
+            self.features = self.of(self.images)
+            np.savez(self._file, features=self.features.numpy())
+
+
 def _hash(prompt: str) -> str:
     import hashlib
 
@@ -128,20 +152,25 @@ def mean(values: Sequence[float]) -> dict[str, float]:
     return {"mean": round(float(array.mean()), 3), "half": round(half, 3)}
 
 
-def best_of(judge: Judge, prompts: Sequence[str], counts: Sequence[int]) -> dict[str, Any]:
-    """Return for each number of proposals the scores of the one that is chosen."""
+def best_of(judge: Judge, prompts: Sequence[str], counts: Sequence[int], deep: int) -> dict[str, Any]:
+    """Return for each number of proposals the scores of the one that is chosen.
+
+    Args:
+        deep: More than 16 proposals are painted for the first so many prompts.
+    """
     rows: dict[int, dict[str, list[float]]] = {n: {CHOOSES: [], REPORTS: []} for n in counts}
     for number, prompt in enumerate(prompts):
-        images = judge.proposals(prompt, max(counts))
+        fit = [n for n in counts if n <= FIRST or number < deep]
+        images = judge.proposals(prompt, max(fit))
         scores = {name: judge.score(name, images, prompt) for name in judge.critics}
-        for n in counts:
+        for n in fit:
             best = int(scores[CHOOSES][:n].argmax())
             for name in judge.critics:
                 rows[n][name].append(float(scores[name][best]))
         _progress("proposals", number, len(prompts))
     return {
-        str(n): {name: mean(values) for name, values in of.items()}
-        | {"gain over 1 by " + REPORTS: mean([a - b for a, b in zip(of[REPORTS], rows[1][REPORTS], strict=True)])}
+        str(n): {"prompts": len(of[REPORTS]), **{name: mean(values) for name, values in of.items()}}
+        | {"gain over 1": {name: mean([a - b for a, b in zip(of[name], rows[1][name], strict=False)]) for name in of}}
         for n, of in rows.items()
     }
 
@@ -180,13 +209,17 @@ def refining(judge: Judge, prompts: Sequence[str], budget: int, most: int) -> di
     return found
 
 
-def judge_emoji(judge: Judge, real: Emoji, asked: argparse.Namespace) -> dict[str, Any]:
+def judge_emoji(judge: Judge, real: LateEmoji, asked: argparse.Namespace) -> dict[str, Any]:
     """Return every figure of the emoji."""
     rows = real.rows(asked.rows, seed=3)
     prompts = [real.prompt(row) for row in rows]
     found: dict[str, Any] = {"model": GENERATOR, "weights": judge.weights, "threads": 1}
     few = prompts[: asked.prompts]
-    found["best of N"] = {"prompts": len(few), **best_of(judge, few, COUNTS)}
+    found["best of N"] = {"prompts": len(few), **best_of(judge, few, COUNTS, asked.deep)}
+    _write(asked.output, found)
+    found["refining"] = refining(judge, prompts[: asked.refined], asked.budget, asked.most)
+    _write(asked.output, found)
+    real.need()
     others = sorted({real.prompt(row) for row in range(len(real.caption)) if real.style[row] == 0})
     for n in (1, FIRST):
         chosen = []
@@ -207,8 +240,6 @@ def judge_emoji(judge: Judge, real: Emoji, asked: argparse.Namespace) -> dict[st
         **{name: r_precision(critic, pictures, prompts, others) for name, critic in judge.critics.items()},
         "distance between styles": real.between_styles(),
     }
-    _write(asked.output, found)
-    found["refining"] = refining(judge, prompts[: asked.refined], asked.budget, asked.most)
     return found
 
 
@@ -258,7 +289,8 @@ def figure(judge: Judge, figures: Mapping[str, Any], output: Path, prompt: str) 
     imagine(judge.zoo, [prompt], model=judge.loaded, critics=judge.choice, **arguments)
     shown = [steps[round(k * (len(steps) - 1) / 7)] for k in range(8)] if len(steps) >= 8 else steps
     canvas = Figure(figsize=(11, 6.4), layout="constrained")
-    top, bottom = canvas.subfigures(2, 1, height_ratios=(2.2, 1.6))
+    parts: Any = canvas.subfigures(2, 1, height_ratios=(2.2, 1.6))
+    top, bottom = parts
     grid = top.subplots(2, 8)
     best = int(scores.argmax())
     for axes in grid.flat:
@@ -277,12 +309,13 @@ def figure(judge: Judge, figures: Mapping[str, Any], output: Path, prompt: str) 
     left, right = bottom.subplots(1, 2)
     curve = figures["best of N"]
     counts = [int(n) for n in curve if n.isdigit()]
+    deepest = curve[str(counts[-1])]["prompts"]
     for name, label in ((CHOOSES, "the critic that chooses"), (REPORTS, "the critic that does not")):
         means = [curve[str(n)][name]["mean"] for n in counts]
         halves = [curve[str(n)][name]["half"] for n in counts]
         left.errorbar(counts, means, halves, marker="o", capsize=3, label=label)
     left.set(xscale="log", xlabel="proposals", ylabel="score (nats)", xticks=counts, xticklabels=counts)
-    left.set_title(f"Best of N, {curve['prompts']} prompts", fontsize=10)
+    left.set_title(f"Best of N: {curve['prompts']} prompts, {deepest} beyond 16", fontsize=10)
     left.legend(fontsize=8)
     left.grid(alpha=0.3)
     found = figures["refining"]
@@ -330,6 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command.add_argument("--captions", type=Path, required=True)
             command.add_argument("--rows", type=int, default=200, help="Prompts for accuracy.")
             command.add_argument("--prompts", type=int, default=100, help="Prompts for the best of N.")
+            command.add_argument("--deep", type=int, default=100, help="Prompts with more than 16 proposals.")
             command.add_argument("--refined", type=int, default=25, help="Prompts for refining.")
             command.add_argument("--budget", type=int, default=64, help="Evaluations with refining.")
             command.add_argument("--most", type=int, default=192, help="Proposals for as many CPU seconds, at most.")
@@ -342,7 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     judge = Judge(asked.weights, asked.cache)
     if asked.verb == "emoji":
-        _write(asked.output, judge_emoji(judge, Emoji(judge.zoo, asked.data, asked.captions), asked))
+        _write(asked.output, judge_emoji(judge, LateEmoji(judge.zoo, asked.data, asked.captions, asked.cache), asked))
     elif asked.verb == "scenes":
         _write(asked.output, judge_scenes(judge, asked))
     else:
