@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     priority INTEGER NOT NULL,
     limits TEXT NOT NULL,
     preview REAL,
+    note TEXT NOT NULL,
     state TEXT NOT NULL,
     created REAL NOT NULL,
     started REAL,
@@ -109,6 +110,7 @@ class Row:
     priority: int
     limits: Limits
     preview: float | None
+    note: dict[str, Any]
     state: str
     created: float
     started: float | None
@@ -160,8 +162,8 @@ class History:
                 (_TRIES, _TRIES),
             )
             found = self._connection.execute(
-                "SELECT id, task, request, priority, limits, preview, state, created, started, ended, message, outcome "
-                "FROM jobs ORDER BY number"
+                "SELECT id, task, request, priority, limits, preview, note, state, created, started, ended, message, "
+                "outcome FROM jobs ORDER BY number"
             ).fetchall()
         known = {row[0] for row in found}
         for path in self.folder.iterdir():
@@ -181,11 +183,12 @@ class History:
         try:
             inputs.mkdir(parents=True)
             request = {name: _encoded(value, inputs, name in files) for name, value in job.arguments.items()}
-            values = (job.id, job.task, json.dumps(request), job.priority, json.dumps(asdict(job.limits)), job.preview)
+            asked = (job.id, job.task, json.dumps(request), job.priority, json.dumps(asdict(job.limits)))
+            values = (*asked, job.preview, json.dumps(job.note))
             with self._access, self._connection:
                 self._connection.execute(
-                    "INSERT INTO jobs (id, task, request, priority, limits, preview, state, created) "
-                    "VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
+                    "INSERT INTO jobs (id, task, request, priority, limits, preview, note, state, created) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
                     (*values, job.created),
                 )
             job.arguments = self.arguments(job.id, job.task, request)
@@ -259,11 +262,11 @@ class History:
             self._connection.execute(statement, values)
 
     def _row(self, values: Sequence[Any]) -> Row:
-        id, task, request, priority, limits, preview, state, created, started, ended, message, outcome = values
+        id, task, request, priority, limits, preview, note, state, created, started, ended, message, outcome = values
         result = None if outcome is None else self._outcome(id, json.loads(outcome))
         known = Limits.of(json.loads(limits))
-        given = json.loads(request)
-        return Row(id, task, given, priority, known, preview, state, created, started, ended, message, result)
+        asked = (id, task, json.loads(request), priority, known, preview, json.loads(note))
+        return Row(*asked, state, created, started, ended, message, result)
 
     def _outcome_json(self, outcome: StoredResult) -> dict[str, Any]:
         return {

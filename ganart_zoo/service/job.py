@@ -39,6 +39,7 @@ class Job:
         priority: int = 0,
         limits: Limits | None = None,
         preview: float | None = None,
+        note: Mapping[str, Any] | None = None,
         id: str | None = None,
         on_cancel: Callable[[Job], None] = lambda job: None,
     ) -> None:
@@ -50,6 +51,8 @@ class Job:
         self.limits = limits or Limits()
         self.preview = preview
         """Seconds between previews; None for none."""
+        self.note = dict(note or {})
+        """What the caller wants to remember of it, as JSON data."""
         self.created = time.time()
         self.started: float | None = None
         self.ended: float | None = None

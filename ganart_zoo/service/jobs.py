@@ -118,6 +118,7 @@ class Jobs:
         priority: int = 0,
         limits: Limits | Mapping[str, Any] | None = None,
         preview: float | None = None,
+        note: Mapping[str, Any] | None = None,
         **request: Any,
     ) -> Job:
         """Put a task into the queue.
@@ -127,6 +128,7 @@ class Jobs:
             priority: Jobs of a higher one run first; among equals, the one that was submitted first.
             limits: See `Limits`.
             preview: Seconds between pictures of the state of the work in events; 0 for each step, None for none.
+            note: JSON data of the caller's own, which stays with the job and is kept in the folder with it.
             **request: The arguments of the task, as in Python or as JSON has them.
 
         Raises:
@@ -154,6 +156,7 @@ class Jobs:
             priority=int(priority),
             limits=within,
             preview=preview,
+            note=note,
             on_cancel=self._cancelled,
         )
         if self._closed:
@@ -383,6 +386,7 @@ class Jobs:
                 priority=row.priority,
                 limits=row.limits,
                 preview=row.preview,
+                note=row.note,
                 id=row.id,
                 on_cancel=self._cancelled,
             )

@@ -85,7 +85,8 @@ def command(
         size=size,
         seconds=seconds,
     )
-    with Jobs(zoo, workers=concurrent, limits={"seconds": seconds}, keep=1000) as jobs:
+    with Jobs(zoo, folder / "jobs", workers=concurrent, limits={"seconds": seconds}, keep=1000) as jobs:
+        jobs.idle_release(settings.idle_seconds)
         server = Server(create_app(jobs, settings), settings)
         if not quiet:
             click.echo(f"ganart listens on {server.page} (Ctrl-C ends it)")

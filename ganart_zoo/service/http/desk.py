@@ -14,7 +14,7 @@ from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.imaging.images import load
 from ganart_zoo.imaging.record import read_record
 from ganart_zoo.running.outputs import make_folder
-from ganart_zoo.service import Job, Jobs, JobStoppedError, MadePicture, pictures_of
+from ganart_zoo.service import Job, Jobs, JobStoppedError, MadePicture
 from ganart_zoo.service.http.models import Catalogue
 from ganart_zoo.service.http.requests import Asked
 from ganart_zoo.service.http.settings import ServeSettings
@@ -47,7 +47,6 @@ class Desk:
         self.catalogue = Catalogue(jobs.zoo, settings)
         self.uploads = Uploads(settings.folder / "uploads", settings.pixels, settings.stored_bytes)
         self._lock = threading.Lock()
-        self._notes: dict[str, Mapping[str, Any]] = {}
         self._keys: OrderedDict[str, str] = OrderedDict()
         self._styled: OrderedDict[tuple[str, str, str, int], bytes] = OrderedDict()
         self._styling = threading.Lock()
@@ -79,8 +78,7 @@ class Desk:
             note = {**asked.model_dump(mode="json", exclude_none=True), "model": model}
             if verb == "interpolate":  # single frames, where the task alone would choose an animation
                 given["output"] = self._new_folder()
-            job = self.jobs.submit(verb, priority=priority, preview=_PREVIEW_SECONDS, **given)
-            self._notes[job.id] = note
+            job = self.jobs.submit(verb, priority=priority, preview=_PREVIEW_SECONDS, note=note, **given)
             if key is not None:
                 self._keys[key] = job.id
                 while len(self._keys) > _KEYS:
@@ -93,7 +91,7 @@ class Desk:
 
     def request_of(self, job: Job) -> Mapping[str, Any]:
         """Return what the client asked for."""
-        return self._notes.get(job.id, {})
+        return job.note
 
     def labels(self, job: Job) -> list[str]:
         """Return a label for each picture of a job that has ended."""
@@ -115,7 +113,6 @@ class Desk:
         """Drop a job that has ended, and its pictures; errors are those of `Jobs.forget`."""
         frames = self.job(key).arguments.get("output")
         self.jobs.forget(key)
-        self._notes.pop(key, None)
         if frames is not None:
             shutil.rmtree(frames, ignore_errors=True)
 
@@ -150,10 +147,10 @@ def _pictures(job: Job) -> tuple[MadePicture, ...]:
     if not job.done or job.state == "failed":
         return ()
     try:
-        result = job.result(0)
+        if made := job.pictures():
+            return made
     except JobStoppedError:
         return ()
-    if made := pictures_of(result):
-        return made
-    frames = [file for folder in files_of(result) if folder.is_dir() for file in sorted(folder.glob("*.png"))]
+    result = job.result(0)
+    frames = [file for folder in getattr(result, "files", files_of(result)) for file in sorted(folder.glob("*.png"))]
     return tuple(MadePicture(load(file), read_record(file), file.stem) for file in frames)

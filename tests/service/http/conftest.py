@@ -42,6 +42,9 @@ def png(width: int = 40, height: int = 30, seed: int = 0) -> bytes:
 class Client(TestClient):
     """A client that knows how to send a picture and wait for a job."""
 
+    jobs: Jobs
+    """What runs the work of its server."""
+
     def picture(self, data: bytes | None = None) -> str:
         """Upload a picture and return its id."""
         answer = self.post("/api/v1/uploads", content=data or png(), headers={"content-type": "image/png"})
@@ -67,8 +70,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Client]]:
         plugins = settings.pop("plugins", [ganart_tiny, ganart_shapes, ganart_wishes])
         folder = tmp_path / "served"
         folder.mkdir(exist_ok=True)
-        jobs = Jobs(Zoo(plugins=plugins))
+        jobs = Jobs(Zoo(plugins=plugins), folder / "jobs")
         client = Client(create_app(jobs, ServeSettings(folder=folder, **settings)), HOME, raise_server_exceptions=False)
+        client.jobs = jobs
         opened.append(jobs)
         return client
 

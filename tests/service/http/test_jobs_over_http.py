@@ -165,3 +165,18 @@ def test_fifty_clients_at_once_get_each_their_own_answer(client: Client) -> None
         thread.join()
     assert {seed: int(found[1]) for seed, found in results.items()} == {seed: seed for seed in range(50)}
     assert len({found[0] for found in results.values()}) == 50
+
+
+def test_what_was_made_is_there_after_a_restart(serve: Callable[..., Client]) -> None:
+    first = serve()
+    made = [first.run("sample", model="bands", n=2), first.run("interpolate", model="bands", seeds=[1, 2], steps=2)]
+    pictures = [first.get(f"/api/v1/jobs/{job['id']}/pictures/1").content for job in made]
+    first.jobs.close()
+    second = serve()
+    listed = second.get("/api/v1/jobs").json()["jobs"]
+    assert [job["id"] for job in listed] == [job["id"] for job in reversed(made)]
+    assert [(job["verb"], job["state"], job["request"]) for job in listed[::-1]] == [
+        (job["verb"], "finished", job["request"]) for job in made
+    ]
+    again = [second.get(f"/api/v1/jobs/{job['id']}/pictures/1").content for job in made]
+    assert [(pixels(a) == pixels(b)).all() for a, b in zip(pictures, again, strict=True)] == [True, True]
