@@ -10,13 +10,13 @@ Everything here works on any `contract.Backbone` and on batches. Importing this 
 """
 
 from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
-from ganart_zoo.perceptual.checks import check_init, check_pictures, check_region
+from ganart_zoo.perceptual.checks import check_init, check_pictures, check_region, check_styles
 from ganart_zoo.perceptual.descent import Descent, Evaluation, NormalizedGradient, descend
 from ganart_zoo.perceptual.penalties import range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
 from ganart_zoo.perceptual.pyramid import from_pyramid, to_pyramid
 from ganart_zoo.perceptual.reach import measure_reach
-from ganart_zoo.perceptual.regions import StyleGroup, group_styles, guidance, guided_gram
+from ganart_zoo.perceptual.regions import StyleGroup, group_maps, group_styles, guidance, guided_gram
 from ganart_zoo.perceptual.scales import SMALLEST_SIDE, Scale, schedule
 from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Margins, Shift, margins, shifts, with_margin
 from ganart_zoo.perceptual.targets import ContentTarget, GramTarget, StatisticsTarget, Sums, Target, gram_term
@@ -46,10 +46,12 @@ __all__ = [
     "check_init",
     "check_pictures",
     "check_region",
+    "check_styles",
     "descend",
     "fastest",
     "from_pyramid",
     "gram_term",
+    "group_maps",
     "group_styles",
     "guidance",
     "guided_gram",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from ganart_zoo.contract.condition import Style
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.perceptual.scales import SMALLEST_SIDE
 
-__all__ = ["check_init", "check_pictures", "check_region"]
+__all__ = ["check_init", "check_pictures", "check_region", "check_styles"]
 
 
 def check_pictures(what: str, pictures: Tensor, smallest_side: int = SMALLEST_SIDE) -> None:
@@ -74,3 +77,34 @@ def check_region(what: str, region: Tensor | None, over: Tensor, over_what: str)
         raise SettingsError(f"{what} has values from {region.min():g} to {region.max():g}, expected 0..1")
     if region.max() == 0:
         raise SettingsError(f"{what} is empty: all its values are 0; mark some pixels, or leave the region out")
+
+
+def check_styles(model: str, styles: Sequence[Style], content: Tensor) -> None:
+    """Check that there is at least one style, and that pictures, weights and regions fit together.
+
+    Args:
+        model: The name in messages.
+        styles: Pictures, of 16 pixels a side or more.
+        content: `[n, c, H, W]`, which regions must match.
+
+    Raises:
+        ImageError: A style's picture is not a picture, or too small.
+        SettingsError: Something else does not fit.
+    """
+    if not styles:
+        raise SettingsError(f"no style was given; {model} takes one style picture or more")
+    for number, style in enumerate(styles, 1):
+        what = f"style {number}"
+        if style.name is not None:
+            raise SettingsError(f"{what} is the name {style.name!r}, but {model} has no named styles; give a picture")
+        if style.image is None:
+            raise SettingsError(f"{what} has no picture; {model} takes pictures as styles")
+        check_pictures(what, style.image)
+        if len(style.image) != 1:
+            raise SettingsError(f"{what} holds {len(style.image)} pictures, expected one; give one Style for each")
+        if not 0 <= style.weight < float("inf"):
+            raise SettingsError(f"{what} has weight {style.weight}, expected a finite number of 0 or more")
+        check_region(f"the region of {what}", style.region, content, "the content")
+        check_region(f"the source region of {what}", style.source_region, style.image, "its picture")
+    if sum(style.weight for style in styles) == 0:
+        raise SettingsError("the weights of all styles are 0; raise one")

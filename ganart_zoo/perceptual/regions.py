@@ -16,7 +16,7 @@ from torch.nn import functional
 from ganart_zoo import ops
 from ganart_zoo.contract.condition import Style
 
-__all__ = ["StyleGroup", "group_styles", "guidance", "guided_gram"]
+__all__ = ["StyleGroup", "group_maps", "group_styles", "guidance", "guided_gram"]
 
 
 class StyleGroup(NamedTuple):
@@ -81,17 +81,38 @@ def guided_gram(features: Tensor, region: Tensor | None) -> Tensor:
     return ops.gram_matrix(features * guidance(region, (height, width)).to(features.dtype))
 
 
+def group_maps(styles: Sequence[Style]) -> Tensor | None:
+    """Return how much of each pixel belongs to each group of `group_styles`, `[groups, 1, H, W]`; None for one group
+    that has it all.
+
+    The maps add up to 1 where a region covers the pixel, and to less where none does.
+
+    Args:
+        styles: As `group_styles` takes them.
+    """
+    groups = group_styles(styles)
+    if len(groups) == 1 and groups[0].region is None:
+        return None
+    weights = [style.weight / sum(style.weight for style in styles) for style in styles]
+    owned = _owned([style.region for style in styles], weights)
+    return torch.stack([owned[[index for index, _ in group.members]].sum(dim=0) for group in groups])
+
+
 def _shares(regions: Sequence[Tensor | None], weights: Sequence[float]) -> list[float]:
-    shapes = [region.shape for region in regions if region is not None]
-    if not shapes:
+    if all(region is None for region in regions):
         return list(weights)
+    return _owned(regions, weights).mean((1, 2, 3)).tolist()
+
+
+def _owned(regions: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor:
+    """Return the part of each pixel that each style owns, `[styles, 1, H, W]` on the CPU."""
+    shapes = [region.shape for region in regions if region is not None]
     masks = torch.cat(
         [torch.ones(shapes[0]) if region is None else region.detach().cpu().float() for region in regions]
     )
     weighted = masks * torch.tensor(weights).view(-1, 1, 1, 1)
     total = weighted.sum(0)
-    owned = weighted / torch.where(total > 0, total, 1) * masks.sum(0).clamp(max=1)
-    return owned.mean((1, 2, 3)).tolist()
+    return weighted / torch.where(total > 0, total, 1) * masks.sum(0).clamp(max=1)
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:

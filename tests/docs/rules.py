@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["NOT_RUN", "ONE_PROCESS", "PRELUDES", "SMALLER_COMMANDS", "SMALLER_PYTHON", "STAND_INS"]
 
 SMALLER_COMMANDS: tuple[tuple[str, str], ...] = (
-    (r"^ganart stylize .*(-m|--model) (halftone|multistyle|johnson)", "--size 48"),
+    (r"^ganart stylize .*(-m|--model) (halftone|multistyle|adain|johnson|runs/mine|runs/any)", "--size 48"),
     (r"^ganart stylize ", "--size 48 --steps 2"),
     (r"^ganart dream .*--zoom", "--zoom 2 --zoom-steps 1 --size 48 --steps 1"),
     (r"^ganart dream .*octaves=6", "--size 48 --steps 2 --set octaves=3"),

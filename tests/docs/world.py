@@ -135,6 +135,7 @@ BUILDERS: dict[str, Builder] = {
     "list.txt": _prompts,
     "holiday": _folder(2),
     "photos": _folder(2),
+    "paintings": _folder(3),
     "pictures": _folder(12, 32, 32),
     "pictures.npz": _arrays,
     "runs/first": _run("--generator", "dcgan", "--critic", "dcgan_critic", "--size", "32"),

@@ -60,6 +60,7 @@ def _rows(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
 @click.option("--crop", type=click.Choice(("centre", "random", "stretch", "pad")), help="How pictures become square.")
 @click.option("--flip/--no-flip", default=None, help="Mirror every other picture, left to right.")
 @click.option("--style", "styles", metavar="PICTURE", multiple=True, help="A style to learn. Repeatable.")
+@click.option("--style-data", metavar="PATH", help="A folder of style pictures, or an .npz file of them.")
 @click.option(
     "--conditions",
     metavar="NAMES",
@@ -112,6 +113,7 @@ def command(
     crop: str | None,
     flip: bool | None,
     styles: tuple[str, ...],
+    style_data: str | None,
     conditions: str | None,
     steps: int | None,
     batch: int | None,
@@ -156,8 +158,9 @@ def command(
     entry = chosen_recipe(zoo, run, file, given)
     chosen = _named_networks(entry, {"generator": generator, "critic": critic}, networks)
     training = _given({"steps": steps, "batch": batch, "seed": seed, "checkpoint_every": checkpoint_every})
-    if styles:
-        training["style"] = _styles(zoo, entry, styles)
+    for name, flag, value in (("style", "--style", list(styles)), ("style_data", "--style-data", style_data)):
+        if value:
+            training[name] = _for_field(zoo, entry, name, flag, value)
     pairs += () if metric is None else (f"training.metric.name={metric}",)
     given |= _settings(zoo, entry, pairs, chosen, training, (run, file))
     planned = plan(zoo, run=run, file=file, given=given, file_name=str(config))
@@ -228,11 +231,11 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _styles(zoo: Zoo, recipe: RecipeEntry, styles: Sequence[str]) -> list[str]:
-    """Return the value of the config field that `--style` fills."""
-    if "style" not in zoo.recipe_settings(recipe.canonical).config_class.model_fields:
-        raise SettingsError(f"the recipe {recipe.spec.name} learns no styles; leave out --style")
-    return list(styles)
+def _for_field(zoo: Zoo, recipe: RecipeEntry, name: str, flag: str, value: Any) -> Any:
+    """Return the value that a flag gives a field of the recipe's config, which must have it."""
+    if name not in zoo.recipe_settings(recipe.canonical).config_class.model_fields:
+        raise SettingsError(f"the recipe {recipe.spec.name} learns no styles{"" if name == "style" else " from a folder"}; leave out {flag}")
+    return value
 
 
 def _named_networks(recipe: RecipeEntry, roles: Mapping[str, str | None], pairs: Sequence[str]) -> dict[str, str]:

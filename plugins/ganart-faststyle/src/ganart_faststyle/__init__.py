@@ -9,7 +9,7 @@ __all__ = ["ganart_models", "ganart_recipes"]
 
 @hookimpl
 def ganart_models() -> list[ModelSpec]:
-    """Return the models `multistyle` and `johnson`."""
+    """Return the models `multistyle`, `adain` and `johnson`."""
     return [
         ModelSpec(
             name="multistyle",
@@ -21,6 +21,24 @@ def ganart_models() -> list[ModelSpec]:
             options="ganart_faststyle.config:Options",
             capabilities=frozenset({"named_styles", "differentiable", "trainable"}),
             paper="https://arxiv.org/abs/1610.07629",
+        ),
+        ModelSpec(
+            name="adain",
+            kind="style_transfer",
+            summary="Restyles a photo in one pass, in the style of any pictures.",
+            license="Apache-2.0",
+            factory="ganart_faststyle.adain:AdaIN",
+            config="ganart_faststyle.config:AdaINConfig",
+            options="ganart_faststyle.config:AdaINOptions",
+            capabilities=frozenset({"image_styles", "regions", "differentiable", "trainable"}),
+            uses={
+                "backbone": Use(
+                    "backbone",
+                    default="ganart-backbones/efficientnet_lite0",
+                    summary="Its features take on the statistics of the style's.",
+                )
+            },
+            paper="https://arxiv.org/abs/1703.06868",
         ),
         ModelSpec(
             name="johnson",
@@ -38,7 +56,7 @@ def ganart_models() -> list[ModelSpec]:
 
 @hookimpl
 def ganart_recipes() -> list[RecipeSpec]:
-    """Return the recipe `faststyle`."""
+    """Return the recipes `faststyle` and `adain`."""
     return [
         RecipeSpec(
             name="faststyle",
@@ -56,5 +74,15 @@ def ganart_recipes() -> list[RecipeSpec]:
             networks={"stylist": Use("style_transfer", default="ganart-faststyle/multistyle")},
             main="stylist",
             paper="https://arxiv.org/abs/1610.07629",
-        )
+        ),
+        RecipeSpec(
+            name="adain",
+            summary="Trains adain on your photos and your style pictures.",
+            license="Apache-2.0",
+            factory="ganart_faststyle.adain_recipe:AdaINTraining",
+            config="ganart_faststyle.training_config:AdaINTrainingConfig",
+            networks={"stylist": Use("style_transfer", default="ganart-faststyle/adain")},
+            main="stylist",
+            paper="https://arxiv.org/abs/1703.06868",
+        ),
     ]

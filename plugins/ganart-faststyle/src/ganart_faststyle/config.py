@@ -6,7 +6,7 @@ from typing import Literal
 
 from ganart_zoo.contract import Field, Settings, field_validator
 
-__all__ = ["JohnsonConfig", "MultiStyleConfig", "Options"]
+__all__ = ["AdaINConfig", "AdaINOptions", "JohnsonConfig", "MultiStyleConfig", "Options"]
 
 
 class MultiStyleConfig(Settings):
@@ -57,6 +57,39 @@ class JohnsonConfig(Settings):
         return channels
 
 
+class AdaINConfig(Settings):
+    """The shape of the network for any style."""
+
+    layers: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Backbone layers whose features take on the style's statistics, one for each of the strides 2, 4, "
+        "8 and 16, or for the first of these. None: the deepest style tap of each stride.",
+    )
+    widths: tuple[int, int, int, int] = Field(
+        (96, 64, 48, 32), description="Channels of the decoder at the strides 16, 8, 4 and 2."
+    )
+    blocks: tuple[int, int, int, int] = Field(
+        (1, 2, 1, 0), description="Residual blocks of the decoder at the strides 16, 8, 4 and 2."
+    )
+    last: int = Field(16, ge=1, le=512, description="Channels at the photo's size, before the picture.")
+    code: int = Field(64, ge=1, le=4096, description="Numbers that describe a style to the decoder's layers.")
+
+    @field_validator("widths")
+    @classmethod
+    def _widths_are_usable(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(1 <= number <= 1024 for number in widths):
+            raise ValueError("each number of channels must be from 1 to 1024")
+        return widths
+
+    @field_validator("blocks")
+    @classmethod
+    def _blocks_are_usable(cls, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(0 <= number <= 32 for number in blocks):
+            raise ValueError("each number of blocks must be from 0 to 32")
+        return blocks
+
+
 class Options(Settings):
     """What one call may change. The result has the size of the photo."""
 
@@ -65,4 +98,16 @@ class Options(Settings):
         "off",
         description="Keep the photo's colours: 'luminance' takes only the brightness from the styled picture; "
         "'histogram' gives the styled picture the photo's distribution of each colour.",
+    )
+
+
+class AdaINOptions(Options):
+    """What one call of `adain` may change."""
+
+    style_scale: float = Field(
+        1.0,
+        ge=0.1,
+        le=4,
+        description="Size of the strokes: at 1 the style picture is scaled down to the photo's area, never enlarged; "
+        "at 2 it is used twice as large.",
     )

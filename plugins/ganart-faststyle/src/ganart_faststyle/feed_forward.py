@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ganart_faststyle.config import Options
-from ganart_zoo.contract import ImageError, OnStep, Rng, SettingsError, StepEvent, Style, StyleTransfer
+from ganart_zoo.contract import (
+    ImageError,
+    ModelError,
+    OnStep,
+    Rng,
+    SettingsError,
+    StepEvent,
+    Style,
+    StyleTransfer,
+    load_tensors,
+)
 from ganart_zoo.imaging import match_histogram, rgb_to_yiq, yiq_to_rgb
 
-__all__ = ["FeedForward"]
+__all__ = ["FeedForward", "finite_tensors"]
 
 
 class FeedForward(StyleTransfer):
@@ -48,14 +60,23 @@ class FeedForward(StyleTransfer):
             )
         if init is not None:
             raise SettingsError(f"{type(self).__name__} works in one pass and takes no init picture; leave it out")
-        shares = self.style_shares(styles)
+        paint = self.painter(content, styles, options)
         photos = content.to(self.device, self.picture_dtype)
         pictures = list(photos.split(1))
         for row, photo in enumerate(photos.split(1)):
-            pictures[row] = _finished(self(photo, shares), photo, options)
+            pictures[row] = _finished(paint(photo), photo, options)
             if on_step is not None and self._report(on_step, row, pictures):
                 break
         return torch.cat(pictures).to(content)
+
+    def painter(self, content: Tensor, styles: Sequence[Style], options: Options) -> Callable[[Tensor], Tensor]:
+        """Return what restyles one photo `[1, 3, H, W]` of the content's size.
+
+        Raises:
+            SettingsError: The styles do not fit the model.
+        """
+        shares = self.style_shares(styles)
+        return lambda photo: cast(Tensor, self(photo, shares))
 
     def style_shares(self, styles: Sequence[Style]) -> Tensor | None:
         """Return the share of each learned style, `[styles]`, or None for a network without a choice.
@@ -79,6 +100,22 @@ class FeedForward(StyleTransfer):
         shown = [picture.detach() for picture in pictures]
         event = StepEvent(row + 1, len(shown), "restyling", {}, lambda: torch.cat(shown).clamp(0, 1))
         return on_step(event) is False
+
+
+def finite_tensors(files: Mapping[str, Path], model: str) -> dict[str, Tensor]:
+    """Return the tensors of the one file of `model`'s weights.
+
+    Raises:
+        ModelError: There is not exactly one file, or it holds NaN.
+        WeightsError: The file is damaged.
+    """
+    if len(files) != 1:
+        raise ModelError(f"{model} takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
+    (path,) = files.values()
+    tensors = load_tensors(path)
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise ModelError(f"{path.name} has values that are NaN or infinite in {broken[0]!r}; get it again")
+    return tensors
 
 
 def _finished(picture: Tensor, photo: Tensor, options: Options) -> Tensor:

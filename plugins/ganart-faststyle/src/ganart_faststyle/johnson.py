@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ganart_faststyle.config import JohnsonConfig
-from ganart_faststyle.feed_forward import FeedForward
+from ganart_faststyle.feed_forward import FeedForward, finite_tensors
 from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
 from ganart_zoo import ops
-from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
+from ganart_zoo.contract import SettingsError, Style
 
 __all__ = ["Johnson"]
 
@@ -113,11 +113,6 @@ class Johnson(FeedForward):
             ModelError: There is not exactly one file, its tensors do not fit, or it holds NaN.
             WeightsError: The file is damaged.
         """
-        if len(files) != 1:
-            raise ModelError(f"johnson takes one weights file, got {len(files)}: {', '.join(sorted(files))}")
-        (path,) = files.values()
         unused = ("running_mean", "running_var", "num_batches_tracked")
-        tensors = {name: tensor for name, tensor in load_tensors(path).items() if not name.endswith(unused)}
-        self.load_own_state(tensors)
-        if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-            raise ModelError(f"{path.name} has values that are NaN or infinite in {broken[0]!r}; get it again")
+        tensors = finite_tensors(files, "johnson")
+        self.load_own_state({name: tensor for name, tensor in tensors.items() if not name.endswith(unused)})

@@ -1,14 +1,7 @@
 """The recipe `faststyle`: a network learns to restyle photos in one pass.
 
-The loss of a photo x in style s, with F the features of the network's picture y and P those of x:
-
-    content_weight * mean_l mean (F_l - P_l)^2 / mean P_l^2
-    + style_weight * mean_l mean (G_l - A_ls)^2 / mean A_ls^2
-    + tv_weight * (mean of squared differences of y, down + across)
-
-G and A are Gram matrices of the picture and of the style. This is the loss of `ganart-gatys` for one photo, here over
-photos and styles: J. Johnson, A. Alahi, L. Fei-Fei, ECCV 2016; several styles as V. Dumoulin, J. Shlens, M. Kudlur,
-ICLR 2017.
+Its loss stands in `losses`. J. Johnson, A. Alahi, L. Fei-Fei, ECCV 2016; several styles as V. Dumoulin, J. Shlens,
+M. Kudlur, ICLR 2017.
 """
 
 from __future__ import annotations
@@ -20,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ganart_faststyle.losses import PaintingLoss
 from ganart_faststyle.multistyle import MultiStyle, styles_in_file
 from ganart_faststyle.training_config import FastStyleConfig
 from ganart_zoo import ops
@@ -28,7 +22,7 @@ from ganart_zoo.contract.declarations import repeated
 from ganart_zoo.contract.draws import uniforms
 from ganart_zoo.data.pictures import Batch, Data
 from ganart_zoo.imaging import load
-from ganart_zoo.perceptual import ContentTarget, GramTarget, fastest, total_variation
+from ganart_zoo.perceptual import fastest
 from ganart_zoo.training import Recipe
 
 __all__ = ["FastStyle"]
@@ -60,8 +54,6 @@ class FastStyle(Recipe):
             )
         self.stylist = stylist
         self.backbone = backbone
-        self.style_layers = backbone.role_layers("style")
-        self.content_layers = backbone.role_layers("content")
         self.old_styles = 0
         if config.trunk is not None:
             self.old_styles = stylist.load_trunk(Path(config.trunk))
@@ -74,12 +66,11 @@ class FastStyle(Recipe):
     def check(self) -> None:
         """Read the style pictures and compute their Gram matrices."""
         size = self.config.style_size or 2 * self.engine.data.size
-        self.eye = fastest(self.backbone, self.config.compute)
+        self.loss = PaintingLoss(fastest(self.backbone, self.config.compute), self.config)
         pictures = [load(path, size=size).to(self.engine.device) for path in self.config.style]
-        seen = [self._features(picture, self.style_layers) for picture in pictures]
-        self.grams = {
-            layer: torch.cat([ops.gram_matrix(features[layer]) for features in seen]) for layer in self.style_layers
-        }
+        layers = self.loss.style_layers
+        seen = [self.loss.features(picture, layers) for picture in pictures]
+        self.grams = {layer: torch.cat([ops.gram_matrix(features[layer]) for features in seen]) for layer in layers}
 
     def begin(self) -> None:
         """Make the optimizer and choose the photos of the sample grid."""
@@ -106,7 +97,8 @@ class FastStyle(Recipe):
             styles = (chosen[part.rows.start : part.rows.stop] * len(config.style)).long().to(part.images.device)
             with self.engine.autocast():
                 pictures = self.network(part.images, self._shares(styles))
-            losses = self._losses(pictures, part.images, styles)
+            grams = {layer: gram[styles] for layer, gram in self.grams.items()}
+            losses = self.loss(pictures, part.images, grams)
             self.engine.backward(losses["loss"])
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / config.accumulate
@@ -126,23 +118,6 @@ class FastStyle(Recipe):
     def card_rows(self) -> Mapping[str, str]:
         """Return what was learned."""
         return {"Styles": ", ".join(self.stylist.style_names), "Backbone": _model_name(self.backbone)}
-
-    def _losses(self, pictures: Tensor, photos: Tensor, styles: Tensor) -> dict[str, Tensor]:
-        config = self.config
-        layers = (*self.style_layers, *(name for name in self.content_layers if name not in self.style_layers))
-        with torch.no_grad():
-            wanted = self._features(photos, self.content_layers)
-        seen = self._features(pictures, layers)
-        content = torch.stack([ContentTarget(wanted[name]).loss(seen[name]) for name in self.content_layers]).mean()
-        style = torch.stack(
-            [GramTarget(self.grams[name][styles]).loss(seen[name]) for name in self.style_layers]
-        ).mean()
-        variation = total_variation(pictures)
-        total = config.content_weight * content + config.style_weight * style + config.tv_weight * variation
-        return {"loss": total, "content": content, "style": style, "variation": variation}
-
-    def _features(self, pictures: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        return self.eye(pictures.to(self.eye.compute_dtype), layers)
 
     def _shares(self, styles: Tensor) -> Tensor:
         """Return `[n, all styles]`: the whole share for one of the new styles, by number."""

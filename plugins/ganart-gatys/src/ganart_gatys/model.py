@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ganart_gatys.checks import check_styles
 from ganart_gatys.config import Config, Options
 from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.sizes import style_size
@@ -27,6 +26,7 @@ from ganart_zoo.perceptual import (
     Scale,
     check_init,
     check_pictures,
+    check_styles,
     descend,
     fastest,
     from_pyramid,
@@ -91,7 +91,7 @@ class Gatys(StyleTransfer):
         """
         options = options or Options()
         check_pictures("content", content)
-        check_styles(styles, content)
+        check_styles("gatys", styles, content)
         check_init(init, content)
         if init is not None and options.start == "noise":
             raise SettingsError("an init picture and start='noise' were both given; leave one out")
