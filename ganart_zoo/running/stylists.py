@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MODEL", "DEFAULT_SIZE", "LoadedStyleTransfer", "StyleInput", "Stylized", "Stylizer"]
 
 DEFAULT_MODEL = "ganart-gatys/gatys"
+
+_STYLE_ROLES = ("style", "region", "source region")
+"""Of input files, before the number of the style."""
 
 DEFAULT_SIZE = 512
 """Pixels: a size that optimisation finishes in about a minute on a laptop. Memory and time grow with its square."""
@@ -142,6 +146,28 @@ class Stylizer:
         model, how = again.model()
         seed, size = again.record.seed, request["size"]
         return cls(again.zoo, str(model), styles, init=files.get("init"), seed=seed, size=size, **how)
+
+    @property
+    def style_count(self) -> int:
+        """The number of styles."""
+        return len(self._styles)
+
+    def alone(self, number: int) -> Self:
+        """Return what restyles with one of the styles only, by the same model; the first has number 1.
+
+        Its pictures and their records are those of a `Stylizer` that was given this style.
+        """
+        one = copy(self)
+        one._style_inputs, one._styles = [self._style_inputs[number - 1]], [self._styles[number - 1]]
+        others = {
+            f"{role} {other}" for role in _STYLE_ROLES for other in range(1, self.style_count + 1) if other != number
+        }
+        one._inputs = [
+            replace(each, role=each.role.replace(f" {number}", " 1")) if each.role[-1].isdigit() else each
+            for each in self._inputs
+            if each.role not in others
+        ]
+        return one
 
     @property
     def sources(self) -> tuple[Path, ...]:

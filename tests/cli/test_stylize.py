@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -80,6 +81,60 @@ def test_a_style_whose_name_has_a_colon(zoo: Zoo, photo: Path, painting: Path, t
     painting = painting.rename(tmp_path / "night:2")
     assert run(zoo, photo, "--style", painting, "-m", "blend", "-o", tmp_path / "out.png") == 0
     assert read_record(tmp_path / "out.png").request["styles"][0]["weight"] == 1.0
+
+
+def test_a_contact_sheet_shows_each_style_by_itself(zoo: Zoo, photo: Path, tmp_path: Path, capsys: Capture) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert run(zoo, photo, "-m", "named", "--contact-sheet", "-o", sheet, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"sheet": str(sheet)}
+    cells = opened(sheet)
+    assert cells.size == (2 * 40 + 3 * 8, 2 * (30 + 8 + 20) + 8)  # photo, dark; light, with names below
+    assert [cells.getpixel(at) for at in ((60, 20), (20, 78))] == [(0, 0, 0), (255, 255, 255)]
+    assert run(zoo, photo, photo, "-m", "named", "--style", "dark", "--contact-sheet", "-o", tmp_path / "two.png") == 0
+    assert opened(tmp_path / "two.png").size == (104, 124)
+    for more, words in {
+        ("-m", "named", "-o", sheet): "exists and was not made by ganart",
+        ("-m", "negative", "-o", tmp_path / "x.png"): "has learned no styles to show",
+        ("-m", "named", "-o", "-"): "--contact-sheet goes with neither '-'",
+    }.items():
+        assert run(zoo, photo, "--contact-sheet", *more) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_sheet_of_pictures_is_what_each_gives_alone(zoo: Zoo, photo: Path, painting: Path, tmp_path: Path) -> None:
+    other = picture(tmp_path / "other.png", 20, 20, seed=9)
+    options = ("-m", "blend", "--set", "noise=false")
+    sheet = tmp_path / "sheet.png"
+    assert run(zoo, photo, *options, "--style", painting, "--style", other, "--contact-sheet", "-o", sheet) == 0
+    assert run(zoo, photo, *options, "--style", other, "-o", tmp_path / "alone.png") == 0
+    assert opened(sheet).crop((8, 66, 48, 96)).tobytes() == opened(tmp_path / "alone.png").tobytes()
+
+
+def test_pictures_go_through_standard_input_and_output(
+    zoo: Zoo, photo: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(zoo, photo, "-m", "negative", "-o", tmp_path / "out.png") == 0
+    expected = opened(tmp_path / "out.png").tobytes()
+    capfdbinary.readouterr()
+
+    def given() -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(photo.read_bytes())))
+
+    given()
+    assert run(zoo, "-", "-m", "negative", "-o", "-") == 0
+    (tmp_path / "piped.png").write_bytes(capfdbinary.readouterr().out)
+    assert opened(tmp_path / "piped.png").tobytes() == expected
+    assert read_record(tmp_path / "piped.png").inputs[0].sha256 == read_record(tmp_path / "out.png").inputs[0].sha256
+    given()
+    assert run(zoo, "-", "-m", "negative", "-o", tmp_path / "file.png") == 0
+    assert opened(tmp_path / "file.png").tobytes() == expected
+    for arguments, words in {
+        (photo, "-", "-o", tmp_path / "x"): b"'-' stands for one picture",
+        (photo, "-o", "-", "--json"): b"-o - and --json both write",
+        (tmp_path, "-o", "-"): b"'-' stands for one picture",
+    }.items():
+        assert run(zoo, *arguments, "-m", "negative") == 2
+        assert words in capfdbinary.readouterr().err
 
 
 def test_regions_go_with_their_styles(zoo: Zoo, photo: Path, painting: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -1,23 +1,25 @@
-"""`ganart stylize`: restyles one photo, or a folder of them."""
+"""`ganart stylize`: restyles one photo, or a folder of them, or shows photos in many styles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganart_zoo.cli.chosen import Loading, find_model, model_name
 from ganart_zoo.cli.group import pass_zoo
-from ganart_zoo.cli.long_work import LongWork
+from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
 from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, run_jobs, weighted
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.cli.show import emit_json
+from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.registry import Entry, Zoo
 
 if TYPE_CHECKING:
-    from ganart_zoo.running.stylists import StyleInput
+    from ganart_zoo.running.stylists import StyleInput, Stylizer
 
 __all__ = ["command"]
 
@@ -32,7 +34,7 @@ __all__ = ["command"]
     multiple=True,
     help="A picture, or the name of a learned style. Repeat to blend; weights are shares.",
 )
-@output_option("A .png, .jpg or .webp file; or a folder.")
+@output_option("A .png, .jpg or .webp file; or a folder; or '-' for a PNG on standard output.")
 @click.option(
     "-m",
     "--model",
@@ -51,6 +53,12 @@ __all__ = ["command"]
     help="White where the photo gets the style, and where in the style picture it is taken from. The first --region "
     "belongs to the first --style, and so on; '-' means everywhere.",
 )
+@click.option(
+    "--contact-sheet",
+    "sheet",
+    is_flag=True,
+    help="Save one picture that shows the photos in each --style by itself, or in all styles the model has learned.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise, the same for all photos.")
 @result_options
 @loading_options
@@ -65,18 +73,21 @@ def command(
     init: str | None,
     regions: tuple[str, ...],
     loading: Loading,
+    sheet: bool,
     seed: int,
     force: bool,
     quiet: bool,
     as_json: bool,
     **flags: str | None,
 ) -> None:
-    """Restyle photos: CONTENT is a picture or a folder of them.
+    """Restyle photos: CONTENT is a picture, a folder of them, or '-' for a picture on standard input.
 
     \b
     ganart stylize photo.jpg --style painting.jpg -o out.png
     ganart stylize photo.jpg --style a.jpg:2 --style b.jpg:1 --size 768 -o out.png
     ganart stylize holiday/ --style painting.jpg -o restyled/
+    ganart stylize photo.jpg -m multistyle --contact-sheet -o all.jpg
+    ganart stylize - --style painting.jpg -o - < photo.jpg > out.png
 
     A picture that exists already, made of the same inputs with the same settings, is skipped; --force makes it again.
     One that ganart made otherwise is replaced. A file that ganart did not make is left alone, unless --force.
@@ -88,6 +99,9 @@ def command(
     entry = zoo.entry(model_name(zoo, chosen, "style_transfer"))
     settings = loading.check(zoo, entry.canonical, flags)
     long_side = long_side_of(size)
+    piped = _is_piped(contents, output, as_json)
+    if sheet and (piped or regions or init):
+        raise SettingsError("--contact-sheet goes with neither '-' nor --region nor --init; leave one of them out")
 
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
@@ -95,11 +109,84 @@ def command(
         from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import Stylizer
 
-        jobs = plan(contents, output)
         style_inputs = _styles(entry, styles, regions)
-        stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
-        outcomes = run_jobs(stylizer, jobs, work, force=force, silent=quiet or as_json)
-    finish(len(jobs), outcomes, as_json, work.interrupted)
+        if sheet:
+            common = {"model": chosen, "seed": seed, "size": long_side, "force": force, **options}
+            saved = _contact_sheet(zoo, contents, style_inputs, output, work, common)
+        else:
+            jobs = () if piped else plan(contents, output)
+            stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
+            if piped:
+                _pipe(stylizer, contents[0], output, work, force=force)
+            else:
+                outcomes = run_jobs(stylizer, jobs, work, force=force, silent=quiet or as_json)
+    if sheet:
+        if not saved:
+            exit_interrupted("stopped; no sheet was saved")
+        if as_json:
+            emit_json({"sheet": output})
+        elif not quiet:
+            click.echo(output, file=sys.stdout)
+    elif piped:
+        if work.interrupted:
+            exit_interrupted(None)
+    else:
+        finish(len(jobs), outcomes, as_json, work.interrupted)
+
+
+def _contact_sheet(
+    zoo: Zoo,
+    contents: Sequence[str],
+    styles: Sequence[StyleInput],
+    output: str,
+    work: LongWork,
+    how: Mapping[str, Any],
+) -> bool:
+    """Save the sheet; return whether it was, and not stopped."""
+    from ganart_zoo.running.outputs import pictures_in
+    from ganart_zoo.tasks.stylize import contact_sheet
+
+    photos = [
+        photo for each in contents for photo in (pictures_in(Path(each)) if Path(each).is_dir() else [Path(each)])
+    ]
+    work.start("contact sheet")
+    return contact_sheet(zoo, photos, styles, output, on_step=work.step, **how) is not None
+
+
+def _is_piped(contents: Sequence[str], output: str, as_json: bool) -> bool:
+    """Return whether a picture comes from standard input or goes to standard output.
+
+    Raises:
+        SettingsError: More goes there than one picture, or it is a terminal.
+    """
+    if "-" not in (*contents, output):
+        return False
+    if len(contents) > 1 or Path(contents[0]).is_dir():
+        raise SettingsError("'-' stands for one picture; give one CONTENT, and one OUT")
+    if output == "-" and as_json:
+        raise SettingsError("-o - and --json both write to standard output; leave one out")
+    for stream, name, used in ((sys.stdin, "input", "-" in contents), (sys.stdout, "output", output == "-")):
+        if used and stream is not None and stream.isatty():
+            raise SettingsError(f"standard {name} is a terminal; '-' expects a file or a pipe there")
+    return True
+
+
+def _pipe(stylizer: Stylizer, content: str, output: str, work: LongWork, *, force: bool) -> None:
+    """Restyle one picture that comes from standard input, or goes to standard output, or both."""
+    from ganart_zoo.imaging.images import encode
+    from ganart_zoo.running.outputs import check_pictures
+
+    target = None if output == "-" else Path(output)
+    if target is not None:
+        check_pictures([target], force=force)
+    work.start("standard input" if content == "-" else content)
+    made = stylizer(sys.stdin.buffer.read() if content == "-" else Path(content), target, on_step=work.step)
+    if target is None:
+        try:
+            sys.stdout.buffer.write(encode(made.images, "png", record=made.record))
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise ImageError(f"standard output: not written: {error.strerror or error}") from None
 
 
 def _styles(entry: Entry, styles: Sequence[str], regions: Sequence[str]) -> list[StyleInput]:

@@ -234,7 +234,7 @@ def _shown(value: Any) -> str:
 def _for_field(zoo: Zoo, recipe: RecipeEntry, name: str, flag: str, value: Any) -> Any:
     """Return the value that a flag gives a field of the recipe's config, which must have it."""
     if name not in zoo.recipe_settings(recipe.canonical).config_class.model_fields:
-        raise SettingsError(f"the recipe {recipe.spec.name} learns no styles{"" if name == "style" else " from a folder"}; leave out {flag}")
+        raise SettingsError(f"the recipe {recipe.spec.name} learns no styles; leave out {flag}")
     return value
 
 

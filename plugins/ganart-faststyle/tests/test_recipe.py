@@ -70,7 +70,8 @@ def test_the_loss_is_the_formula(zoo, backbone, pictures, tmp_path):
     Run(training, data, tmp_path / "run", name="faststyle", main="stylist")
     photos = torch.rand(2, 3, SIDE, SIDE, generator=generator(1))
     painted = torch.rand(2, 3, SIDE, SIDE, generator=generator(2))
-    losses = training._losses(painted, photos, torch.tensor([1, 0]))
+    grams = {layer: gram[[1, 0]] for layer, gram in training.grams.items()}
+    losses = training.loss(painted, photos, grams)
 
     def gram(features):
         flat = features.double().flatten(2)

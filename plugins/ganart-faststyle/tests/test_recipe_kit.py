@@ -19,7 +19,7 @@ _ZOO = Zoo(plugins=[ganart_faststyle, ganart_backbones])
 _FOLDER = tempfile.TemporaryDirectory()
 _SMALL = {
     "faststyle": {"model": "multistyle", "channels": (4, 4, 6), "blocks": 0, "expand": (4, 4)},
-    "adain": {"model": "adain", "widths": (6, 4, 4, 4), "blocks": (0, 0, 0, 0), "last": 4, "code": 4},
+    "adain": {"model": "adain", "widths": (4, 4, 4), "blocks": (0, 0, 0), "last": 4, "code": 4},
 }
 
 

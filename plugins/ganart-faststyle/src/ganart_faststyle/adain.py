@@ -31,9 +31,13 @@ __all__ = ["AdaIN", "Statistics", "moments"]
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 """Means and standard deviations, each `[n, C]`, by layer of the backbone."""
 
-_STRIDES = (2, 4, 8, 16)
-_MARGIN = 16
+_STRIDES = (2, 4, 8)
+"""Deeper layers see so far that the padding at the borders tells them where in the photo they are. A decoder that is
+given them learns to paint the left side in other colours than the right."""
+_SEEN = 32
 """Pixels of reflection around a photo, so that the backbone's zero padding stays outside of the picture."""
+_MARGIN = 16
+"""How many of them the decoder works on, whose own borders are cut off with them."""
 _TINY = 1e-5
 _MOST = 4.0
 """Statistics farther from those of the training styles than this, in standard deviations, count as this far."""
@@ -138,7 +142,9 @@ class AdaIN(FeedForward):
             stride = self.backbone.layers[name].stride
             size = (height // stride, width // stride)
             if features.shape[-2:] != size:  # a backbone that does not pad
-                seen[name] = F.interpolate(features, size)
+                features = F.interpolate(features, size)
+            spare = (_SEEN - _MARGIN) // stride
+            seen[name] = features[..., spare:-spare, spare:-spare].contiguous(memory_format=torch.channels_last)
         return seen
 
     def decode(self, features: Mapping[str, Tensor], statistics: Statistics, like: Tensor) -> Tensor:
@@ -249,14 +255,14 @@ def _layers(backbone: Backbone, layers: Sequence[str] | None) -> tuple[str, ...]
     """Return the layers to renormalise, the deepest first.
 
     Raises:
-        SettingsError: They are not one for each of the strides 2, 4, 8 and so on.
+        SettingsError: They are not one for each of the strides 2, 4 and 8, or for the first of these.
     """
     chosen = {backbone.layers[name].stride: name for name in backbone.role_layers("style", layers)}
     strides = [stride for stride in _STRIDES if stride in chosen]
     if not strides or strides != list(_STRIDES[: len(strides)]) or (layers and len(layers) > len(strides)):
         raise SettingsError(
             f"adain has layers of the strides {', '.join(map(str, sorted(chosen)))}; "
-            "expected one layer for each of the strides 2, 4, 8 and 16, or for the first of these"
+            "expected one layer for each of the strides 2, 4 and 8, or for the first of these"
         )
     return tuple(chosen[stride] for stride in reversed(strides))
 
@@ -264,9 +270,9 @@ def _layers(backbone: Backbone, layers: Sequence[str] | None) -> tuple[str, ...]
 def _framed(images: Tensor) -> Tensor:
     """Return pictures with a margin all around, their sides multiples of the deepest stride."""
     for side in (3, 2):
-        after = _MARGIN + -images.shape[side] % _STRIDES[-1]
+        after = _SEEN + -images.shape[side] % _STRIDES[-1]
         mode = "reflect" if images.shape[side] > after else "replicate"
-        images = F.pad(images, (_MARGIN, after, 0, 0) if side == 3 else (0, 0, _MARGIN, after), mode=mode)
+        images = F.pad(images, (_SEEN, after, 0, 0) if side == 3 else (0, 0, _SEEN, after), mode=mode)
     return images
 
 

@@ -63,14 +63,12 @@ class AdaINConfig(Settings):
     layers: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="Backbone layers whose features take on the style's statistics, one for each of the strides 2, 4, "
-        "8 and 16, or for the first of these. None: the deepest style tap of each stride.",
+        description="Backbone layers whose features take on the style's statistics, one for each of the strides 2, 4 "
+        "and 8, or for the first of these. None: the deepest style tap of each stride.",
     )
-    widths: tuple[int, int, int, int] = Field(
-        (96, 64, 48, 32), description="Channels of the decoder at the strides 16, 8, 4 and 2."
-    )
-    blocks: tuple[int, int, int, int] = Field(
-        (1, 2, 1, 0), description="Residual blocks of the decoder at the strides 16, 8, 4 and 2."
+    widths: tuple[int, int, int] = Field((64, 48, 32), description="Channels of the decoder at the strides 8, 4 and 2.")
+    blocks: tuple[int, int, int] = Field(
+        (2, 1, 0), description="Residual blocks of the decoder at the strides 8, 4 and 2."
     )
     last: int = Field(16, ge=1, le=512, description="Channels at the photo's size, before the picture.")
     code: int = Field(64, ge=1, le=4096, description="Numbers that describe a style to the decoder's layers.")
