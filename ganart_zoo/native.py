@@ -12,6 +12,8 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import json
+import logging
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -26,12 +28,18 @@ __all__ = [
     "ops_library",
     "trim_memory",
     "tune_allocator",
+    "tune_threads",
     "why_not_built",
 ]
 
 OPS_LIBRARY = "_ops"
 INTROSPECTION = "_native"
 BUILD_FACTS = "_build.json"
+
+WAITING_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""The variables by which a user decides how threads wait."""
+
+_log = logging.getLogger("ganart_zoo")
 
 M_TRIM_THRESHOLD = -1  # glibc's malloc.h
 M_MMAP_THRESHOLD = -3
@@ -103,6 +111,33 @@ def trim_memory() -> bool:
         return bool(ctypes.CDLL(None).malloc_trim(0))
     except AttributeError:  # musl
         return False
+
+
+def tune_threads(spins: int = 4000) -> bool:
+    """Make threads that wait for work sleep after a short while. Call it before anything imports torch.
+
+    Between two operations, the threads of GNU OpenMP, which torch's packages for Linux contain, wait in a loop for
+    milliseconds. On a machine with other work to do, that loop takes the processor from the thread being waited for,
+    and a program can take ten times as long. After a bounded number of turns of the loop, a thread sleeps instead.
+
+    It sets the variable `GOMP_SPINCOUNT` of this process, which OpenMP reads once, when torch is imported. Other
+    implementations of OpenMP ignore it. A user's own `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT` is kept. Results do not
+    depend on it.
+
+    Args:
+        spins: Turns of the loop before a thread sleeps. `benchmarks/test_busy_machine.py` compares other values.
+
+    Returns:
+        Whether the setting will have an effect. It has none once torch is imported, which is logged, or where the user
+        has decided.
+    """
+    if any(name in os.environ for name in WAITING_SETTINGS):
+        return False
+    if "torch" in sys.modules:
+        _log.warning("tune_threads has no effect: torch is imported already, so OpenMP has read its settings")
+        return False
+    os.environ["GOMP_SPINCOUNT"] = str(spins)
+    return True
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,36 @@ print(tuned, before, faults_of_a_block())
     if tuned == "False":
         pytest.skip("the allocator is not glibc's")
     assert int(after) < int(before) / 10
+
+
+@pytest.mark.parametrize(
+    ("start", "given", "spins"),
+    [
+        ("print(native.tune_threads())", {}, "4000"),
+        ("print(native.tune_threads(70))", {}, "70"),
+        ("from ganart_zoo.cli import main; print(main(['--version']) == 0)", {}, "4000"),
+        ("print(not native.tune_threads())", {"GOMP_SPINCOUNT": "5"}, "5"),
+        ("print(not native.tune_threads())", {"OMP_WAIT_POLICY": "passive"}, "0"),
+        ("import torch; print(not native.tune_threads())", {}, None),
+    ],
+)
+def test_tuned_threads_are_what_openmp_reads(start: str, given: dict[str, str], spins: str | None) -> None:
+    """OpenMP shows its settings when torch loads it: in a process of its own, which the tuning changes."""
+    env = {name: value for name, value in os.environ.items() if name not in native.WAITING_SETTINGS}
+    code = f"from ganart_zoo import native\n{start}\nimport torch"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**env, **given, "OMP_DISPLAY_ENV": "verbose"},
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "True"
+    shown = re.search(r"GOMP_SPINCOUNT = '(\w+)'", done.stderr)
+    if shown is None:
+        pytest.skip("this torch uses another OpenMP")
+    assert (shown[1] == spins) if spins else (shown[1] != "4000")
+    assert ("tune_threads has no effect: torch is imported already" in done.stderr) == (spins is None)
 
 
 def test_import_is_torch_free() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from ganart_zoo.cli.group import cli
 from ganart_zoo.cli.show import BROKEN, INTERRUPTED, MISUSED, note
 from ganart_zoo.cli.streams import tolerant_streams
 from ganart_zoo.contract.errors import GanartError
+from ganart_zoo.native import tune_threads
 
 if TYPE_CHECKING:
     from ganart_zoo.registry import Zoo
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None, *, zoo: Zoo | None = None) -> i
         arguments: The words after `ganart`; None for those of the process.
         zoo: The registry to use; None for one of the installed plugins, created when a command first needs it.
     """
+    if "torch" not in sys.modules:  # called from another program, it is that program's to decide
+        tune_threads()
     with tolerant_streams() as output:
         code = _run(arguments, zoo)
         output.flush()
