@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -187,10 +187,7 @@ def _recognised(stream: BinaryIO, name: str) -> Image.Image:
     if not prefix:
         raise ImageError(f"{name}: is empty (0 bytes); expected a picture")
     # Image.open has a bomb check with process-wide settings, and would try every format.
-    Image.init()
-    for form in _FORMATS:
-        if form not in Image.OPEN:  # not supported by this build of Pillow
-            continue
+    for form in _formats():
         factory, accept = Image.OPEN[form]
         stream.seek(0)
         try:
@@ -205,6 +202,15 @@ def _recognised(stream: BinaryIO, name: str) -> Image.Image:
         except Exception as error:  # a parser may raise anything for arbitrary bytes
             raise _DamagedError(f"{name}: damaged {form} file ({_reason(error)})") from error
     raise ImageError(f"{name}: not a picture of a known format ({', '.join(_FORMATS)})")
+
+
+def _formats() -> Iterator[str]:
+    """Yield the formats that this build of Pillow supports; the rare ones, which take time to load, come last."""
+    Image.preinit()
+    common = [form for form in _FORMATS if form in Image.OPEN]
+    yield from common
+    Image.init()
+    yield from (form for form in _FORMATS if form in Image.OPEN and form not in common)
 
 
 def _load(image: Image.Image, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
