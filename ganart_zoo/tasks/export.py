@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,9 @@ def export(
 
     The folder gets `pyproject.toml`, `README.md` (the run's card), `src/ganart_<name>/` with the declaration and the
     weights, and `generator.onnx` with the inputs `latents` and, for a generator with classes, `labels`, with any number
-    of rows. Both are checked: the declared model gives the same bits as the run when it loads the weights, and
-    onnxruntime gives the same pictures within a thousandth.
+    of rows. A generator that reads prompts takes their `embedding` instead, as `Model.embed` makes it. Both are
+    checked: the declared model gives the same bits as the run when it loads the weights, and onnxruntime gives the same
+    pictures within a thousandth.
 
     Args:
         zoo: Where the run's model comes from.
@@ -75,8 +77,10 @@ def export(
     generator = load_generator(zoo, run)
     if generator.entry.spec.uses:
         raise ModelError(f"{generator.entry.canonical} is built on other models, and export needs one that is not")
-    if onnx and "prompt" in generator.entry.spec.capabilities:
-        raise ModelError(f"{generator.entry.canonical} reads a text, which ONNX cannot express; leave ONNX out")
+    if onnx and _reads_text(generator) and "embedding" not in _inputs(generator, 1):
+        raise ModelError(
+            f"{generator.entry.canonical} reads a text and has no embedding of it to give to ONNX; leave ONNX out"
+        )
     fresh = not folder.exists()
     make_folder(folder)
     if any(folder.iterdir()):
@@ -99,11 +103,25 @@ def export(
     return Exported(folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file())), error)
 
 
-def _sample(generator: LoadedGenerator, n: int) -> tuple[Tensor, Tensor | None]:
-    """Return latents and labels of the first seeds."""
-    known = generator.labels(None)
-    labels = None if known is None else torch.tensor([known[row % len(known)] for row in range(n)])
-    return generator.latents(range(n)), labels
+def _reads_text(generator: LoadedGenerator) -> bool:
+    return "prompt" in generator.entry.spec.capabilities
+
+
+def _inputs(generator: LoadedGenerator, n: int) -> dict[str, Tensor]:
+    """Return the inputs of the first seeds by name: latents, and labels and the embedding of prompts where it has them.
+
+    More rows have longer prompts, so that a length of the embedding that follows from the prompts changes with them.
+    """
+    inputs = {"latents": generator.latents(range(n))}
+    if known := generator.labels(None):
+        inputs["labels"] = torch.tensor([known[row % len(known)] for row in range(n)])
+    if _reads_text(generator):
+        prompts = tuple(" ".join(["word"] * (row + 1)) for row in range(n))
+        with torch.no_grad():
+            embedding = generator.model.embed(Condition(prompts=prompts)).embedding
+        if embedding is not None:
+            inputs["embedding"] = embedding
+    return inputs
 
 
 def _check_weights(generator: LoadedGenerator, weights: Path) -> None:
@@ -111,10 +129,10 @@ def _check_weights(generator: LoadedGenerator, weights: Path) -> None:
     config = generator.model.config
     described = {} if config is None else config.model_dump(mode="json")
     again = generator.zoo.create(generator.entry.canonical, weights=weights, **described)
-    network, other = _Network(generator.model, generator.options), _Network(again, generator.options)
-    inputs = _sample(generator, 2)
+    inputs = _inputs(generator, 2)
+    network, other = (_Network(model, generator.options, tuple(inputs)) for model in (generator.model, again))
     with torch.no_grad():
-        if not torch.equal(network(*inputs), other(*inputs)):
+        if not torch.equal(network(*inputs.values()), other(*inputs.values())):
             raise ModelError(f"{generator.entry.canonical} does not give the run's pictures from its exported weights")
 
 
@@ -199,16 +217,18 @@ def _readme(name: str, run: Path, license: str) -> str:
 
 
 class _Network(nn.Module):
-    """The generator as a function of tensors."""
+    """The generator as a function of tensors: of latents, and of the parts of a condition that are named."""
 
-    def __init__(self, model: Any, options: Any) -> None:
+    def __init__(self, model: Any, options: Any, names: Sequence[str]) -> None:
         super().__init__()
         assert isinstance(model, Generator)
         self.model = model
         self._options = options
+        self._names = names[1:]
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        condition = None if labels is None else Condition(labels=labels)
+    def forward(self, latents: Tensor, first: Tensor | None = None, second: Tensor | None = None) -> Tensor:
+        parts = dict(zip(self._names, (first, second), strict=False))
+        condition = Condition(labels=parts.get("labels"), embedding=parts.get("embedding")) if parts else None
         images: Tensor = self.model(latents, condition, options=self._options)
         return images
 
@@ -219,7 +239,7 @@ def _write_onnx(generator: LoadedGenerator, file: Path) -> float:
         import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError as error:
         raise ModelError(f"ONNX needs {error.name}; pip install 'ganart-zoo[onnx]', or leave ONNX out") from None
-    network = _Network(generator.model, generator.options).eval()
+    network = _Network(generator.model, generator.options, tuple(_inputs(generator, 1))).eval()
     _trace(generator, network, file)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     if isinstance(rows := session.get_inputs()[0].shape[0], int):
@@ -227,13 +247,12 @@ def _write_onnx(generator: LoadedGenerator, file: Path) -> float:
             f"{generator.entry.canonical} in ONNX makes {rows} rows and no other number, for its code fixes it; "
             "let it ask for shape[0] of tensors and not len(), or leave ONNX out"
         )
-    names = [one.name for one in session.get_inputs()]
     largest = 0.0
     for rows in _CHECKED_ROWS:
-        inputs = [each for each in _sample(generator, rows) if each is not None]
+        inputs = _inputs(generator, rows)
         with torch.no_grad():
-            expected = network(*inputs).numpy()
-        (found,) = session.run(None, {name: each.numpy() for name, each in zip(names, inputs, strict=True)})
+            expected = network(*inputs.values()).numpy()
+        (found,) = session.run(None, {name: each.numpy() for name, each in inputs.items()})
         difference = float(np.abs(found - expected).max())
         if not difference <= _LARGEST_ERROR:
             raise ModelError(
@@ -246,7 +265,18 @@ def _write_onnx(generator: LoadedGenerator, file: Path) -> float:
 
 def _trace(generator: LoadedGenerator, network: _Network, file: Path) -> None:
     """Write the ONNX of the network, for any number of rows."""
-    inputs = [each for each in _sample(generator, 2) if each is not None]
+    inputs, more = _inputs(generator, 2), _inputs(generator, 3)
+    rows = torch.export.Dim("n")
+    # the rows, and what else follows from the prompts, may be any number
+    free = {
+        name: {0: rows}
+        | {
+            axis: torch.export.Dim(f"{name}_{axis}")
+            for axis in range(1, tensor.ndim)
+            if tensor.shape[axis] != more[name].shape[axis]
+        }
+        for name, tensor in inputs.items()
+    }
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
     registry.setLevel(logging.ERROR)  # it warns about torchvision, which is not needed
@@ -255,12 +285,12 @@ def _trace(generator: LoadedGenerator, network: _Network, file: Path) -> None:
             warnings.simplefilter("ignore")  # the exporter warns about its own code
             program = torch.onnx.export(
                 network,
-                tuple(inputs),
+                tuple(inputs.values()),
                 dynamo=True,
                 verbose=False,
-                input_names=["latents", "labels"][: len(inputs)],
+                input_names=list(inputs),
                 output_names=["images"],
-                dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in inputs),
+                dynamic_shapes=tuple(free.values()),
             )
     except Exception as error:
         cause = " ".join(str(error.__cause__ or error).split())[:200]

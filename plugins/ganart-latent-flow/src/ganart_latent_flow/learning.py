@@ -83,7 +83,8 @@ class LatentRecipe(Recipe):
         it was before.
         """
         data = self.engine.data
-        unreadable, readable, bare = [], 0, 0
+        unreadable: list[str] = []
+        readable = bare = 0
         for sample in data.once():
             if isinstance(sample, ImageError):
                 unreadable.append(str(sample))
