@@ -25,7 +25,7 @@ from ganart_text_critic.towers import TwoTowers
 from torch import Tensor
 
 from ganart_zoo import GanartError, Zoo
-from ganart_zoo.contract import Backbone, Condition, Generator, generator
+from ganart_zoo.contract import Backbone, Condition, Critic, Generator, generator
 from ganart_zoo.data.captions import held_out
 from ganart_zoo.data.variations import HUES, chroma, held_out_colour, recolour, recoloured_caption
 from ganart_zoo.metrics import PooledFeatures, as_saved
@@ -193,8 +193,9 @@ def interval(share_right: float, rows: int) -> list[float]:
 
 
 @torch.no_grad()
-def votes(critic: TwoTowers, pictures: Tensor, texts: Sequence[str]) -> Tensor:
-    """Return a critic's votes `[n, m]` on all pictures for all texts, but for a number per picture."""
+def votes(critic: Critic, pictures: Tensor, texts: Sequence[str]) -> Tensor:
+    """Return votes `[n, m]` of a critic with two towers on all pictures for all texts, but for a sum per picture."""
+    assert isinstance(critic, TwoTowers)
     parts = [critic(part, Condition(prompts=texts), contrast=True) for part in pictures.split(_BATCH)]
     text, scale = parts[0].texts, parts[0].scale
     baseline = (scale * text @ critic.picture_bank.T).logsumexp(dim=1)
@@ -202,7 +203,7 @@ def votes(critic: TwoTowers, pictures: Tensor, texts: Sequence[str]) -> Tensor:
 
 
 def r_precision(
-    critic: TwoTowers, pictures: Tensor, prompts: Sequence[str], others: Sequence[str]
+    critic: Critic, pictures: Tensor, prompts: Sequence[str], others: Sequence[str]
 ) -> dict[str, float | list[float]]:
     """Return how often a critic ranks a picture's prompt first among it and 99 others, with a 95 % interval."""
     texts = list(dict.fromkeys([*prompts, *others]))
@@ -229,11 +230,11 @@ def emoji(data: Path, captions: Path, weights: str, rows: int, guidance: float) 
     }
     trained, unseen = real.rows(rows, seed=3), real.rows(rows, seed=4, unseen=True)
     sets = {"trained names": trained, "held-out names": unseen}
-    critics: dict[str, TwoTowers] = {}
+    critics: dict[str, Critic] = {}
     for name in CRITICS:
         try:
             critic = zoo.create(name)
-            assert isinstance(critic, TwoTowers)
+            assert isinstance(critic, Critic)
             critics[name] = critic
         except GanartError as error:
             print(json.dumps({"critic": name, "missing": str(error)}), flush=True)
