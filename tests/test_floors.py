@@ -53,6 +53,7 @@ THIRD_PARTY = {
     "numpy": "imaging",
     "PIL": "imaging",
     "av": "imaging",
+    "cv2": "imaging",
     "braceexpand": "data",
     "webdataset": "data",
     "filelock": "registry",

@@ -1,0 +1,257 @@
+"""The verb `stylize` for clips: every frame is restyled, and what was painted moves with what it shows.
+
+from ganart_zoo import Zoo
+from ganart_zoo.tasks.clip import ClipStylizer
+
+ClipStylizer(Zoo(), "multistyle", ["mosaic"]).clip("clip.mp4", "out.mp4")
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganart_zoo.contract.errors import ImageError, SettingsError
+from ganart_zoo.contract.events import OnStep, StepEvent
+from ganart_zoo.imaging.clips import Clip, Frame, check_clip_output, open_clip, write_clip
+from ganart_zoo.imaging.files import write_text
+from ganart_zoo.imaging.images import load, save
+from ganart_zoo.imaging.motion import Motion, check_motion, motion_between
+from ganart_zoo.running.loaded import Work
+from ganart_zoo.running.outputs import make_folder
+from ganart_zoo.running.pictures import check_side, shrink
+from ganart_zoo.running.stylists import Stylizer
+
+__all__ = ["ClipStylizer", "RestyledClip"]
+
+_STATE = "clip.json"
+_RESIDUAL = 0.06
+"""Difference, in 0..1, of what is seen from what was seen there, at which the old paint counts for a third."""
+
+
+@dataclass(frozen=True)
+class RestyledClip:
+    """The result of a call."""
+
+    path: Path
+    """The clip, or the folder of its frames."""
+    frames: int
+    resumed: int
+    """Frames of an earlier call that was stopped."""
+    cuts: tuple[int, ...]
+    """Numbers, from 0, of the frames at which a new scene begins, as far as this call went."""
+    seconds: float
+    stopped: bool
+    """`on_step` ended the work early; the clip has the frames so far, and the same call goes on from there."""
+
+
+class ClipStylizer(Stylizer):
+    """A `Stylizer` for clips; its arguments are the same.
+
+    Each frame is restyled by itself. What was painted on the frame before is moved by the optical flow and laid over
+    it, where the flow is certain and the scene looks as it did. A model that can start from a picture starts from that.
+    """
+
+    def clip(
+        self,
+        source: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        *,
+        smooth: float = 0.8,
+        fps: float | None = None,
+        force: bool = False,
+        on_step: OnStep | None = None,
+    ) -> RestyledClip:
+        """Restyle a clip.
+
+        While it works, finished frames are kept in a folder beside the output. If the work is stopped or killed, the
+        same call goes on with the next frame, and the result is the same as without a break.
+
+        Args:
+            source: A video, a GIF or WebP, or a folder of frames.
+            output: `.mp4`, `.mov`, `.mkv`, `.webm`, `.gif` or `.webp`; or a folder for frames.
+            smooth: How much of the paint moves along, 0 (each frame by itself) to 1. What stands still keeps its paint.
+            fps: Frames per second of a folder of frames; None: 25.
+            force: Replace an existing output.
+            on_step: Called after each frame; returning False ends the work with the frames so far.
+
+        Raises:
+            SettingsError: A number is out of range, or the output exists.
+            ImageError: The source cannot be read, the output cannot be written, or an extra is missing.
+            PluginFaultError: The model broke.
+        """
+        target = Path(output)
+        if not 0 <= smooth <= 1:
+            raise SettingsError(f"smooth is {smooth:g}, expected 0 to 1")
+        if fps is not None and not 0 < fps <= 1000:
+            raise SettingsError(f"fps is {fps:g}, expected more than 0 and at most 1000")
+        check_clip_output(target)
+        if smooth > 0:
+            check_motion()
+        clip = open_clip(Path(source), fps)
+        kept = _Kept(target, self._request(clip, smooth), force)
+        details = {"content": clip.path.name, "seed": self._seed}
+        start = time.perf_counter()
+        with self._loaded.work("stylize", details, path=target, on_step=on_step) as work:
+            painted = self._paint(clip, kept, smooth, work)
+            count = kept.finish(clip, stopped=work.stopped, comment=self._comment())
+            work.results["frames"] = count
+            work.saved()
+        seconds = time.perf_counter() - start
+        return RestyledClip(target, count, kept.resumed, tuple(painted), seconds, work.stopped)
+
+    def _paint(self, clip: Clip, kept: _Kept, smooth: float, work: Work) -> list[int]:
+        """Paint the frames that are not there yet, and return where scenes begin."""
+        cuts: list[int] = []
+        before: Tensor | None = None
+        paint: Tensor | None = None
+        inner = _Inner(work, clip.count)
+        for number, frame in enumerate(clip.frames()):
+            image = shrink(frame.image, self._size).to(self._device)
+            check_side(image, clip.path.name)
+            if number < kept.resumed:
+                if number == kept.resumed - 1:
+                    paint = kept.load(number)
+                kept.times.append(frame.time)
+                before = image
+                continue
+            motion = None if before is None or smooth == 0 else motion_between(before.cpu(), image.cpu())
+            if motion is not None and motion.is_cut:
+                cuts.append(number)
+                motion = None
+            inner.frame = number + 1
+            images = self._frame(image, motion, paint, smooth, work, inner)
+            if inner.stopped:
+                break
+            paint = kept.add(number, images, frame.time)
+            before = image
+            event = StepEvent.of(number + 1, clip.count, "frames", picture=images)
+            if work.steps(event) is False:
+                break
+        return cuts
+
+    def _frame(
+        self, image: Tensor, motion: Motion | None, paint: Tensor | None, smooth: float, work: Work, inner: OnStep
+    ) -> Tensor:
+        if motion is None or paint is None:
+            return self._call_model(image, work, on_step=inner).detach().cpu()
+        moved = motion.warp(paint).clamp(0, 1)
+        still = (motion.flow == 0).all(1, keepdim=True).float()
+        # what stands still keeps its paint; what moves is painted anew little by little, or moving would blur it
+        share = motion.valid * torch.exp(-motion.difference / _RESIDUAL) * (smooth + (1 - smooth) * 0.95 * still)
+        kept = self._init
+        if "init" in self._loaded.entry.spec.capabilities:
+            self._init = (share * moved + (1 - share) * image.cpu()).to(self._device)
+        try:
+            own = self._call_model(image, work, on_step=inner).detach().cpu()
+        finally:
+            self._init = kept
+        return share * moved + (1 - share) * own
+
+    def _request(self, clip: Clip, smooth: float) -> str:
+        """Return what decides the frames, as text: the source, the model with its settings, the styles, the size."""
+        inputs = [(one.role, one.sha256) for one in self._inputs]
+        record = self._record([], None)
+        facts = [str(clip.path.resolve()), str(clip.fps), smooth, record.to_text(), inputs]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _comment(self) -> str:
+        return f"ganart:{self._record(self._inputs, None).to_text()}"
+
+
+class _Inner:
+    """Hears the steps within a frame, and passes on only the wish to stop."""
+
+    def __init__(self, work: Work, frames: int | None) -> None:
+        self._work, self._frames = work, frames
+        self.frame = 1
+        self.stopped = False
+
+    def __call__(self, event: StepEvent) -> bool | None:
+        if event.total == 1:
+            return None
+        phase = f"frame {self.frame}" + ("" if self._frames is None else f" of {self._frames}")
+        asked = self._work.steps(StepEvent(event.step, event.total, phase, event.losses, event.preview))
+        self.stopped = self.stopped or asked is False
+        return asked
+
+
+class _Kept:
+    """The finished frames on the disk: the output itself where it is a folder, else a folder beside it."""
+
+    def __init__(self, target: Path, request: str, force: bool) -> None:
+        self.target = target
+        self._is_folder = not target.suffix
+        self.folder = target if self._is_folder else target.with_name(f".{target.name}.frames")
+        self._state = self.folder / (f".{_STATE}" if self._is_folder else _STATE)
+        known = self._read()
+        self.resumed = self._whole_frames() if known == request else 0
+        if not self._is_folder and target.exists() and not (force or known == request):
+            raise SettingsError(f"{target}: exists; choose another output, or use --force (force=True)")
+        if self._is_folder and known != request and self.folder.is_dir() and any(self.folder.iterdir()) and not force:
+            raise SettingsError(f"{target}: is not empty; choose another folder, or use --force (force=True)")
+        if known != request and not self._is_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        make_folder(self.folder)
+        self._write(request)
+        self.times: list[Fraction] = []
+
+    def add(self, number: int, image: Tensor, shown: Fraction) -> Tensor:
+        """Keep a frame, and return it as it is kept, so that resumed work sees no other."""
+        save(image, self._file(number))
+        self.times.append(shown)
+        return self.load(number)
+
+    def load(self, number: int) -> Tensor:
+        """Return a frame that is kept."""
+        return load(self._file(number))
+
+    def finish(self, clip: Clip, *, stopped: bool, comment: str) -> int:
+        """Write the clip, drop what is kept unless the work goes on later, and return the number of frames."""
+        count = len(self.times)
+        if not count:
+            if not self._is_folder:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise ImageError(f"{clip.path}: no frame was finished, so nothing was saved")
+        if self._is_folder:
+            return count
+        source = clip.path if clip.path.is_file() else None
+        write_clip(self._all(), self.target, fps=clip.fps, source=source, comment=comment)
+        if not stopped:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return count
+
+    def _all(self) -> Iterator[Frame]:
+        return (Frame(self.load(number), shown) for number, shown in enumerate(self.times))
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"frame{number:06d}.png"
+
+    def _whole_frames(self) -> int:
+        number = 0
+        while self._file(number).is_file():  # frames appear whole or not at all
+            number += 1
+        return number
+
+    def _read(self) -> str | None:
+        try:
+            found = json.loads(self._state.read_text(encoding="utf-8"))["request"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, str) else None
+
+    def _write(self, request: str) -> None:
+        try:
+            write_text(self._state, json.dumps({"request": request}))
+        except OSError as error:
+            raise ImageError(f"{self.folder}: cannot be written to ({error.strerror or error})") from None
