@@ -77,6 +77,7 @@ DOWNLOADS = "downloads; tests/registry fetches from a local server"
 SERVES = "serves until Ctrl-C; tests/service/http/test_server.py starts it"
 
 NOT_RUN: dict[tuple[str, str], str] = {
+    ("docs/clips.md", "pip install"): "the tests have the extra already",
     ("docs/serving.md", "pip install"): "the tests have the extra already",
     ("docs/serving.md", "ganart serve"): SERVES,
     ("docs/serving.md", "python examples/serve_client.py"): "needs a server; tests/service/http/test_server.py runs it",

@@ -109,6 +109,16 @@ def _prompts(_: World, path: Path) -> None:
     path.write_text("red apple\nlion, 3d\n", encoding="utf-8")
 
 
+def _clip(_: World, path: Path) -> None:
+    from fractions import Fraction
+
+    from ganart_zoo.imaging import from_pil
+    from ganart_zoo.imaging.clips import Frame, write_clip
+
+    frames = (Frame(from_pil(Image.fromarray(_pixels(seed))), Fraction(seed, 10)) for seed in range(2))
+    write_clip(frames, path, fps=Fraction(10))
+
+
 def _tiny(plugin: str, module: str, family: str) -> Builder:
     """A folder of random weights in the layout that is published, as the plugin's own tests write it."""
 
@@ -129,6 +139,7 @@ STYLES = ("--size", "16", "--set", "generator.channel_base=1024", "--set", "crit
 BUILDERS: dict[str, Builder] = {
     **{f"{name}.jpg": _picture(seed) for seed, name in enumerate(("photo", "painting", "a", "b", "texture"))},
     "portrait.png": _picture(5),
+    "clip.mp4": _clip,
     "sky.png": _mask,
     "ground.png": _mask,
     "halftone": _halftone,

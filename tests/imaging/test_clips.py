@@ -159,7 +159,7 @@ def test_an_empty_folder_is_no_clip(tmp_path: Path) -> None:
 
 
 def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="cannot write a clip as '.avi'"):
+    with pytest.raises(ImageError, match=r"cannot write a clip as '\.avi'"):
         check_clip_output(tmp_path / "a.avi")
     with pytest.raises(ImageError, match="create it first"):
         check_clip_output(tmp_path / "no" / "a.gif")

@@ -1,4 +1,4 @@
-"""`ganart stylize`: restyles one photo, or a folder of them, or shows photos in many styles."""
+"""`ganart stylize`: restyles one photo, a folder of them, or a clip, or shows photos in many styles."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganart_zoo.cli.chosen import Loading, find_model, model_name
+from ganart_zoo.cli.clips import clip_options, clip_source, report_clip, restyle_clip
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
@@ -59,6 +60,7 @@ __all__ = ["command"]
     is_flag=True,
     help="Save one picture that shows the photos in each --style by itself, or in all styles the model has learned.",
 )
+@clip_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise, the same for all photos.")
 @result_options
 @loading_options
@@ -74,13 +76,15 @@ def command(
     regions: tuple[str, ...],
     loading: Loading,
     sheet: bool,
+    smooth: float,
+    fps: float | None,
     seed: int,
     force: bool,
     quiet: bool,
     as_json: bool,
     **flags: str | None,
 ) -> None:
-    """Restyle photos: CONTENT is a picture, a folder of them, or '-' for a picture on standard input.
+    """Restyle photos: CONTENT is a picture, a folder of them, a clip, or '-' for a picture on standard input.
 
     \b
     ganart stylize photo.jpg --style painting.jpg -o out.png
@@ -88,6 +92,7 @@ def command(
     ganart stylize holiday/ --style painting.jpg -o restyled/
     ganart stylize photo.jpg -m multistyle --contact-sheet -o all.jpg
     ganart stylize - --style painting.jpg -o - < photo.jpg > out.png
+    ganart stylize clip.mp4 -m multistyle --style mosaic -o out.mp4
 
     A picture that exists already, made of the same inputs with the same settings, is skipped; --force makes it again.
     One that ganart made otherwise is replaced. A file that ganart did not make is left alone, unless --force.
@@ -102,6 +107,7 @@ def command(
     piped = _is_piped(contents, output, as_json)
     if sheet and (piped or regions or init):
         raise SettingsError("--contact-sheet goes with neither '-' nor --region nor --init; leave one of them out")
+    clip = None if sheet or piped else clip_source(contents, output)
 
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
@@ -113,6 +119,11 @@ def command(
         if sheet:
             common = {"model": chosen, "seed": seed, "size": long_side, "force": force, **options}
             saved = _contact_sheet(zoo, contents, style_inputs, output, work, common)
+        elif clip is not None:
+            from ganart_zoo.tasks.clip import ClipStylizer
+
+            animator = ClipStylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
+            restyled = restyle_clip(animator, clip, output, work, smooth=smooth, fps=fps, force=force)
         else:
             jobs = () if piped else plan(contents, output)
             stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
@@ -127,6 +138,10 @@ def command(
             emit_json({"sheet": output})
         elif not quiet:
             click.echo(output, file=sys.stdout)
+    elif clip is not None:
+        report_clip(restyled, as_json=as_json, quiet=quiet)
+        if restyled.stopped:
+            exit_interrupted(None)
     elif piped:
         if work.interrupted:
             exit_interrupted(None)
