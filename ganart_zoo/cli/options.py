@@ -22,6 +22,8 @@ __all__ = [
     "generator_options",
     "json_option",
     "loading_options",
+    "max_memory_option",
+    "max_pixels_option",
     "output_option",
     "prompt_option",
     "quiet_option",
@@ -128,6 +130,20 @@ fetch_option = click.option("--fetch", is_flag=True, help="Download missing weig
 force_option = click.option("--force", is_flag=True, help="Replace files that ganart did not make.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+
+max_memory_option = click.option(
+    "--max-memory",
+    metavar="1536MiB|2GiB",
+    help="The most memory that the process may take; the picture is then made in tiles where that is needed. "
+    "Default: tiles where less than the memory that is free would not do.",
+)
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="Refuse photos of more pixels than this. Default: 134217728.",
+)
 
 
 def result_options(command: F) -> F:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ganart_zoo.running.batch import Job, Outcome
     from ganart_zoo.running.stylists import Stylizer
 
-__all__ = ["finish", "long_side_of", "long_side_option", "report", "run_jobs", "weighted"]
+__all__ = ["finish", "limits_of", "long_side_of", "long_side_option", "report", "run_jobs", "weighted"]
+
+_KEPT = 1 << 25
+"""Bytes of freed memory to keep for reuse where memory is limited."""
 
 long_side_option = click.option(
     "--size",
@@ -41,6 +44,22 @@ def long_side_of(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise SettingsError(f"--size is {text!r}, expected a number of pixels or 'full'") from None
+
+
+def limits_of(max_memory: str | None, max_pixels: int | None) -> dict[str, Any]:
+    """Return the limits of `Stylizer` for `--max-memory` and `--max-pixels`, and set the allocator up for them.
+
+    Raises:
+        SettingsError: The memory is not a size.
+    """
+    limits: dict[str, Any] = {} if max_pixels is None else {"max_pixels": max_pixels}
+    if max_memory is not None:
+        from ganart_zoo import native
+        from ganart_zoo.running.memory import parse_bytes
+
+        limits["max_memory"] = parse_bytes(max_memory)
+        native.tune_allocator(_KEPT)  # freed pictures must not stay in the heap
+    return limits
 
 
 def weighted(text: str) -> tuple[str, float]:
@@ -78,8 +97,9 @@ def report(outcome: Outcome) -> None:
     if outcome.made is not None:
         height, width = outcome.made.images.shape[-2:]
         stopped_at = outcome.made.record.request["stopped_at"]
+        tiles = "" if outcome.made.plan is None else f"  ({outcome.made.plan})"
         early = f"  stopped at step {stopped_at}: the best picture so far" if outcome.status == "stopped" else ""
-        click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{early}", file=sys.stdout)
+        click.echo(f"{output}  {width}×{height}  {outcome.made.seconds:.1f} s{tiles}{early}", file=sys.stdout)
     elif outcome.status == "skipped":
         click.echo(f"{output}  already done", file=sys.stdout)
 

@@ -8,7 +8,7 @@ clamp and accept values outside that range. A call leaves no state on the model,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -254,6 +254,21 @@ class StyleTransfer(Model):
             on_step: Called after each step. If it returns False, the best picture so far is returned.
         """
         raise NotImplementedError
+
+    def memory(
+        self, styles: Sequence[Style], *, options: Settings | None = None
+    ) -> Callable[[int, int, int | None], int] | None:
+        """Return a forecast of the memory that `stylize` takes, or None where the model cannot tell.
+
+        The forecast takes the height and width of a content and the option `tile`, and returns the bytes that a call
+        adds at its peak to what the process holds with the content. Making it may take seconds; calling it does not.
+        A model that has the option `tile` works in tiles, and its picture depends on them by rounding alone.
+
+        Args:
+            styles: As for `stylize`.
+            options: As for `stylize`; their `tile` does not matter.
+        """
+        return None
 
     def shares(self, styles: Sequence[Style]) -> tuple[float, ...]:
         """Return the share of each style: its weight divided by the sum of the weights.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,23 @@ from PIL import ExifTags, Image, ImageCms
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.bare import without_metadata
 
-__all__ = ["MAX_PIXELS", "PictureSource", "decode", "picture_name", "picture_sides", "read"]
+__all__ = ["MAX_PIXELS", "PictureSource", "decode", "picture_name", "picture_sides", "read", "upright"]
+
+
+class _Smaller(NamedTuple):
+    """What a picture is read for, where that is a smaller one."""
+
+    least_side: int | None = None
+    long_side: int | None = None
+
+    def least(self, width: int, height: int) -> tuple[int, int]:
+        """Return the least width and height to decode a picture of this size at."""
+        if self.least_side is not None:
+            return self.least_side, self.least_side
+        if self.long_side is None or width * height <= _LARGE:
+            return width, height
+        share = min(1.0, 2 * self.long_side / max(width, height))
+        return math.ceil(width * share), math.ceil(height * share)
 
 
 class _DamagedError(ImageError):
@@ -30,6 +47,9 @@ PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
 
 #: The default limit of `read` and `decode`: 134 megapixels, which take 1.5 GiB as float32.
 MAX_PIXELS = 2**27
+
+# A JPEG of up to this many pixels is read whole even for a small result, as the first releases did.
+_LARGE = 2**24
 
 # Bytes of a damaged file that are read again without metadata.
 _MOST_BYTES = 2**28
@@ -53,7 +73,13 @@ _UPRIGHT = {
 _BLACK_POINT_COMPENSATION = 0x2000
 
 
-def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
+def read(
+    source: PictureSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    least_side: int | None = None,
+    long_side: int | None = None,
+) -> Image.Image:
     """Return the first frame of a picture, loaded and otherwise as stored.
 
     Metadata that cannot be read is ignored, as long as the pixels can be.
@@ -64,6 +90,8 @@ def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS, least_side: int
         least_side: For a picture that will be scaled down: a JPEG is decoded at a half, a quarter or an eighth of its
             size, as long as no side is then shorter than this. That takes a fraction of the time. None decodes it at
             full size.
+        long_side: For a picture that will be scaled down to this long side: a JPEG of more than 16 megapixels is
+            decoded smaller, at twice this size or more, and counts as that small.
 
     Raises:
         ImageError: `source` does not exist, cannot be read, is not a picture, is damaged or truncated, or is too large.
@@ -71,14 +99,14 @@ def read(source: PictureSource, *, max_pixels: int = MAX_PIXELS, least_side: int
     """
     if max_pixels < 1:
         raise SettingsError(f"max_pixels is {max_pixels}; expected a positive number of pixels")
-    name = picture_name(source)
+    name, smaller = picture_name(source), _Smaller(least_side, long_side)
     if isinstance(source, Image.Image):
-        return _load(source, name, max_pixels, None)
+        return _load(source, name, max_pixels, _Smaller())
     if isinstance(source, bytes):
-        return _read_stream(io.BytesIO(source), name, max_pixels, least_side)
+        return _read_stream(io.BytesIO(source), name, max_pixels, smaller)
     try:
         with Path(source).open("rb") as stream:
-            return _read_stream(stream, name, max_pixels, least_side)
+            return _read_stream(stream, name, max_pixels, smaller)
     except FileNotFoundError:
         raise ImageError(f"{name}: there is no such file; check the path") from None
     except IsADirectoryError:
@@ -108,6 +136,7 @@ def decode(
     ground: Sequence[float] = (1.0, 1.0, 1.0),
     max_pixels: int = MAX_PIXELS,
     least_side: int | None = None,
+    long_side: int | None = None,
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
     """Return the upright sRGB pixels of a picture's first frame, with transparency blended over `ground`.
 
@@ -120,6 +149,7 @@ def decode(
         ground: The sRGB colour behind transparent pixels, each component in 0..1. Blended in sRGB, as in browsers.
         max_pixels: As for `read`.
         least_side: As for `read`.
+        long_side: As for `read`.
 
     Returns:
         Pixels [H, W, 3]: uint8 in 0..255 if the file has at most eight bits per channel, else float32 in 0..1.
@@ -131,7 +161,7 @@ def decode(
     if len(ground) != 3 or not all(0.0 <= part <= 1.0 for part in ground):
         raise SettingsError(f"ground is {tuple(ground)}; expected red, green and blue, each in 0..1")
     name = picture_name(source)
-    image = _upright(read(source, max_pixels=max_pixels, least_side=least_side))
+    image = upright(read(source, max_pixels=max_pixels, least_side=least_side, long_side=long_side))
     colour: npt.NDArray[Any]
     try:
         if image.mode.startswith("I") or image.mode == "F":
@@ -161,24 +191,24 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_stream(stream: BinaryIO, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
+def _read_stream(stream: BinaryIO, name: str, max_pixels: int, smaller: _Smaller) -> Image.Image:
     """Decode a file, and if that fails, its copy without metadata."""
     try:
-        return _decoded(stream, name, max_pixels, least_side)
+        return _decoded(stream, name, max_pixels, smaller)
     except _DamagedError:
         stream.seek(0)
         bare = without_metadata(stream.read(_MOST_BYTES))
         if bare is None:
             raise
         with contextlib.suppress(ImageError):
-            image = _decoded(io.BytesIO(bare.data), name, max_pixels, least_side)
+            image = _decoded(io.BytesIO(bare.data), name, max_pixels, smaller)
             image.info.update(bare.info)
             return image
         raise
 
 
-def _decoded(stream: BinaryIO, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
-    return _load(_recognised(stream, name), name, max_pixels, least_side)
+def _decoded(stream: BinaryIO, name: str, max_pixels: int, smaller: _Smaller) -> Image.Image:
+    return _load(_recognised(stream, name), name, max_pixels, smaller)
 
 
 def _recognised(stream: BinaryIO, name: str) -> Image.Image:
@@ -213,25 +243,27 @@ def _formats() -> Iterator[str]:
     yield from (form for form in _FORMATS if form in Image.OPEN and form not in common)
 
 
-def _load(image: Image.Image, name: str, max_pixels: int, least_side: int | None) -> Image.Image:
+def _load(image: Image.Image, name: str, max_pixels: int, smaller: _Smaller) -> Image.Image:
     width, height = image.size
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{name}: declares {width}×{height} pixels, more than the limit of {max_pixels}; "
-            "scale it down with another program first"
-        )
     if not width * height:
         raise ImageError(f"{name}: is {width}×{height} pixels; expected at least one")
     try:
-        if least_side is not None:
-            image.draft(None, (least_side, least_side))  # has no effect on formats other than JPEG
+        image.draft(None, smaller.least(width, height))  # has no effect on formats other than JPEG
+    except Exception as error:  # a decoder may raise anything for arbitrary bytes
+        raise _DamagedError(f"{name}: damaged or cut short ({_reason(error)})") from error
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            f"{name}: declares {width}×{height} pixels, more than the limit of {max_pixels}; "
+            "raise the limit (max_pixels), or scale it down with another program first"
+        )
+    try:
         image.load()
     except Exception as error:  # a decoder may raise anything for arbitrary bytes
         raise _DamagedError(f"{name}: damaged or cut short ({_reason(error)})") from error
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     # ImageOps.exif_transpose also rewrites the metadata, and fails if that is damaged.
     orientation = None
     with contextlib.suppress(Exception):  # damaged EXIF data is ignored

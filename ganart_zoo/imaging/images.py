@@ -42,6 +42,7 @@ def load(
     ground: Sequence[float] = (1.0, 1.0, 1.0),
     max_pixels: int = MAX_PIXELS,
     least_side: int | None = None,
+    long_side: int | None = None,
 ) -> Tensor:
     """Read a picture of any format as an upright sRGB tensor [1, 3, H, W], float32 in 0..1.
 
@@ -53,13 +54,16 @@ def load(
             allocated for it.
         least_side: For a picture that will be scaled down: a JPEG is decoded at a half, a quarter or an eighth of its
             size, as long as no side is then shorter than this. None decodes it at full size.
+        long_side: For a picture that will be scaled down to this long side: a JPEG of more than 16 megapixels is
+            decoded smaller, at twice this size or more.
 
     Raises:
         ImageError: `source` does not exist, cannot be read, is not a picture, is damaged or truncated, or is too large.
             The message names it.
         SettingsError: `size`, `ground` or `max_pixels` is out of range.
     """
-    pixels = torch.tensor(decode(source, ground=ground, max_pixels=max_pixels, least_side=least_side), device="cpu")
+    decoded = decode(source, ground=ground, max_pixels=max_pixels, least_side=least_side, long_side=long_side)
+    pixels = torch.tensor(decoded, device="cpu")
     images = pixels.permute(2, 0, 1).unsqueeze(0).to(torch.float32, memory_format=torch.contiguous_format)
     if pixels.dtype == torch.uint8:
         images = images.div_(255)

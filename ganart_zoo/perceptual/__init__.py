@@ -12,10 +12,11 @@ Everything here works on any `contract.Backbone` and on batches. Importing this 
 from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
 from ganart_zoo.perceptual.checks import check_init, check_pictures, check_region, check_styles
 from ganart_zoo.perceptual.descent import Descent, Evaluation, NormalizedGradient, descend
+from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, peak_bytes
 from ganart_zoo.perceptual.penalties import range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
 from ganart_zoo.perceptual.pyramid import from_pyramid, to_pyramid
-from ganart_zoo.perceptual.reach import measure_reach
+from ganart_zoo.perceptual.reach import measure_reach, reach_of
 from ganart_zoo.perceptual.regions import StyleGroup, group_maps, group_styles, guidance, guided_gram
 from ganart_zoo.perceptual.scales import SMALLEST_SIDE, Scale, schedule
 from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Margins, Shift, margins, shifts, with_margin
@@ -31,6 +32,7 @@ __all__ = [
     "Evaluation",
     "GramTarget",
     "Margins",
+    "MemoryFit",
     "NormalizedGradient",
     "Precision",
     "Progress",
@@ -49,6 +51,7 @@ __all__ = [
     "check_styles",
     "descend",
     "fastest",
+    "fit_memory",
     "from_pyramid",
     "gram_term",
     "group_maps",
@@ -57,8 +60,10 @@ __all__ = [
     "guided_gram",
     "margins",
     "measure_reach",
+    "peak_bytes",
     "pixel_penalties",
     "range_penalty",
+    "reach_of",
     "schedule",
     "shifts",
     "to_pyramid",

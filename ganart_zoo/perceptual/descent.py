@@ -106,6 +106,8 @@ def descend(
 
         total = float(optimizer.step(closure))  # type: ignore[arg-type]
         ((evaluation, copies),) = kept
+        for tensor in parameters:  # a large picture's gradient is in the way of the next evaluation
+            tensor.grad = None
         if not math.isfinite(total):
             raise ModelError(
                 f"the loss became {total} at step {step + 1}; lower learning_rate from {rates[0]:g} or the weights of "
@@ -115,6 +117,8 @@ def descend(
         if on_step is not None and on_step(evaluation, best):
             best = best._replace(stopped=True)
             break
+        del evaluation, copies
+        kept.clear()
         totals.append(total)
         if plateau and _is_flat(totals, plateau):
             break

@@ -42,7 +42,7 @@ def from_pyramid(levels: Sequence[Tensor]) -> Tensor:
     """Return the picture of these levels, differentiably."""
     *details, picture = levels
     for detail in reversed(details):
-        picture = detail + _enlarge(picture, detail)
+        picture = _enlarge(picture, detail).add_(detail)  # in place, or a large picture exists three times here
     return picture
 
 

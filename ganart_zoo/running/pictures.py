@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.imaging.images import load, resize
 from ganart_zoo.imaging.record import InputFile
 
@@ -54,14 +55,19 @@ def describe(picture: Picture, role: str) -> InputFile:
     return InputFile(role, name_of(picture), hashlib.sha256(picture).hexdigest(), len(picture))
 
 
-def read(picture: Picture) -> Tensor:
+def read(picture: Picture, *, max_pixels: int = MAX_PIXELS, long_side: int | None = None) -> Tensor:
     """Return the picture as `[1, 3, H, W]` in 0..1.
+
+    Args:
+        picture: Anything that a task accepts.
+        max_pixels: A file of more pixels is refused, unless it can be decoded at a smaller size.
+        long_side: For a picture that will be scaled down to this long side: see `imaging.load`.
 
     Raises:
         ImageError: The file cannot be read, or the value is not a picture.
     """
     if isinstance(picture, (str, os.PathLike, bytes, Image.Image)):
-        return load(picture)
+        return load(picture, max_pixels=max_pixels, long_side=long_side)
     if isinstance(picture, np.ndarray):
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
             raise ImageError(f"{name_of(picture)} of {picture.dtype} was given; expected uint8 [H, W, 3]")

@@ -14,15 +14,18 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract.condition import Style
+from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
+from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.arguments import whole
 from ganart_zoo.running.loaded import Loaded, LoadOptions, Work, find_entry
+from ganart_zoo.running.memory import MemoryPlan, plan_memory, resident, spare_limit
 from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
 from ganart_zoo.running.reruns import Rerun
@@ -42,6 +45,9 @@ _STYLE_ROLES = ("style", "region", "source region")
 
 DEFAULT_SIZE = 512
 """Pixels: a size that optimisation finishes in about a minute on a laptop. Memory and time grow with its square."""
+
+_MOST_PER_PIXEL = 16 * 1024
+"""Bytes for each pixel that no model in use comes near to. Below that no forecast is made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,8 @@ class Stylized:
     stopped: bool
     """`on_step` ended the work early, and this is the best picture so far."""
     record: Record
+    plan: MemoryPlan | None = None
+    """How the call kept within its memory; None where that was no question."""
 
 
 class LoadedStyleTransfer(Loaded[StyleTransfer]):
@@ -90,6 +98,9 @@ class Stylizer:
         seed: For all noise. The same seed, machine and thread count give the same picture, bit by bit.
         size: The long side of the result, in pixels: a larger content is scaled down to it before anything else, and a
             smaller one is **never scaled up**. None: the content's own size.
+        max_memory: Bytes that the whole process may hold at its peak. A forecast is made before each picture; where
+            that is needed the model works in tiles. None: tiles are used where less memory than that is free.
+        max_pixels: A picture file of more pixels is refused, unless it can be decoded at a smaller size.
         **how: See `LoadOptions`: `settings`, `weights`, `device`, `dtype`, `fetch`.
 
     Raises:
@@ -108,6 +119,8 @@ class Stylizer:
         init: Picture | None = None,
         seed: int = 0,
         size: int | None = DEFAULT_SIZE,
+        max_memory: int | None = None,
+        max_pixels: int = MAX_PIXELS,
         **how: Unpack[LoadOptions],
     ) -> None:
         size, seed = None if size is None else whole("size", size), whole("seed", seed)
@@ -122,6 +135,8 @@ class Stylizer:
         self._loaded = LoadedStyleTransfer.load(zoo, model, **how)
         self._seed = seed
         self._size = size
+        self._max_memory = max_memory
+        self._max_pixels = max_pixels
         self._device = torch.device(how.get("device", "cpu"))
         self._inputs: list[InputFile] = []
         """All input files but the content."""
@@ -210,18 +225,58 @@ class Stylizer:
 
     def _stylize(self, content: Picture, output: Path | None, work: Work) -> Stylized:
         image, source = self._read_content(content)
+        plan, options = self.plan(image, name_of(content))
         start = time.perf_counter()
-        images = self._call_model(image, work, on_step=work.steps)
+        images = self._call_model(image, work, on_step=work.steps, options=options)
         seconds = time.perf_counter() - start
-        record = self._record([source, *self._inputs], work.steps.stopped_at)
+        del image
+        record = self._record([source, *self._inputs], work.steps.stopped_at, options)
         if output is not None:
             save(images, output, record=record)
             work.saved()
-        return Stylized(images, output, seconds, work.stopped, record)
+        return Stylized(images, output, seconds, work.stopped, record, plan)
+
+    def plan(self, image: Tensor, name: str) -> tuple[MemoryPlan | None, Settings]:
+        """Return how to keep within the memory for a content `[1, 3, H, W]`, and the options of that call.
+
+        Without a limit nothing is forecast for pictures that are small next to the memory that is free.
+
+        Raises:
+            SettingsError: It does not fit; the message says what would.
+        """
+        options, limit = self._loaded.options, self._max_memory
+        if self._device.type != "cpu" and limit is None:
+            return None, options
+        height, width = image.shape[-2:]
+        if limit is None:
+            limit = spare_limit()
+            if limit is None or height * width * _MOST_PER_PIXEL < limit - resident():
+                return None, options
+        with standard_defaults():
+            forecast = self._loaded.model.memory(self._fitted_styles(image), options=options)
+        if forecast is None:
+            if self._max_memory is None:
+                return None, options
+            raise SettingsError(
+                f"{self._loaded.entry.canonical} cannot say how much memory it takes, so no limit can be kept; "
+                "leave max_memory out"
+            )
+        tiles = "tile" in type(options).model_fields
+        plan = plan_memory(
+            forecast,
+            height,
+            width,
+            limit=limit,
+            tiles=tiles,
+            tile=options.tile if tiles else None,
+            what=f"{name}: ",
+        )
+        return plan, options.model_copy(update={"tile": plan.tile}) if tiles else options
 
     def _read_content(self, content: Picture) -> tuple[Tensor, InputFile]:
         """Return the content at the size to work on, and its entry in the record."""
-        image = shrink(read(content), self._size).to(self._device)
+        image = read(content, max_pixels=self._max_pixels, long_side=self._size)
+        image = shrink(image, self._size).to(self._device)
         source = describe(content, "content")
         self._check_not_the_style(source)
         check_side(image, source.name)
@@ -231,9 +286,7 @@ class Stylizer:
         self, image: Tensor, work: Work, *, on_step: OnStep, options: Settings | None = None, seed: int | None = None
     ) -> Tensor:
         """Restyle an image; without `options` and `seed`, with those of all calls."""
-        styles = [
-            style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
-        ]
+        styles = self._fitted_styles(image)
         with work.calls(size=(image.shape[3], image.shape[2])):
             images = self._loaded.model.stylize(
                 image,
@@ -244,6 +297,12 @@ class Stylizer:
                 on_step=on_step,
             )
             return check_result(images, len(image), (image.shape[2], image.shape[3]))
+
+    def _fitted_styles(self, image: Tensor) -> list[Style]:
+        """Return the styles, with their regions at the size of an image."""
+        return [
+            style if style.region is None else replace(style, region=fit(style.region, image)) for style in self._styles
+        ]
 
     def _check_not_the_style(self, content: InputFile) -> None:
         """Refuse a content that would be restyled with nothing but itself; among other styles it may be one."""
@@ -272,13 +331,16 @@ class Stylizer:
             source_region = fit(source_region, image)
         return Style(image, style.name, style.weight, region, source_region)
 
-    def _record(self, inputs: Sequence[InputFile], stopped_at: int | None) -> Record:
+    def _record(self, inputs: Sequence[InputFile], stopped_at: int | None, options: Settings | None = None) -> Record:
         request = {
             "styles": [{"name": style.name, "weight": style.weight} for style in self._styles],
             "size": self._size,
             "stopped_at": stopped_at,
         }
-        return replace(self._loaded.record(self.task, self._seed, request, inputs), device=str(self._device))
+        record = self._loaded.record(self.task, self._seed, request, inputs)
+        if options is not None:
+            record = replace(record, options=options.model_dump(mode="json"))
+        return replace(record, device=str(self._device))
 
 
 def _check_abilities(entry: Entry, styles: Sequence[StyleInput], from_init: bool) -> None:
@@ -298,6 +360,7 @@ def _check_abilities(entry: Entry, styles: Sequence[StyleInput], from_init: bool
 
 
 def _decisive(record: Record) -> tuple[Any, ...]:
-    """Return what decides whether a picture is done: all that its maker was asked for."""
+    """Return what decides whether a picture is done: all that its maker was asked for. Tiles change rounding alone."""
+    options = {name: value for name, value in record.options.items() if name != "tile"}
     inputs = {(one.role, one.sha256) for one in record.inputs}
-    return record.task, record.model.to_json(), dict(record.options), record.seed, dict(record.request), inputs
+    return record.task, record.model.to_json(), options, record.seed, dict(record.request), inputs

@@ -23,6 +23,7 @@ from torch import Tensor
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.animation import check_animation, save_animation
+from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.imaging.images import resize
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.calls import stopping_at
@@ -78,6 +79,8 @@ class Dreamer(Stylizer):
         init: Picture | None = None,
         seed: int = 0,
         size: int | None = DEFAULT_SIZE,
+        max_memory: int | None = None,
+        max_pixels: int = MAX_PIXELS,
         **how: Unpack[LoadOptions],
     ) -> None:
         entry = zoo.entry(model)
@@ -85,7 +88,8 @@ class Dreamer(Stylizer):
             raise SettingsError(
                 f"{entry.canonical} needs a style, so it cannot dream; see ganart list --capability no_style"
             )
-        super().__init__(zoo, model, guides, init=init, seed=seed, size=size, **how)
+        limits = {"max_memory": max_memory, "max_pixels": max_pixels}
+        super().__init__(zoo, model, guides, init=init, seed=seed, size=size, **limits, **how)
 
     def zoom(
         self,
@@ -138,7 +142,7 @@ class Dreamer(Stylizer):
 
     def _frames(self, image: Tensor, frames: int, rate: float, frame_steps: int, work: Work) -> Iterator[Tensor]:
         """Yield the frames `[1, 3, H, W]` as they are made, until the caller stops."""
-        own = self._loaded.options
+        _, own = self.plan(image, self.task)
         has_steps = "steps" in type(own).model_fields
         brief = own.model_copy(update={"steps": frame_steps}) if has_steps else own
         total = own.steps + (frames - 1) * frame_steps if has_steps else None
@@ -179,11 +183,14 @@ def dream(
     init: Picture | None = None,
     seed: int = 0,
     size: int | None = DEFAULT_SIZE,
+    max_memory: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     on_step: OnStep | None = None,
     **how: Unpack[LoadOptions],
 ) -> Stylized:
     """Dream one photo; arguments and errors are those of `Dreamer` and its call."""
-    dreamer = Dreamer(zoo, model, guides, init=init, seed=seed, size=size, **how)
+    limits = {"max_memory": max_memory, "max_pixels": max_pixels}
+    dreamer = Dreamer(zoo, model, guides, init=init, seed=seed, size=size, **limits, **how)
     return dreamer(content, None if output is None else Path(output), on_step=on_step)
 
 

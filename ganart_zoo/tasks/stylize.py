@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.imaging import save, to_grid
+from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.calls import stopping_at
 from ganart_zoo.running.outputs import check_pictures
@@ -53,11 +54,14 @@ def stylize(
     init: Picture | None = None,
     seed: int = 0,
     size: int | None = DEFAULT_SIZE,
+    max_memory: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     on_step: OnStep | None = None,
     **how: Unpack[LoadOptions],
 ) -> Stylized:
     """Restyle one picture; arguments and errors are those of `Stylizer` and its call."""
-    stylizer = Stylizer(zoo, model, styles, init=init, seed=seed, size=size, **how)
+    limits = {"max_memory": max_memory, "max_pixels": max_pixels}
+    stylizer = Stylizer(zoo, model, styles, init=init, seed=seed, size=size, **limits, **how)
     return stylizer(content, None if output is None else Path(output), on_step=on_step)
 
 

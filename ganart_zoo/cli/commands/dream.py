@@ -10,8 +10,15 @@ import click
 from ganart_zoo.cli.chosen import Loading
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
-from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
-from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, run_jobs, weighted
+from ganart_zoo.cli.options import (
+    loading_options,
+    max_memory_option,
+    max_pixels_option,
+    output_option,
+    result_options,
+    settings_flags,
+)
+from ganart_zoo.cli.photos import finish, limits_of, long_side_of, long_side_option, run_jobs, weighted
 from ganart_zoo.cli.show import emit_json
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
@@ -45,6 +52,8 @@ __all__ = ["command"]
 @click.option("--zoom-rate", type=float, default=1.04, show_default=True, help="Enlargement from frame to frame.")
 @click.option("--zoom-steps", type=int, default=10, show_default=True, help="Steps of each frame after the first.")
 @click.option("--fps", type=int, default=20, show_default=True, help="Frames per second.")
+@max_memory_option
+@max_pixels_option
 @result_options
 @loading_options
 @pass_zoo
@@ -62,6 +71,8 @@ def command(
     zoom_steps: int,
     fps: int,
     loading: Loading,
+    max_memory: str | None,
+    max_pixels: int | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -90,13 +101,14 @@ def command(
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
+        limits = limits_of(max_memory, max_pixels)
         from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import StyleInput
         from ganart_zoo.tasks.dream import Dreamer
 
         jobs = plan(contents, output) if zoom is None else ()
         pictures = [StyleInput(image=picture, weight=weight) for picture, weight in map(weighted, guides)]
-        dreamer = Dreamer(zoo, model, pictures, init=init, seed=seed, size=long_side, **options)
+        dreamer = Dreamer(zoo, model, pictures, init=init, seed=seed, size=long_side, **limits, **options)
         if zoom is not None:
             work.start(Path(output).name)
             result = dreamer.zoom(

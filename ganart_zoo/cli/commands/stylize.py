@@ -13,8 +13,15 @@ from ganart_zoo.cli.chosen import Loading, find_model, model_name
 from ganart_zoo.cli.clips import clip_options, clip_source, report_clip, restyle_clip
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
-from ganart_zoo.cli.options import loading_options, output_option, result_options, settings_flags
-from ganart_zoo.cli.photos import finish, long_side_of, long_side_option, run_jobs, weighted
+from ganart_zoo.cli.options import (
+    loading_options,
+    max_memory_option,
+    max_pixels_option,
+    output_option,
+    result_options,
+    settings_flags,
+)
+from ganart_zoo.cli.photos import finish, limits_of, long_side_of, long_side_option, run_jobs, weighted
 from ganart_zoo.cli.show import emit_json
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.registry import Entry, Zoo
@@ -62,6 +69,8 @@ __all__ = ["command"]
 )
 @clip_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise, the same for all photos.")
+@max_memory_option
+@max_pixels_option
 @result_options
 @loading_options
 @pass_zoo
@@ -79,6 +88,8 @@ def command(
     smooth: float,
     fps: float | None,
     seed: int,
+    max_memory: str | None,
+    max_pixels: int | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -112,11 +123,14 @@ def command(
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
+        limits = limits_of(max_memory, max_pixels)
         from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import Stylizer
 
         style_inputs = _styles(entry, styles, regions)
         if sheet:
+            if limits:
+                raise SettingsError("--contact-sheet keeps no limits; leave --max-memory and --max-pixels out")
             common = {"model": chosen, "seed": seed, "size": long_side, "force": force, **options}
             saved = _contact_sheet(zoo, contents, style_inputs, output, work, common)
         elif clip is not None:
@@ -126,7 +140,7 @@ def command(
             restyled = restyle_clip(animator, clip, output, work, smooth=smooth, fps=fps, force=force)
         else:
             jobs = () if piped else plan(contents, output)
-            stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
+            stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **limits, **options)
             if piped:
                 _pipe(stylizer, contents[0], output, work, force=force)
             else:

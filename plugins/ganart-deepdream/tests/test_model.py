@@ -166,3 +166,28 @@ def test_declaring_needs_neither_torch_nor_pydantic():
     assert spec.problems() == []
     code = "import sys, ganart_deepdream as g; g.ganart_models(); print(*({'torch', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    ("choice", "guided"),
+    [
+        ({"layers": ("shallow", "deep")}, False),
+        ({"layers": ("shallow", "deep")}, True),
+        ({"layers": ("deep",), "channels": (1, 4)}, False),
+    ],
+)
+def test_dreams_in_tiles_are_the_same(backbone, guided: bool, choice) -> None:
+    torch.manual_seed(0)
+    photo = torch.rand(1, 3, 90, 131, dtype=torch.float64)
+    guides = [Style(image=torch.rand(1, 3, 70, 40, dtype=torch.float64))] if guided else []
+    model = DeepDream(Config(), backbone=backbone.double())
+    whole, tiled = (
+        model.stylize(photo, guides, options=Options(**choice, steps=10, octaves=2, tile=tile)) for tile in (None, 64)
+    )
+    assert (whole - tiled).abs().max() < 1e-10
+    assert not torch.equal(whole, photo)
+
+
+def test_a_class_head_cannot_be_tiled(model: DeepDream) -> None:
+    with pytest.raises(SettingsError, match="'logits' of TinyBackbone depends on the whole picture"):
+        model.stylize(torch.rand(1, 3, 90, 131), [], options=Options(classes=(1,), tile=64))

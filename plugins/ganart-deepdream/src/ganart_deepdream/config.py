@@ -65,6 +65,12 @@ class Options(Settings):
     sigma: float = Field(
         1.0, gt=0, le=32, description="Standard deviation of the Gaussian, in pixels, for smoothing='gaussian'."
     )
+    tile: int | None = Field(
+        None,
+        ge=64,
+        description="Let the network see the picture in tiles of at most this many pixels a side. Memory for features "
+        "is then that of one tile, and the picture is the same to rounding. None: the whole picture at once.",
+    )
 
     @field_validator("channels", "classes")
     @classmethod

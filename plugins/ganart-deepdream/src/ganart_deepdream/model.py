@@ -5,7 +5,8 @@ Mordvintsev, Olah, Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ganart_deepdream.objective import objective
 from ganart_deepdream.smoothing import smoother
 from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, Style, StyleTransfer, generator, per_row
 from ganart_zoo.imaging import resize
+from ganart_zoo.imaging.tiles import Tile
 from ganart_zoo.perceptual import (
     Descent,
     Evaluation,
@@ -22,11 +24,17 @@ from ganart_zoo.perceptual import (
     Progress,
     Scale,
     Shift,
+    Tiling,
     check_init,
     check_pictures,
     descend,
     fastest,
+    fit_memory,
+    margins,
+    peak_bytes,
+    reach_of,
     schedule,
+    with_gradient,
     with_margin,
 )
 
@@ -34,6 +42,13 @@ __all__ = ["DeepDream"]
 
 _MARGIN = 16
 """Pixels of reflected margin on each side, so that the network's padding leaves no band along the edges."""
+
+_HEAD = "logits"
+
+_PICTURES = 5
+"""Picture-sized tensors that exist throughout an octave: what was added, the picture, the best so far, the gradient."""
+_SMOOTHED = 5
+"""Picture-sized tensors that smoothing and normalising a gradient make."""
 
 
 class DeepDream(StyleTransfer):
@@ -88,19 +103,29 @@ class DeepDream(StyleTransfer):
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
             backbone = fastest(self.backbone, self._compute)
-            photos = (content if init is None else init).detach().to(backbone.device, backbone.picture_dtype, copy=True)
+            if options.tile is not None and max(content.shape[-2:]) > options.tile:
+                reach_of(
+                    backbone, backbone.role_layers("dream", options.layers) if options.classes is None else (_HEAD,)
+                )
+            start = content if init is None else init
+            # A tensor of a caller's inference mode cannot be part of a graph.
+            photos = start.detach().to(backbone.device, backbone.picture_dtype, copy=start.is_inference())
             guides = [
                 (share, style.image.detach().to(photos))
                 for share, style in zip(shares, styles, strict=True)
                 if share and style.image is not None
             ]
             rows = per_row(generator(0) if rng is None else rng, len(photos)) or []
-            result = photos.clone()
+            result = photos.clone() if len(photos) > 1 else photos
             progress = Progress(result, options.steps * len(photos), on_step)
             for row, source in enumerate(rows):
                 progress.begin(row)
                 dreamer = _Dreamer(backbone, photos[row : row + 1], guides, options, source)
-                result[row : row + 1] = dreamer.dream(plan, progress)
+                dreamt = dreamer.dream(plan, progress)
+                if len(photos) > 1:
+                    result[row] = dreamt[0]
+                else:
+                    result = dreamt  # a copy of a large picture would be in the way
                 if progress.stopped:
                     break
             return result.to(content)
@@ -115,6 +140,41 @@ class DeepDream(StyleTransfer):
                 if len(style.image) != 1:
                     raise SettingsError(f"guide {number} holds {len(style.image)} pictures, expected one")
         return self.shares(styles)
+
+    def memory(
+        self, styles: Sequence[Style], *, options: Options | None = None
+    ) -> Callable[[int, int, int | None], int]:
+        """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
+        chosen, made = options or Options(), list[Backbone]()
+        with torch.inference_mode(False), torch.no_grad():
+            network = peak_bytes(lambda: made.append(fastest(self.backbone, self._compute)))
+            backbone = made[0]
+            layers = _layers(backbone, chosen)
+
+            def work(side: int) -> None:
+                picture = torch.rand(1, 3, side, side, dtype=backbone.picture_dtype, device=backbone.device)
+                with torch.enable_grad():
+                    features = backbone(picture.requires_grad_(), layers)
+                    value = torch.stack([one.float().square().sum() for one in features.values()]).sum()
+                    torch.autograd.grad(value, picture)
+
+            fit = fit_memory(work)
+        stride = math.lcm(*(backbone.layers[name].stride for name in layers))
+        most = 2 * _MARGIN + max(1, chosen.jitter) - 1
+
+        def forecast(height: int, width: int, tile: int | None) -> int:
+            picture = 3 * height * width * backbone.picture_dtype.itemsize
+            seen = [height + most, width + most]
+            if tile is not None and max(height, width) > tile:
+                halo = -(-reach_of(backbone, layers) // stride) * stride
+                seen = [min(side, tile + 2 * halo) for side in seen]
+            return network + round(_PICTURES * picture) + max(fit(*seen), round(_SMOOTHED * picture))
+
+        return forecast
+
+
+def _layers(backbone: Backbone, options: Options) -> tuple[str, ...]:
+    return (_HEAD,) if options.classes is not None else backbone.role_layers("dream", options.layers)
 
 
 class _Dreamer:
@@ -155,9 +215,7 @@ class _Dreamer:
         def evaluate(_: int) -> Evaluation:
             with torch.no_grad():
                 picture.clamp_(0, 1)  # what lies outside could not be shown, and would grow
-            seen = with_margin(picture, self._shift(period), margin=_MARGIN, period=period)
-            features = self._backbone(seen.contiguous(memory_format=torch.channels_last), self._objective.layers)
-            activation = self._objective(features)
+            activation = self._activation(picture, self._shift(period), period)
             return Evaluation(-activation, picture, {"activation": activation})
 
         def report(evaluation: Evaluation, _: Descent) -> bool:
@@ -166,6 +224,29 @@ class _Dreamer:
 
         ascent = NormalizedGradient([picture], lr=self._options.step_size, smooth=smoother(self._options))
         return descend(ascent, evaluate, steps=scale.steps, on_step=report)
+
+    def _activation(self, picture: Tensor, shift: Shift, period: int) -> Tensor:
+        """Return what the objective makes of a picture that the network sees shifted, at once or in tiles."""
+        height, width = picture.shape[-2:]
+        tile, layers = self._options.tile, self._objective.layers
+        if tile is None or max(height, width) <= tile:
+            seen = with_margin(picture, shift, margin=_MARGIN, period=period)
+            return self._objective(self._backbone(seen.contiguous(memory_format=torch.channels_last), layers))
+        sides = margins(height, width, shift, margin=_MARGIN, period=period)
+        tiling = Tiling(self._backbone, layers, height, width, tile=tile, margins=sides)
+        positions = {name: rows * columns for name, (rows, columns) in tiling.sides().items()}
+        total = picture.new_zeros((), dtype=torch.float64)
+
+        def loss(_: Tile, features: Mapping[str, Tensor]) -> Tensor:
+            nonlocal total
+            value = self._objective(features, positions)
+            total = total + value.detach()
+            return value
+
+        # Each objective is a sum over positions, and so its derivative needs no first run over the tiles.
+        gradient = torch.zeros_like(picture, requires_grad=False)
+        tiling.pull_back(picture, loss, gradient)
+        return with_gradient(total.to(picture.dtype), picture, gradient)
 
     def _shift(self, period: int) -> Shift:
         down, across = torch.randint(period, (2,), generator=self._source).tolist()

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ganart_deepdream.config import Options
 from ganart_zoo.contract import Backbone, SettingsError
+from ganart_zoo.perceptual import Tiling
 
 __all__ = ["Guide", "Objective", "objective"]
 
@@ -38,8 +39,14 @@ class Objective:
 
     layers: tuple[str, ...]
 
-    def __call__(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Return a scalar for the features of one picture by layer: higher is more of a dream."""
+    def __call__(self, features: Mapping[str, Tensor], positions: Mapping[str, int] | None = None) -> Tensor:
+        """Return a scalar for the features of one picture by layer: higher is more of a dream.
+
+        Args:
+            features: `{name: [1, C, h, w]}`.
+            positions: For the features of a tile: the positions of each layer in the whole picture. The results of all
+                tiles then add up to that of the picture.
+        """
         raise NotImplementedError
 
 
@@ -48,15 +55,15 @@ class Layers(Objective):
 
     Args:
         layers: Names.
-        photo: Their features of the photo.
+        energies: The mean squares of their features of the photo.
     """
 
-    def __init__(self, layers: tuple[str, ...], photo: Mapping[str, Tensor]) -> None:
+    def __init__(self, layers: tuple[str, ...], energies: Mapping[str, Tensor]) -> None:
         self.layers = layers
-        self._scales = {name: _inverse_energy(photo[name]) for name in layers}
+        self._scales = {name: _inverse(energies[name]) for name in layers}
 
-    def __call__(self, features: Mapping[str, Tensor]) -> Tensor:
-        energies = [_wide(features[name]).square().mean() * self._scales[name] for name in self.layers]
+    def __call__(self, features: Mapping[str, Tensor], positions: Mapping[str, int] | None = None) -> Tensor:
+        energies = [_mean(_wide(features[name]).square(), name, positions) * self._scales[name] for name in self.layers]
         return torch.stack(energies).mean()
 
 
@@ -67,8 +74,8 @@ class Channels(Objective):
         self.layers = (layer,)
         self._channels = list(channels)
 
-    def __call__(self, features: Mapping[str, Tensor]) -> Tensor:
-        return _wide(features[self.layers[0]][:, self._channels]).mean()
+    def __call__(self, features: Mapping[str, Tensor], positions: Mapping[str, int] | None = None) -> Tensor:
+        return _mean(_wide(features[self.layers[0]][:, self._channels]), self.layers[0], positions)
 
 
 class Guide(Objective):
@@ -76,26 +83,28 @@ class Guide(Objective):
 
     Args:
         layers: Names.
-        photo: Their features of the photo.
+        energies: The mean squares of their features of the photo.
         guides: Each guide's share of the whole, and its features by layer.
     """
 
     def __init__(
         self,
         layers: tuple[str, ...],
-        photo: Mapping[str, Tensor],
+        energies: Mapping[str, Tensor],
         guides: Sequence[tuple[float, Mapping[str, Tensor]]],
     ) -> None:
         self.layers = layers
-        self._scales = {name: _inverse_energy(photo[name]) / photo[name].shape[1] for name in layers}
+        self._scales = {
+            name: _inverse(energies[name]) / max(features[name].shape[1] for _, features in guides) for name in layers
+        }
         self._guides = [(share, {name: _columns(features[name]) for name in layers}) for share, features in guides]
 
-    def __call__(self, features: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, features: Mapping[str, Tensor], positions: Mapping[str, int] | None = None) -> Tensor:
         terms = []
         for name in self.layers:
             seen = _wide(features[name]).flatten(2)[0]
             for share, guide in self._guides:
-                agreement = (guide[name].T @ seen).amax(dim=0).mean()
+                agreement = _mean((guide[name].T @ seen).amax(dim=0), name, positions)
                 terms.append(share * agreement * self._scales[name])
         return torch.stack(terms).sum() / len(self.layers)
 
@@ -131,10 +140,40 @@ def objective(backbone: Backbone, options: Options, photo: Tensor, guides: Seque
     if guides and _HEAD in layers:
         raise SettingsError(f"a guide picture needs layers with positions, and {_HEAD!r} has none; choose another")
     with torch.no_grad():
-        own = backbone(photo, layers)
+        energies = _energies(backbone, layers, photo, options.tile)
         if guides:
-            return Guide(layers, own, [(share, backbone(picture, layers)) for share, picture in guides])
-    return Layers(layers, own)
+            seen = [(share, _features(backbone, layers, picture, options.tile)) for share, picture in guides]
+            return Guide(layers, energies, seen)
+    return Layers(layers, energies)
+
+
+def _energies(backbone: Backbone, layers: Sequence[str], picture: Tensor, tile: int | None) -> dict[str, Tensor]:
+    """Return the mean square of each layer's features."""
+    height, width = picture.shape[-2:]
+    if tile is None or max(height, width) <= tile:
+        features = backbone(picture, layers)
+        return {name: _wide(features[name]).square().mean() for name in layers}
+    tiling = Tiling(backbone, layers, height, width, tile=tile)
+    sides = tiling.sides()
+    totals = tiling.collect(picture, lambda _, features: [_wide(features[name]).square().sum() for name in layers])
+    counts = [backbone.layers[name].channels * sides[name][0] * sides[name][1] for name in layers]
+    means = [total / count for total, count in zip(totals, counts, strict=True)]
+    return {name: mean.to(picture.dtype) for name, mean in zip(layers, means, strict=True)}
+
+
+def _features(backbone: Backbone, layers: Sequence[str], picture: Tensor, tile: int | None) -> dict[str, Tensor]:
+    height, width = picture.shape[-2:]
+    if tile is None or max(height, width) <= tile:
+        return backbone(picture, layers)
+    tiling = Tiling(backbone, layers, height, width, tile=tile)
+    sides, whole = tiling.sides(), dict[str, Tensor]()
+    for part in tiling.tiles:
+        for name, values in tiling.features(picture, part).items():
+            if name not in whole:
+                whole[name] = values.new_zeros(*values.shape[:2], *sides[name])
+            rows, columns = tiling.cells(name, part)
+            whole[name][:, :, rows, columns] = values
+    return whole
 
 
 def _numbers(backbone: Backbone, layer: str, numbers: Sequence[int], what: str) -> Sequence[int]:
@@ -145,8 +184,14 @@ def _numbers(backbone: Backbone, layer: str, numbers: Sequence[int], what: str) 
     return numbers
 
 
-def _inverse_energy(features: Tensor) -> Tensor:
-    energy = _wide(features).square().mean()
+def _mean(values: Tensor, name: str, positions: Mapping[str, int] | None) -> Tensor:
+    """Return the mean of `[1, C, h, w]` or `[positions]`, or what a tile adds to that of the whole picture."""
+    if positions is None:
+        return values.mean()
+    return values.sum() / (positions[name] * (values.shape[1] if values.ndim == 4 else 1))
+
+
+def _inverse(energy: Tensor) -> Tensor:
     return torch.where(energy > 0, energy, 1).reciprocal()
 
 

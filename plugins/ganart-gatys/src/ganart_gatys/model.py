@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ganart_gatys.config import Config, Options
+from ganart_gatys.memory import forecaster
 from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.sizes import style_size
 from ganart_gatys.tiled import TiledObjective
@@ -31,6 +32,7 @@ from ganart_zoo.perceptual import (
     fastest,
     from_pyramid,
     group_styles,
+    peak_bytes,
     schedule,
     to_pyramid,
 )
@@ -99,18 +101,35 @@ class Gatys(StyleTransfer):
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
             backbone = fastest(self.backbone, self._compute)
-            photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=True)
+            # A tensor of a caller's inference mode cannot be part of a graph.
+            photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=content.is_inference())
             starts = _starts(photos, init, plan[0], rng, options)
             own = [_moved(style, photos) for style in styles]
-            result = photos.clone() if init is None else starts.clone()
+            result = photos if init is None else starts
+            result = result.clone() if len(photos) > 1 else result
             progress = Progress(result, options.steps * len(photos), on_step)
             for row in range(len(photos)):
                 painter = _Painter(backbone, self._layers, photos[row : row + 1], own, plan, options)
                 progress.begin(row)
-                result[row : row + 1] = painter.paint(starts[row : row + 1], progress)
+                painted = painter.paint(starts[row : row + 1], progress)
+                if len(photos) > 1:
+                    result[row] = painted[0]
+                else:
+                    result = painted  # a copy of a large picture would be in the way
                 if progress.stopped:
                     break
             return result.to(content)
+
+    def memory(
+        self, styles: Sequence[Style], *, options: Options | None = None
+    ) -> Callable[[int, int, int | None], int]:
+        """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
+        made: list[Backbone] = []
+        with torch.inference_mode(False), torch.no_grad():
+            network = peak_bytes(lambda: made.append(fastest(self.backbone, self._compute)))
+            groups = group_styles(styles)
+            forecast = forecaster(made[0], self._layers, groups, len(styles), options or Options())
+            return lambda height, width, tile: network + forecast(height, width, tile)
 
 
 class _Painter:
@@ -151,6 +170,7 @@ class _Painter:
         """Lower the loss of one scale from a picture of its size."""
         objective, options = self._objective(scale), self._options
         levels = [level.requires_grad_() for level in to_pyramid(start)]
+        del start
         optimizer = _optimizer(levels, options)
         shifted = options.optimizer == "adam"  # L-BFGS needs the same loss at every step
 

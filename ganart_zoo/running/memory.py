@@ -1,0 +1,129 @@
+"""Plans of memory: a forecast before long work, tiles where they are needed, and advice where nothing fits."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ganart_zoo.contract.errors import SettingsError
+
+__all__ = ["Forecast", "MemoryPlan", "available", "parse_bytes", "plan_memory", "resident", "show_bytes", "spare_limit"]
+
+Forecast: TypeAlias = "Callable[[int, int, int | None], int]"
+"""Takes the height and width of a picture and a tile, and returns the bytes that the call adds."""
+
+_TILES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
+_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1, "": 1}
+_SPARE = 0.9
+"""The share of the memory that is free which is used where no limit is given."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a call keeps within its memory."""
+
+    tile: int | None
+    """The side of tiles, in pixels; None: the whole picture at once."""
+    peak: int
+    """Forecast: the largest number of bytes that the process will hold in memory."""
+    limit: int
+    """Bytes that the process may hold."""
+
+    def __str__(self) -> str:
+        how = "in one piece" if self.tile is None else f"in tiles of {self.tile} pixels"
+        return f"{how}: {show_bytes(self.peak)} forecast of {show_bytes(self.limit)}"
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes of a text such as `1536MiB` or `2GiB`.
+
+    Raises:
+        SettingsError: It is not of that form.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?b|b|)\s*", text.lower())
+    if match is None or not float(match[1]):
+        raise SettingsError(f"memory is {text!r}, expected a size such as 1536MiB or 2GiB")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def show_bytes(count: int) -> str:
+    """Return a size for people."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def resident() -> int:
+    """Return the bytes that this process holds in memory now."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):  # systems other than Linux tell the peak alone
+        import resource
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available() -> int | None:
+    """Return the bytes of memory that are free on this machine or in its control group; None where nothing tells."""
+    found = []
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        found.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        group = Path("/sys/fs/cgroup")
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no limit reads "max"
+        pass
+    return max(0, min(found)) if found else None
+
+
+def plan_memory(
+    forecast: Forecast, height: int, width: int, *, limit: int, tiles: bool, tile: int | None = None, what: str = ""
+) -> MemoryPlan:
+    """Return the plan with the largest tiles that keep the process within its limit; none where the picture fits.
+
+    Args:
+        forecast: The model's.
+        height: Rows of the picture.
+        width: Columns of the picture.
+        limit: Bytes that the process may hold.
+        tiles: Whether the model can work in tiles.
+        tile: Consider this tile alone.
+        what: What is to be made, for messages.
+
+    Raises:
+        SettingsError: Nothing fits; the message says how much would.
+    """
+    forecast(min(height, 64), min(width, 64), None)  # what is loaded for a first measurement counts as held already
+    now = resident()
+    if tile is not None:
+        sides: tuple[int | None, ...] = (tile,)
+    else:
+        sides = (None, *(side for side in _TILES if side < max(height, width))) if tiles else (None,)
+    peak, last = now, None
+    for side in sides:
+        try:
+            peak, last = now + forecast(height, width, side), side
+        except SettingsError:  # what is asked for needs the whole picture at once
+            if tile is not None:
+                raise
+            break
+        if peak <= limit:
+            return MemoryPlan(side, peak, limit)
+    how = "" if last is None else f" in tiles of {last} pixels"
+    raise SettingsError(
+        f"{what}{width}×{height} pixels need {show_bytes(peak)} of memory{how}, and the limit is {show_bytes(limit)}; "
+        f"raise it to {-(-peak // 2**20)}MiB, or choose a smaller size"
+    )
+
+
+def spare_limit() -> int | None:
+    """Return how many bytes this process may come to hold where no limit is given; None where nothing tells."""
+    free = available()
+    return None if free is None else resident() + round(_SPARE * free)
