@@ -92,7 +92,8 @@ def _dis(source: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8]) -> Tensor
     height, width = source.shape
     if min(height, width) < 16:  # less than DIS can work on
         return torch.zeros(1, 2, height, width)
-    method: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    library: Any = cv2  # whose type stubs lack it
+    method = library.DISOpticalFlow_create(library.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = method.calc(source, target, None)
     return torch.from_numpy(np.ascontiguousarray(flow)).permute(2, 0, 1)[None]
 
