@@ -18,14 +18,26 @@ from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.imaging.images import from_pil, load, to_pil
 
-__all__ = ["CLIPS", "VIDEOS", "Clip", "Frame", "check_clip_output", "is_clip", "open_clip", "write_clip"]
+__all__ = [
+    "CLIPS",
+    "VIDEOS",
+    "WRITTEN",
+    "Clip",
+    "Frame",
+    "check_clip_output",
+    "check_video",
+    "is_clip",
+    "open_clip",
+    "write_clip",
+]
 
 _log = logging.getLogger("ganart_zoo")
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 """Suffixes of videos that are read; `.mp4`, `.mov`, `.mkv` and `.webm` are written too."""
 _ANIMATED = (".gif", ".webp")
-_WRITTEN = (".mp4", ".mov", ".mkv", ".webm", *_ANIMATED)
+WRITTEN = (".gif", ".mp4", ".mov", ".mkv", ".webm", ".webp")
+"""Suffixes that are written."""
 CLIPS = (*VIDEOS, *_ANIMATED)
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _FPS = 25
@@ -129,16 +141,27 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
 def check_clip_output(path: Path) -> None:
     """Raise ImageError where `write_clip` cannot write a suffix. Call it before long work."""
     suffix = path.suffix.lower()
-    if suffix and suffix not in _WRITTEN:
-        raise ImageError(f"{path}: cannot write a clip as {suffix!r}; end the name with one of {', '.join(_WRITTEN)}")
-    if suffix in VIDEOS:
-        _av(path)
+    if suffix and suffix not in WRITTEN:
+        raise ImageError(f"{path}: cannot write a clip as {suffix!r}; end the name with one of {', '.join(WRITTEN)}")
+    check_video(path)
     if not path.absolute().parent.is_dir():
         raise ImageError(f"{path}: there is no folder {path.absolute().parent}; create it first")
 
 
+def check_video(path: Path) -> None:
+    """Raise ImageError where `path` is a video and PyAV is missing."""
+    if path.suffix.lower() in VIDEOS:
+        _av(path)
+
+
 def write_clip(
-    frames: Iterable[Frame], path: Path, *, fps: Fraction, source: Path | None = None, comment: str = ""
+    frames: Iterable[Frame],
+    path: Path,
+    *,
+    fps: Fraction,
+    source: Path | None = None,
+    comment: str = "",
+    loop: bool = True,
 ) -> int:
     """Write a clip; it appears complete or not at all.
 
@@ -148,6 +171,7 @@ def write_clip(
         fps: Frames per second; the frames' own times say when each is shown.
         source: A video whose sound is copied as it is, as long as the frames last.
         comment: Text for the metadata of a video.
+        loop: Whether a GIF or WebP repeats.
 
     Returns:
         The number of frames.
@@ -159,7 +183,7 @@ def write_clip(
     try:
         with whole_file(path) as part:
             if path.suffix.lower() in _ANIMATED:
-                return _write_animated(frames, part, path.suffix.lower(), fps)
+                return _write_animated(frames, part, path, fps, loop)
             return _write_video(frames, part, path, fps, source, comment)
     except OSError as error:  # PyAV's errors too
         raise ImageError(f"{path}: not written: {error.strerror or error}") from None
@@ -255,16 +279,49 @@ def _opened(path: Path) -> Any:
 # -- writing
 
 
-def _write_animated(frames: Iterable[Frame], part: Path, suffix: str, fps: Fraction) -> int:
-    shown = list(frames)
-    if not shown:
-        raise ImageError(f"{part}: there are no frames to write")
-    images = [to_pil(frame.image) for frame in shown]
-    ends = [frame.time for frame in shown[1:]] + [shown[-1].time + 1 / fps]
-    durations = [max(20, round(float(end - frame.time) * 1000)) for frame, end in zip(shown, ends, strict=True)]
-    form, more = ("GIF", {}) if suffix == ".gif" else ("WEBP", {"quality": 90})
-    images[0].save(part, form, save_all=True, append_images=images[1:], duration=durations, loop=0, **more)
-    return len(images)
+def _write_animated(frames: Iterable[Frame], part: Path, path: Path, fps: Fraction, loop: bool) -> int:
+    repeat = {"loop": 0} if loop else {}
+    if path.suffix.lower() == ".gif":
+        shown = _Timed(frames, fps)
+        images = iter(shown)
+        first = next(images, None)
+        if first is not None:  # frames are written as they come; each brings its duration
+            first.save(part, "GIF", save_all=True, append_images=images, **repeat)
+    else:
+        shown = _Timed(frames, fps)
+        kept = list(shown)  # the format's writer wants all durations at once
+        if kept:
+            durations = [image.info["duration"] for image in kept]
+            once = {"loop": 0 if loop else 1}
+            kept[0].save(part, "WEBP", save_all=True, append_images=kept[1:], duration=durations, quality=90, **once)
+    if not shown.count:
+        raise ImageError(f"{path}: there are no frames to write")
+    return shown.count
+
+
+class _Timed:
+    """Iterates over frames as Pillow images that know how long they are shown, and counts them."""
+
+    def __init__(self, frames: Iterable[Frame], fps: Fraction) -> None:
+        self._frames, self._fps = frames, fps
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        held: Frame | None = None
+        for frame in self._frames:
+            if held is not None:
+                yield self._image(held, frame.time)
+            held = frame
+        if held is not None:
+            yield self._image(held, held.time + 1 / self._fps)
+
+    def _image(self, frame: Frame, until: Fraction) -> Image.Image:
+        self.count += 1
+        image = to_pil(frame.image)
+        # players slow down durations below 20; a GIF counts hundredths, so what it rounds off is never added up
+        start, end = (round(float(time) * 100) * 10 for time in (frame.time, until))
+        image.info["duration"] = max(20, end - start)
+        return image
 
 
 def _write_video(

@@ -76,9 +76,24 @@ def test_an_mp4_has_the_frames(bands: LoadedGenerator, shapes: Zoo, tmp_path: Pa
     expected = sample(bands, 1, seed=0).images.clamp(0, 1).mul(255)[0].permute(1, 2, 0).numpy()
     assert abs(pictures[0].astype(float) - expected).mean() < 8  # colour is halved in resolution
     odd = load_generator(shapes, "flat", weights=None, settings={"resolution": 7})
-    with pytest.raises(ImageError, match="needs even sides"):
-        interpolate(odd, [0, 1], tmp_path / "odd.mp4")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["way.mp4"]
+    interpolate(odd, [0, 1], tmp_path / "odd.mp4", steps=2)
+    with av.open(str(tmp_path / "odd.mp4")) as container:  # the format wants even sides
+        assert [(frame.width, frame.height) for frame in container.decode(video=0)] == [(8, 8)] * 3
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".webm", ".mkv"])
+def test_every_animation_has_the_frames(bands: LoadedGenerator, tmp_path: Path, suffix: str) -> None:
+    from ganart_zoo.imaging.clips import open_clip
+
+    if suffix in (".webm", ".mkv"):
+        pytest.importorskip("av")
+    interpolate(bands, [0, 1], tmp_path / f"way{suffix}", steps=6, fps=10)
+    found = [float(frame.time) for frame in open_clip(tmp_path / f"way{suffix}").frames()]
+    expected = [number / 10 for number in range(7)]
+    if suffix == ".webp":  # equal frames that follow each other are stored as one
+        expected = [min(expected, key=lambda time, one=one: abs(time - one)) for one in found]
+        assert len(set(expected)) == len(found) >= 5
+    assert found == pytest.approx(expected, abs=0.011)
 
 
 def test_a_folder_gets_frames_with_records(bands: LoadedGenerator, tmp_path: Path) -> None:
