@@ -26,7 +26,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("running",),
     ("tasks",),
-    ("testing", "authoring", "bench", "service", "adapters"),
+    ("testing", "authoring", "bench", "service"),
+    ("adapters",),  # they are made from jobs
     ("cli",),
     ("__main__",),
 )
@@ -72,6 +73,11 @@ THIRD_PARTY = {
     "uvicorn": "service",
     "matplotlib": "bench",
     "rich": "bench",
+    "comfy": "adapters",
+    "comfy_api": "adapters",
+    "gradio": "adapters",
+    "mcp": "adapters",
+    "mcp_types": "adapters",
     "click": "cli",
 }
 # A hook's argument is a click group, which only type checkers need to know.

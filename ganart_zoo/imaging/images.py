@@ -21,6 +21,7 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, picture_name
 from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, Record, to_user_comment
+from ganart_zoo.imaging.source_type import MADE_BY_A_MODEL, jpeg_xmp
 
 __all__ = ["ResizeMode", "check_suffix", "encode", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
 
@@ -123,7 +124,8 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
     Args:
         images: [3, H, W] or [1, 3, H, W], floating point; clamped to 0..1 and rounded to 8 bits.
         path: `.png` (lossless), `.jpg`, `.jpeg` or `.webp`. An existing file is replaced; its folder must exist.
-        record: How the picture was made. It is stored in a text chunk of a PNG, or else in EXIF's UserComment.
+        record: How the picture was made. It is stored in a text chunk of a PNG, or else in EXIF's UserComment; beside
+            it, an XMP packet says by IPTC's term for it that a model made the picture.
         quality: 1..100 for JPEG and WebP. JPEG keeps full colour resolution.
 
     Raises:
@@ -228,6 +230,7 @@ def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str
         if record is not None:
             options["pnginfo"] = PngInfo()
             options["pnginfo"].add_text(PNG_KEYWORD, record.to_text())
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", MADE_BY_A_MODEL)
         return options
     options["quality"] = quality
     if form == "JPEG":
@@ -236,6 +239,10 @@ def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str
         exif = Image.Exif()
         exif[EXIF_IFD] = {EXIF_USER_COMMENT: to_user_comment(record)}
         options["exif"] = exif
+        if form == "WEBP":
+            options["xmp"] = MADE_BY_A_MODEL.encode()
+        else:
+            options["extra"] = jpeg_xmp(MADE_BY_A_MODEL)
     return options
 
 

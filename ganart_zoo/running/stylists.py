@@ -30,6 +30,7 @@ from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import MIN_SIDE, Picture, check_side, describe, fit, name_of, read, shrink
 from ganart_zoo.running.reruns import Rerun
 from ganart_zoo.running.results import check_result
+from ganart_zoo.running.showing import Shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -65,7 +66,7 @@ class StyleInput:
 
 
 @dataclass(frozen=True, eq=False)
-class Stylized:
+class Stylized(Shown):
     """The result of a call."""
 
     images: Tensor

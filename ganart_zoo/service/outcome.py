@@ -36,6 +36,10 @@ class MadePicture:
         """
         return encode(self.image, form, record=self.record)
 
+    def to_pil(self) -> Image.Image:
+        """Return the picture as a Pillow image, without the record."""
+        return to_pil(self.image)
+
     def thumbnail(self, side: int = 256) -> bytes:
         """Return a JPEG of at most `side` pixels, without the record."""
         stream = io.BytesIO()

@@ -11,12 +11,12 @@ from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.untrusted import UntrustedPolicy
 from ganart_zoo.service.verbs import Verb
 
-__all__ = ["UNTRUSTED_VERBS", "UntrustedPolicy", "check_request", "message_for_users"]
+__all__ = ["FORBIDDEN", "UNTRUSTED_VERBS", "UntrustedPolicy", "check_request", "message_for_users"]
 
 UNTRUSTED_VERBS = ("stylize", "dream", "sample", "mix", "interpolate", "project", "imagine", "zoom")
 """Verbs that work on pictures in memory and names of models alone."""
 
-_FILES = ("output", "latents", "animation", "data", "run", "folder", "inputs", "device", "fetch", "dtype", "force")
+FORBIDDEN = ("output", "latents", "animation", "data", "run", "folder", "inputs", "device", "fetch", "dtype", "force")
 """Arguments that name files, or what only the owner of the machine decides."""
 
 _PATH = re.compile(r"(?<![\w:/])/(?:[^\s:;,'\"()/]+/)+[^\s:;,'\"()]*")
@@ -37,7 +37,7 @@ def check_request(zoo: Zoo, verb: Verb, arguments: Mapping[str, Any], policy: Un
         raise SettingsError(f"{verb.name} is not allowed here; there are {', '.join(UNTRUSTED_VERBS)}")
     for name, value in arguments.items():
         default = verb.arguments.model_fields[name].default
-        if name in _FILES:
+        if name in FORBIDDEN:
             if value != default:
                 raise SettingsError(f"{name} is not allowed here; leave it out")
         elif name in verb.pictures:
@@ -82,7 +82,7 @@ def _check_work(verb: Verb, arguments: Mapping[str, Any], policy: UntrustedPolic
     if verb.name == "mix":
         made = len(arguments["rows"]) * len(arguments["columns"])
     elif verb.name == "interpolate":
-        made = len(arguments["seeds"]) * int(arguments.get("steps", 30)) / 4
+        made = len(arguments["seeds"]) * int(arguments.get("steps", 30)) // 4
     else:
         return
     if made > policy.pictures:

@@ -53,7 +53,7 @@ class Worker:
 
     def __init__(self, zoo: Zoo, method: StartMethod, model_bytes: int) -> None:
         self._zoo = pickle.dumps(zoo)
-        self._context = multiprocessing.get_context(method)
+        self._context: Any = multiprocessing.get_context(method)  # the base class does not know Process
         self._model_bytes = model_bytes
         self._process: Any = None
         self._connection: Connection | None = None

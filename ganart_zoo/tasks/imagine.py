@@ -37,6 +37,7 @@ from ganart_zoo.running.pictures import Picture, describe, read
 from ganart_zoo.running.prompts import Prompt, read_prompt
 from ganart_zoo.running.reruns import Rerun
 from ganart_zoo.running.search import Candidate, Goal, Refinement, Search
+from ganart_zoo.running.showing import Shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,7 +77,7 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Imagined:
+class Imagined(Shown):
     """The result of a call."""
 
     results: tuple[Result, ...]

@@ -19,12 +19,13 @@ from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.reruns import Rerun
 from ganart_zoo.running.results import check_result
+from ganart_zoo.running.showing import Shown
 
 __all__ = ["Mixed", "mix", "mixed_styles", "rerun"]
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
+class Mixed(Shown):
     """The result of a call."""
 
     images: Tensor

@@ -27,6 +27,7 @@ from ganart_zoo.running.latent_files import Latents, Paint, painter, write_laten
 from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import Picture, describe, read
 from ganart_zoo.running.reruns import Rerun
+from ganart_zoo.running.showing import Shown
 from ganart_zoo.tasks.comparison import DEFAULT_BACKBONE, BackboneChoice, default_side, load_backbone
 
 __all__ = ["Projected", "ProjectionSpace", "project", "rerun"]
@@ -44,7 +45,7 @@ _PIXEL_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Projected:
+class Projected(Shown):
     """The result of a call."""
 
     image: Tensor

@@ -23,6 +23,7 @@ from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.outputs import check_pictures, is_folder
 from ganart_zoo.running.pictures import Picture, describe, read
 from ganart_zoo.running.reruns import Rerun
+from ganart_zoo.running.showing import Shown
 
 __all__ = ["Sampled", "rerun", "sample"]
 
@@ -31,7 +32,7 @@ _COUNT = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
+class Sampled(Shown):
     """The result of a call."""
 
     images: Tensor

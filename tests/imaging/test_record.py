@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -204,3 +205,20 @@ def test_every_public_name_resolves() -> None:
     assert set(imaging.__all__) <= set(dir(imaging))
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = imaging.lode
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+def test_other_programs_read_that_a_model_made_the_picture(name: str, tmp_path: Path) -> None:
+    imaging.save(torch.rand(1, 3, 8, 8), tmp_path / name, record=RECORD)
+    with Image.open(tmp_path / name) as image:
+        packet = image.info.get("xmp") or image.info["XML:com.adobe.xmp"]
+    text = packet if isinstance(packet, str) else packet.decode()
+    (described,) = ElementTree.fromstring(text).iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert described.attrib["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == (
+        "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    )
+    assert read_record(tmp_path / name) == RECORD
+    imaging.save(torch.rand(1, 3, 8, 8), tmp_path / name)
+    with Image.open(tmp_path / name) as image:
+        assert "xmp" not in image.info
+        assert "XML:com.adobe.xmp" not in image.info
