@@ -38,7 +38,9 @@ class ComfyNodes:
 
     def __init__(self, zoo: Zoo | None = None, io: Any = None) -> None:
         if io is None:
-            from comfy_api.latest import io
+            from comfy_api import latest
+
+            io = latest.io
         self.zoo = Zoo() if zoo is None else zoo
         self._io = io
         self._give_back = self.zoo.models.reserve(_KEPT)
@@ -106,10 +108,10 @@ class ComfyNodes:
             "inputs": inputs,
         }
 
-        def define_schema(cls: type) -> Any:
+        def define_schema(cls: type, /) -> Any:
             return io.Schema(**schema, outputs=[io.Image.Output(display_name="pictures")])
 
-        def run(cls: type, **given: Any) -> Any:
+        def run(cls: type, /, **given: Any) -> Any:
             return io.NodeOutput(_to_comfy(execute(**given)))
 
         members = {"define_schema": classmethod(define_schema), "execute": classmethod(run), "__module__": __name__}

@@ -134,6 +134,7 @@ class Worker:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
             return self._connection
         self.end()
+        ours: Connection
         ours, theirs = self._context.Pipe()
         target = (theirs, self._zoo, self._model_bytes)
         # not a daemon: those may have no children, and loaders of data start some
