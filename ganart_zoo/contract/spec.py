@@ -24,7 +24,7 @@ from ganart_zoo.contract.declarations import (
 )
 from ganart_zoo.contract.errors import did_you_mean
 
-__all__ = ["CAPABILITIES", "KINDS", "RESERVED_SETTINGS", "ModelSpec", "Use", "Weights", "WeightsFile"]
+__all__ = ["CAPABILITIES", "KINDS", "RESERVED_SETTINGS", "STABILITIES", "ModelSpec", "Use", "Weights", "WeightsFile"]
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -50,6 +50,9 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "regions": "styles can be confined to masks",
     }
 )
+
+STABILITIES = ("stable", "beta", "prototype")
+"""How much of a model may change in the next release: nothing that breaks users, details, or anything."""
 
 RESERVED_SETTINGS = frozenset({"model", "part", "weights", "device", "dtype", "fetch", "rng", "on_step", "trusted"})
 """Names of arguments of `Zoo.create` and of model calls; no config field, option or `uses` key may have them."""
@@ -212,12 +215,20 @@ class ModelSpec:
     `load_weights` then gets all of them by relative path, and reads the folder's configuration itself. Empty: a folder
     holds `*.safetensors`, and this model's settings in `config.json`.
     """
+    style_names: tuple[str, ...] = ()
+    """The names of the learned styles, for `named_styles`, so that they are known before the model is built.
+
+    Those of the default weights; empty where they depend on the weights or on the config.
+    """
+    stability: str = "stable"
+    """One of `STABILITIES`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "capabilities", _capabilities(self.capabilities))
         object.__setattr__(self, "uses", as_mapping(self.uses))
         object.__setattr__(self, "weights", as_items(self.weights))
         object.__setattr__(self, "folder", as_items(self.folder))
+        object.__setattr__(self, "style_names", as_items(self.style_names))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the declaration, one line each; an empty list if nothing is."""
@@ -247,6 +258,16 @@ class ModelSpec:
             isinstance(self.paper, str) and self.paper.startswith(("https://", "http://"))
         ):
             found.append(f"paper is {self.paper!r}, expected a URL")
+        found += [
+            f"style_names has {name!r}, expected names of one line"
+            for name in self.style_names
+            if not isinstance(name, str) or not name.strip() or "\n" in name
+        ]
+        if self.style_names and "named_styles" not in self.capabilities:
+            found.append("style_names is given without the capability 'named_styles'")
+        if self.stability not in STABILITIES:
+            near = did_you_mean(str(self.stability), STABILITIES)
+            found.append(f"stability is {self.stability!r}, expected one of {', '.join(STABILITIES)}{near}")
         return found
 
 

@@ -90,6 +90,8 @@ def _model(zoo: Zoo, entry: Entry) -> dict[str, Any]:
         "license": spec.license,
         "paper": spec.paper,
         "capabilities": sorted(spec.capabilities),
+        "style_names": list(spec.style_names),
+        "stability": spec.stability,
         "distribution": entry.plugin.distribution,
         "version": entry.plugin.version,
         "uses": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import time
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -29,6 +30,9 @@ from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import ModelSpec
 
 __all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line", "recipes"]
+
+HEAVY = ("torch", "pydantic", "numpy", "scipy", "PIL", "transformers", "diffusers", "cv2", "matplotlib", "pandas")
+"""Packages that take so long to import that no entry module may import them."""
 
 _Spec = TypeVar("_Spec", ModelSpec, RecipeSpec)
 _NOUNS: Mapping[type, Literal["model", "recipe"]] = {ModelSpec: "model", RecipeSpec: "recipe"}
@@ -70,6 +74,8 @@ class Plugin:
     hooks: pluggy.HookRelay = field(repr=False)
     """Calls the hooks of this plugin only."""
     import_seconds: float
+    heavy: tuple[str, ...] = ()
+    """Of `HEAVY`, what importing it loaded: why it is slow."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is loaded from: another process imports it again."""
@@ -167,6 +173,7 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
     installed = isinstance(candidate.target, EntryPoint)
     if installed and (refusal := api_refusal(candidate.requires, api_version)):
         raise PluginFaultError(candidate.fault("api", refusal))
+    light = [name for name in HEAVY if name not in sys.modules]
     start = time.perf_counter()
     try:
         module = _import(candidate.target) if installed else candidate.target
@@ -185,7 +192,7 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
         raise
     except BaseException as error:
         raise PluginFaultError(candidate.fault("hooks", error)) from error
-    return Plugin(candidate, manager.hook, seconds)
+    return Plugin(candidate, manager.hook, seconds, tuple(name for name in light if name in sys.modules))
 
 
 def _hooks_refusal(manager: pluggy.PluginManager, module: Any) -> str:

@@ -105,6 +105,30 @@ class WeightsStore:
             return "unpinned"
         return "ok" if _sha256(path) == file.sha256 else "damaged"
 
+    def stored(self) -> dict[str, tuple[Path, ...]]:
+        """Return the downloaded files by their sha256, whether or not an installed plugin declares them."""
+        root = self.home / "weights"
+        folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+        return {folder.name: tuple(sorted(folder.iterdir())) for folder in folders}
+
+    def remove(self, sha256: str) -> int:
+        """Delete a downloaded file, and return how many bytes became free; 0 if it is not here.
+
+        Raises:
+            WeightsError: It cannot be deleted.
+        """
+        paths = self.stored().get(sha256, ())
+        freed = 0
+        try:
+            for path in paths:
+                freed += path.stat().st_size
+                path.unlink()
+            if paths:
+                paths[0].parent.rmdir()
+        except OSError as error:
+            raise WeightsError(f"cannot delete the weights {sha256}: {error.strerror}") from error
+        return freed
+
     def fetch(self, file: WeightsFile, *, progress: Progress | None = None) -> Path:
         """Return the path of a file. It is hashed, and downloaded if it is missing or damaged.
 

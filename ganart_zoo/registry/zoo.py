@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,11 +14,12 @@ import ganart_zoo
 from ganart_zoo.contract.errors import PluginFaultError, SettingsError, UnknownModelError, did_you_mean
 from ganart_zoo.contract.events import RunEvent
 from ganart_zoo.contract.fault import Fault
-from ganart_zoo.contract.spec import CAPABILITIES, KINDS, ModelSpec
+from ganart_zoo.contract.spec import CAPABILITIES, KINDS, STABILITIES, ModelSpec
 from ganart_zoo.registry import discovery
 from ganart_zoo.registry.builtin import builtin_recipes
 from ganart_zoo.registry.cache import ModelCache, model_key
 from ganart_zoo.registry.devices import find_device
+from ganart_zoo.registry.disabled import disabled_plugins
 from ganart_zoo.registry.discovery import Plugin
 from ganart_zoo.registry.names import Entry, NameTable, RecipeEntry
 from ganart_zoo.registry.settings import ModelSettings, RecipeSettings
@@ -47,7 +47,8 @@ class Zoo:
     Args:
         plugins: Modules or objects with hooks to use in place of discovery, for tests and embedders.
         strict: Whether to raise the first fault.
-        disabled: Distributions or entry points to leave out; default: the comma-separated `GANART_DISABLE_PLUGINS`.
+        disabled: Distributions or entry points to leave out; default: the comma-separated `GANART_DISABLE_PLUGINS`
+            and, where plugins are discovered, what `ganart plugins disable` has listed.
         store: The store of the weights; default: `WeightsStore()`.
 
     Raises:
@@ -68,7 +69,7 @@ class Zoo:
         store: WeightsStore | None = None,
     ) -> None:
         if disabled is None:
-            disabled = os.environ.get("GANART_DISABLE_PLUGINS", "").split(",")
+            disabled = disabled_plugins(file=plugins is None)
         denied = {canonicalize_name(name.strip()) for name in disabled if name.strip()}
         self._given = None if plugins is None else tuple(plugins)
         plugins = self._given
@@ -138,13 +139,21 @@ class Zoo:
         return self._store
 
     def list(
-        self, *, kind: str | None = None, capability: str | None = None, plugin: str | None = None
+        self,
+        *,
+        kind: str | None = None,
+        capability: str | None = None,
+        plugin: str | None = None,
+        stability: str | None = None,
     ) -> tuple[Entry, ...]:
-        """Return the models with the given kind, capability and plugin, sorted by canonical name.
+        """Return the models with the given kind, capability, plugin and stability, sorted by canonical name.
 
         Raises:
-            SettingsError: The kind or capability is unknown.
+            SettingsError: The kind, capability or stability is unknown.
         """
+        if stability is not None and stability not in STABILITIES:
+            near = did_you_mean(stability, STABILITIES)
+            raise SettingsError(f"stability is {stability!r}, expected one of {', '.join(STABILITIES)}{near}")
         if kind is not None and kind not in KINDS:
             raise SettingsError(f"kind is {kind!r}, expected one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
         if capability is not None and capability not in CAPABILITIES and not capability.startswith("x-"):
@@ -156,6 +165,7 @@ class Zoo:
             if (kind is None or entry.spec.kind == kind)
             and (capability is None or capability in entry.spec.capabilities)
             and (plugin is None or canonicalize_name(plugin) == entry.plugin.distribution)
+            and (stability is None or stability == entry.spec.stability)
         )
 
     def entry(self, name: str) -> Entry:

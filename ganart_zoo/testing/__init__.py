@@ -8,26 +8,36 @@
     def test_conformance(check):
         check(SUBJECT)
 
-Each check is a function of a `Subject` that raises `AssertionError` with one line of what was expected. Nothing here
-needs pytest. `RecipeSubject` and `recipe_checks` are the same for recipes; they need the extra `ganart-zoo[train]`.
+Each check is a function of a `Subject` that raises `AssertionError` with one line of what was expected. `examine` runs
+all checks of a distribution with inputs derived from its declarations, and so does `pytest --ganart DIST`. Importing
+this package loads nothing. `RecipeSubject` and `recipe_checks` are the same for recipes; they need the extra
+`ganart-zoo[train]`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ganart_zoo.testing.conformance import checks_for
-from ganart_zoo.testing.subject import Check, Subject
+from ganart_zoo.contract.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ganart_zoo.testing.conformance import checks_for
     from ganart_zoo.testing.recipes import RecipeCheck, RecipeSubject, recipe_checks
+    from ganart_zoo.testing.subject import Check, Subject
+    from ganart_zoo.testing.whole import examine
 
-__all__ = ["Check", "RecipeCheck", "RecipeSubject", "Subject", "checks_for", "recipe_checks"]
+_LAZY = {
+    "checks_for": "conformance",
+    **dict.fromkeys(("RecipeCheck", "RecipeSubject", "recipe_checks"), "recipes"),
+    **dict.fromkeys(("Check", "Subject"), "subject"),
+    "examine": "whole",
+}
+
+__all__ = ["Check", "RecipeCheck", "RecipeSubject", "Subject", "checks_for", "examine", "recipe_checks"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("RecipeCheck", "RecipeSubject", "recipe_checks"):
-        from ganart_zoo.testing import recipes
+__getattr__ = lazy_names(__name__, _LAZY)
 
-        return getattr(recipes, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

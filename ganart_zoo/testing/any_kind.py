@@ -143,11 +143,27 @@ def gradients_reach_inputs_even_outside_0_to_1(subject: Subject) -> None:
     model = subject.create()
     for scale, shift in ((1.0, 0.0), (3.0, -1.0)):
         inputs = (_inputs(subject, model) * scale + shift).requires_grad_()
-        total = sum((tensor.float().square().mean() for tensor in subject.call(model, images=inputs)), torch.zeros(()))
+        results = subject.call(model, images=inputs)
+        total = sum((tensor.float().square().mean() for tensor in results), torch.zeros(()))
         (gradient,) = torch.autograd.grad(total, inputs)
         assert gradient.isfinite().all(), "the gradient is not finite"
         for row, values in enumerate(gradient):
             assert values.abs().max() > 0, f"no gradient reaches row {row} of inputs * {scale} + {shift}"
+        _assert_not_clamped(inputs, gradient, results)
+
+
+def _assert_not_clamped(inputs: Tensor, gradient: Tensor, results: list[Tensor]) -> None:
+    """Refuse a model that clamps pictures: nothing flows where they leave 0..1, or results stick at 0 and 1."""
+    outside = (inputs < 0) | (inputs > 1)
+    if inputs.ndim == 4 and outside.any() and not outside.all():
+        flowing = gradient != 0
+        within, beyond = (float(flowing[part].float().mean()) for part in (~outside, outside))
+        assert not (within > 0.5 and beyond < 0.01), "its input is clamped: no gradient where a picture leaves 0..1"
+    for tensor in results:
+        if tensor.ndim == 4 and outside.any():
+            ends = float(((tensor == 0) | (tensor == 1)).float().mean())
+            held = bool(tensor.min() >= 0) and bool(tensor.max() <= 1)
+            assert not (held and ends > 0.05), f"its result is clamped: {ends:.0%} of the values are exactly 0 or 1"
 
 
 def training_touches_only_own_parts(subject: Subject) -> None:

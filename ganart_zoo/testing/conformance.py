@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganart_zoo.contract import StyleGenerator
-from ganart_zoo.testing import any_kind, backbones, critics, generators, steps, style_transfer
+from ganart_zoo.testing import any_kind, backbones, behaviour, critics, generators, steps, style_transfer
 from ganart_zoo.testing.subject import Check, Subject
 
 __all__ = ["checks_for"]
@@ -18,7 +18,9 @@ _CAPABILITIES: dict[tuple[str, str], tuple[Check, ...]] = {
     ("generator", "unconditional"): (generators.works_without_condition,),
     ("generator", "labels"): (generators.one_label_serves_all_rows,),
     ("generator", "reference"): (generators.one_reference_serves_all_rows,),
-    ("critic", "prompt"): (critics.prompts_embed_once,),
+    ("generator", "prompt"): (behaviour.heeds_the_prompt,),
+    ("critic", "prompt"): (critics.prompts_embed_once, behaviour.heeds_the_prompt),
+    ("style_transfer", "init"): (behaviour.heeds_init,),
     ("style_transfer", "image_styles"): (style_transfer.only_shares_of_styles_count,),
     ("style_transfer", "named_styles"): (style_transfer.names_are_known_and_checked,),
     ("style_transfer", "no_style"): (style_transfer.works_without_style,),
@@ -28,14 +30,17 @@ _CAPABILITIES: dict[tuple[str, str], tuple[Check, ...]] = {
 def checks_for(subject: Subject) -> tuple[Check, ...]:
     """Return every check that applies to the subject's model, by its kind, capabilities and settings."""
     spec = subject.spec
-    checks = [*any_kind.CHECKS, *_KINDS[spec.kind]]
+    checks = [*any_kind.CHECKS, *behaviour.CHECKS, *_KINDS[spec.kind]]
     for capability in sorted(spec.capabilities):
         checks += _CAPABILITIES.get((spec.kind, capability), ())
     if "differentiable" in spec.capabilities:
         checks.append(any_kind.gradients_reach_inputs_even_outside_0_to_1)
     if "trainable" in spec.capabilities:
         checks.append(any_kind.training_touches_only_own_parts)
-    if spec.kind in ("generator", "style_transfer") and "steps" in subject.zoo.settings(subject.name).option_names:
+    options = subject.zoo.settings(subject.name).option_names
+    if spec.kind in ("generator", "style_transfer") and options:
+        checks.append(behaviour.no_options_means_the_defaults)
+    if spec.kind in ("generator", "style_transfer") and "steps" in options:
         checks += steps.CHECKS
     if spec.kind == "generator" and isinstance(subject.create(), StyleGenerator):
         checks += generators.STYLE_CHECKS

@@ -35,17 +35,6 @@ def makes_square_pictures_of_its_resolution(subject: Subject) -> None:
             assert tuple(pictures.shape[2:]) == (resolution, resolution), f"pictures are {list(pictures.shape)}"
 
 
-def no_options_means_the_defaults(subject: Subject) -> None:
-    """`options=None` is the same as an instance of the options class with its defaults."""
-    model = cast(Generator, subject.create())
-    latents = model.sample_latents(1, rng=generator(1))
-    one, other = (
-        model(latents, subject.condition, rng=generator(2), options=options)
-        for options in (None, subject.zoo.options(subject.name))
-    )
-    assert torch.equal(one, other)
-
-
 def works_without_condition(subject: Subject) -> None:
     """For `unconditional` models: a call without a condition works."""
     model = cast(Generator, subject.create())
@@ -114,6 +103,5 @@ def stored_noise_repeats_and_rng_noise_follows_its_seed(subject: Subject) -> Non
 CHECKS: tuple[Check, ...] = (
     latents_are_shaped_and_seeded,
     makes_square_pictures_of_its_resolution,
-    no_options_means_the_defaults,
 )
 STYLE_CHECKS: tuple[Check, ...] = (styles_map_mix_and_truncate, stored_noise_repeats_and_rng_noise_follows_its_seed)

@@ -36,6 +36,14 @@ def reports_each_step(subject: Subject) -> None:
         assert not preview.requires_grad, "preview is not detached"
         assert preview.min() >= 0, "preview goes below 0"
         assert preview.max() <= 1, "preview goes above 1"
+    if total is not None and len(events) < total and "steps" in subject.options:
+        again: list[StepEvent] = []
+        more = subject.zoo.options(subject.name, **{**subject.options, "steps": int(subject.options["steps"]) + 1})
+        subject.call(model, on_step=again.append, options=more)
+        settled = (
+            not again or again[-1].total is None or len(again) == again[-1].total
+        )  # it may end early, but not twice
+        assert settled, f"total is {total}, but the work ended after {len(events)} steps"
     (without_listener,) = subject.call(model)
     assert torch.equal(pictures, without_listener), "listening changed the result"
 

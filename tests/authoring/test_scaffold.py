@@ -100,10 +100,11 @@ def test_they_are_listed_run_and_sound(site: Path, tmp_path: Path) -> None:
 
 
 def test_their_own_tests_pass(made: Path, site: Path) -> None:
-    """In one process. `two_processes_are_one` is left out: it starts torch twice, and others hold recipes to it."""
+    """In one process, and of the recipe's trainings the most telling: other tests hold recipes to all of them."""
+    left_out = ("two_processes", "full_disk", "looking_changes", "bad_data", "seed_decides")
+    chosen = " and ".join(f"not {name}" for name in left_out)
     tests = [f"{name}/tests" for name in PACKAGES]
     output = run(sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "--import-mode=importlib",
-                 "--deselect", "Tried.recipe/tests/test_tried_recipe.py::test_recipe[two_processes_are_one]",
-                 *tests, cwd=made, site=site)  # fmt: skip
-    assert "1 deselected" in output
+                 "-k", chosen, *tests, cwd=made, site=site)  # fmt: skip
+    assert "5 deselected" in output
     assert "skipped" not in output

@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["NOT_RUN", "ONE_PROCESS", "PRELUDES", "SMALLER_COMMANDS", "SMALLER_PYTHON", "STAND_INS"]
 
 SMALLER_COMMANDS: tuple[tuple[str, str], ...] = (
-    (r"^ganart stylize .*(-m|--model) (halftone|multistyle|adain|johnson|runs/mine|runs/any)", "--size 48"),
+    (r"^ganart stylize .*(-m|--model) (halftone|multistyle|adain|johnson|first_oil|runs/mine|runs/any)", "--size 48"),
     (r"^ganart stylize ", "--size 48 --steps 2"),
     (r"^ganart dream .*--zoom", "--zoom 2 --zoom-steps 1 --size 48 --steps 1"),
     (r"^ganart dream .*octaves=6", "--size 48 --steps 2 --set octaves=3"),
@@ -83,6 +83,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("docs/serving.md", "python examples/serve_client.py"): "needs a server; tests/service/http/test_server.py runs it",
     ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
     ("README.md", "make test"): "it is what runs this test",
+    ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
     ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
     ("docs/styling.md", "ganart bench style_loss"): "times kernels for minutes; tests/bench runs the command",
     (

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import socket
+import subprocess
+import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -25,7 +32,7 @@ from ganart_zoo.contract import (
     StyleTransfer,
     randn,
 )
-from ganart_zoo.testing import Check, Subject, any_kind, backbones, checks_for, critics, generators, steps
+from ganart_zoo.testing import Check, Subject, any_kind, backbones, behaviour, checks_for, critics, generators, steps
 from ganart_zoo.testing import style_transfer as transfers
 
 
@@ -157,6 +164,46 @@ class NeedsAStyle(Pass):
         return super().stylize(content * styles[0].weight, styles, **keywords)
 
 
+class Starts(Pass):
+    """Sound: starts from a given picture."""
+
+    def stylize(self, content, styles, *, init=None, **keywords) -> Tensor:  # type: ignore[no-untyped-def]
+        return super().stylize(content if init is None else init, styles, **keywords)
+
+
+class OvercountsSteps(Pass):
+    def stylize(self, content, styles, *, on_step=None, **keywords) -> Tensor:  # type: ignore[no-untyped-def]
+        def counted(event: StepEvent) -> Any:
+            return on_step(dataclasses.replace(event, total=9))
+
+        return super().stylize(content, styles, on_step=None if on_step is None else counted, **keywords)
+
+
+def built_with(action: Callable[[], object]) -> type[Pass]:
+    """Return a `Pass` whose constructor does something."""
+
+    class Built(Pass):
+        def __init__(self, config: Settings) -> None:
+            super().__init__(config)
+            action()
+
+    return Built
+
+
+def restored(action: Callable[[], object], undo: Callable[[], object]) -> Callable[[], object]:
+    """Return an action that is undone at the end of the test."""
+
+    def act() -> None:
+        UNDO.append(undo)
+        action()
+
+    return act
+
+
+UNDO: list[Callable[[], object]] = []
+KEPT: list[Tensor] = []
+
+
 class Paint(Generator):
     """Sound: latents are the picture, and a label brightens it."""
 
@@ -250,6 +297,11 @@ class Brightness(Critic):
         return votes if wish is None else votes * wish
 
 
+class Deaf(Brightness):
+    def embed(self, condition: Condition) -> Condition:
+        return condition._replace(embedding=torch.ones(1, 1))
+
+
 class FlatVotes(Brightness):
     def forward(self, images, condition=None) -> Tensor:  # type: ignore[no-untyped-def]
         return images.mean(dim=(1, 2, 3))
@@ -337,6 +389,7 @@ FREE = {"kind": "generator", "capabilities": {"unconditional"}}
 
 SOUND: list[tuple[type, dict[str, Any]]] = [
     (Pass, {**IN_STEPS, "capabilities": {"no_style", "named_styles", "image_styles", "differentiable", "trainable"}}),
+    (Starts, {**STYLE, "capabilities": {"no_style", "init"}}),
     (Paint, {**FREE, "config": f"{__name__}:Resolution", "capabilities": {"unconditional", "labels"}}),
     (Styled, FREE),
     (Brightness, {**CRITIC, "capabilities": {"prompt", "differentiable"}}),
@@ -373,13 +426,53 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     ),
     (generators.latents_are_shaped_and_seeded, DrawsTheBatchAtOnce, FREE),
     (generators.makes_square_pictures_of_its_resolution, PaintsLarger, {**FREE, "config": f"{__name__}:Resolution"}),
-    (generators.no_options_means_the_defaults, OtherDefaults, {**FREE, "options": f"{__name__}:Steps"}),
+    (behaviour.no_options_means_the_defaults, OtherDefaults, {**FREE, "options": f"{__name__}:Steps"}),
     (generators.works_without_condition, NeedsACondition, FREE),
     (generators.one_label_serves_all_rows, CountsLabels, LABELS),
     (generators.styles_map_mix_and_truncate, MeanOfAnotherShape, FREE),
     (generators.stored_noise_repeats_and_rng_noise_follows_its_seed, StoresNoNoise, FREE),
     (critics.votes_in_rows, FlatVotes, CRITIC),
     (critics.prompts_embed_once, NeverEmbeds, CRITIC),
+    (behaviour.builds_quietly, built_with(lambda: torch.manual_seed(5)), STYLE),
+    (behaviour.builds_quietly, built_with(lambda: np.random.seed(5)), STYLE),
+    (behaviour.builds_quietly, built_with(lambda: print("ready")), STYLE),
+    (behaviour.builds_quietly, built_with(lambda: socket.socket().close()), STYLE),
+    (behaviour.builds_quietly, built_with(lambda: tempfile.TemporaryFile().close()), STYLE),
+    (behaviour.builds_quietly, built_with(lambda: subprocess.run(["true"], check=False)), STYLE),
+    (behaviour.builds_quietly, built_with(lambda: warnings.warn("old", UserWarning, stacklevel=2)), STYLE),
+    (
+        behaviour.builds_quietly,
+        built_with(
+            restored(lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32))
+        ),
+        STYLE,
+    ),
+    (
+        behaviour.builds_quietly,
+        built_with(
+            restored(
+                lambda: torch.use_deterministic_algorithms(True), lambda: torch.use_deterministic_algorithms(False)
+            )
+        ),
+        STYLE,
+    ),
+    (
+        behaviour.builds_quietly,
+        built_with(
+            restored(
+                lambda: torch.set_num_threads(5),
+                functools.partial(torch.set_num_threads, torch.get_num_threads()),
+            )
+        ),
+        STYLE,
+    ),
+    (behaviour.works_quietly, mutant(lambda x, m: np.random.rand() * 0 + x), STYLE),
+    (behaviour.works_quietly, mutant(lambda x, m: socket.socket().close() or x), STYLE),
+    (behaviour.works_quietly, mutant(lambda x, m: warnings.warn("old", stacklevel=2) or x), STYLE),
+    (behaviour.keeps_no_growing_cache, mutant(lambda x, m: KEPT.append(x) or x), STYLE),
+    (behaviour.heeds_init, Pass, {**STYLE, "capabilities": {"no_style", "init"}}),
+    (behaviour.heeds_the_prompt, Deaf, {**CRITIC, "capabilities": {"prompt"}}),
+    (any_kind.gradients_reach_inputs_even_outside_0_to_1, mutant(lambda x, m: x.clamp(0, 1)), STYLE),
     (transfers.keeps_the_size, mutant(lambda picture, model: picture[:, :, 1:]), STYLE),
     (transfers.only_shares_of_styles_count, SumsStyles, STYLE),
     (transfers.names_are_known_and_checked, TakesAnyName, STYLE),
@@ -391,6 +484,7 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     (backbones.stops_at_the_deepest_layer, ComputesAll, BACKBONE),
     (backbones.taps_are_layers, TapsNothing, BACKBONE),
     (steps.reports_each_step, CountsFromZero, IN_STEPS),
+    (steps.reports_each_step, OvercountsSteps, IN_STEPS),
     (steps.only_false_stops, StopsAtAnythingFalsy, IN_STEPS),
     (steps.errors_of_the_listener_reach_the_caller, SwallowsErrors, IN_STEPS),
 ]
@@ -405,14 +499,19 @@ def subject(model: type, declared: dict[str, Any]) -> Subject:
     pool = ModelSpec(name="pool", kind="backbone", summary="Two.", license="MIT", factory=f"{__name__}:Pool")
     globals()["MUTANT"] = model
     spec = ModelSpec(name="mutant", summary="One.", license="MIT", factory=f"{__name__}:MUTANT", **declared)
-    return Subject(Zoo(plugins=[Plugin(spec, pool)]), "mutant")
+    options = {"steps": 3} if "options" in declared else {}
+    return Subject(Zoo(plugins=[Plugin(spec, pool)]), "mutant", options=options)
 
 
 @pytest.mark.parametrize(("check", "model", "declared"), CAUGHT, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_mistake_is_caught(check: Check, model: type, declared: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    with pytest.raises((AssertionError, TypeError, AttributeError, IndexError)):
-        check(subject(model, declared))
+    try:
+        with pytest.raises((AssertionError, TypeError, AttributeError, IndexError)):
+            check(subject(model, declared))
+    finally:
+        while UNDO:
+            UNDO.pop()()
 
 
 @pytest.mark.parametrize(("model", "declared"), SOUND, ids=lambda value: getattr(value, "__name__", ""))

@@ -67,6 +67,7 @@ def _report(zoo: Zoo) -> dict[str, Any]:
                 "models": [entry.spec.name for entry in zoo.list(plugin=plugin.distribution)],
                 "import_seconds": round(plugin.import_seconds, 4),
                 "slow": plugin.import_seconds > _SLOW,
+                "heavy": list(plugin.heavy),
             }
             for plugin in zoo.plugins
         ],
@@ -116,7 +117,7 @@ def _print(report: dict[str, Any]) -> None:
                 (
                     plugin["distribution"],
                     plugin["version"],
-                    f"{plugin['import_seconds'] * 1e3:.0f} ms{', slow' if plugin['slow'] else ''}",
+                    _import_time(plugin),
                     ", ".join(plugin["models"]),
                 )
                 for plugin in report["plugins"]
@@ -136,6 +137,12 @@ def _print(report: dict[str, Any]) -> None:
         ("plugin", "stage", "model", "cause"),
         [(fault["distribution"], fault["stage"], fault["model"] or "", fault["cause"]) for fault in report["faults"]],
     )
+
+
+def _import_time(plugin: dict[str, Any]) -> str:
+    slow = ", slow" if plugin["slow"] else ""
+    why = f": imports {', '.join(plugin['heavy'])}" if plugin["heavy"] else ""
+    return f"{plugin['import_seconds'] * 1e3:.0f} ms{slow}{why}"
 
 
 def _print_ops(report: dict[str, Any]) -> None:

@@ -47,6 +47,8 @@ def command(zoo: Zoo, model: str, as_json: bool) -> None:
                 "paper": spec.paper,
                 "plugin": {"distribution": entry.plugin.distribution, "version": entry.plugin.version},
                 "capabilities": sorted(spec.capabilities),
+                "style_names": list(spec.style_names),
+                "stability": spec.stability,
                 "uses": _described(spec.uses),
                 "config_schema": settings.config_class.model_json_schema(),
                 "options_schema": settings.options_class.model_json_schema(),
@@ -61,6 +63,8 @@ def command(zoo: Zoo, model: str, as_json: bool) -> None:
             "name": entry.canonical,
             "kind": spec.kind,
             "can": ", ".join(sorted(spec.capabilities)),
+            "styles": ", ".join(spec.style_names),
+            "stability": "" if spec.stability == "stable" else spec.stability,
             "licence": spec.license,
             "paper": spec.paper or "",
         },
@@ -120,7 +124,7 @@ def _facts(zoo: Zoo, entry: Entry | RecipeEntry, facts: Mapping[str, str]) -> No
     plugin = f"{entry.plugin.distribution} {entry.plugin.version}"
     for name, value in {**facts, "plugin": plugin}.items():
         if value:
-            click.echo(f"{name:8}  {value}")
+            click.echo(f"{name:9}  {value}")
 
 
 def _described(uses: Mapping[str, Use]) -> dict[str, dict[str, str | None]]:

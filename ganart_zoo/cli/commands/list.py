@@ -9,7 +9,7 @@ import click
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.options import json_option
 from ganart_zoo.cli.show import emit_json, fit_width, note
-from ganart_zoo.contract.spec import CAPABILITIES, KINDS
+from ganart_zoo.contract.spec import CAPABILITIES, KINDS, STABILITIES
 from ganart_zoo.registry import Entry, RecipeEntry, Zoo
 
 __all__ = ["command"]
@@ -22,19 +22,27 @@ _RECIPE = "recipe"
 @click.option("--kind", metavar="KIND", help=f"Only this kind: {', '.join(KINDS)}, or recipe.")
 @click.option("--capability", metavar="NAME", help=f"Only models with it: {', '.join(CAPABILITIES)}, or x-….")
 @click.option("--plugin", metavar="DIST", help="Only models of this distribution.")
+@click.option("--stability", metavar="WORD", help=f"Only models of this stability: {', '.join(STABILITIES)}.")
 @json_option
 @pass_zoo
-def command(zoo: Zoo, kind: str | None, capability: str | None, plugin: str | None, as_json: bool) -> None:
+def command(
+    zoo: Zoo, kind: str | None, capability: str | None, plugin: str | None, stability: str | None, as_json: bool
+) -> None:
     """List the models, by kind, and the recipes of ganart train."""
-    entries = () if kind == _RECIPE else zoo.list(kind=kind, capability=capability, plugin=plugin)
-    recipes = zoo.recipes(plugin=plugin) if kind in (None, _RECIPE) and capability is None else ()
+    entries = () if kind == _RECIPE else zoo.list(kind=kind, capability=capability, plugin=plugin, stability=stability)
+    only_models = capability is not None or stability is not None
+    recipes = zoo.recipes(plugin=plugin) if kind in (None, _RECIPE) and not only_models else ()
     found: tuple[Entry | RecipeEntry, ...] = (*entries, *recipes)
     if as_json:
         emit_json([_describe(zoo, entry) for entry in found])
     elif found:
         _print(zoo, found)
     if not as_json and not entries and kind != _RECIPE:
-        note("no such model is installed" if kind or capability or plugin else "no plugin with a model is installed")
+        note(
+            "no such model is installed"
+            if kind or capability or plugin or stability
+            else "no plugin with a model is installed"
+        )
     if zoo.faults:
         count = len(zoo.faults)
         note(f"{count} fault{'s' if count > 1 else ''} in plugins; ganart doctor shows them")
@@ -46,7 +54,11 @@ def _kind(entry: Entry | RecipeEntry) -> str:
 
 def _describe(zoo: Zoo, entry: Entry | RecipeEntry) -> dict[str, Any]:
     if isinstance(entry, Entry):
-        more: dict[str, Any] = {"capabilities": sorted(entry.spec.capabilities)}
+        more: dict[str, Any] = {
+            "capabilities": sorted(entry.spec.capabilities),
+            "style_names": list(entry.spec.style_names),
+            "stability": entry.spec.stability,
+        }
     else:
         more = {"networks": {role: use.kind for role, use in entry.spec.roles.items()}, "main": entry.spec.main}
     return {
@@ -74,4 +86,5 @@ def _print(zoo: Zoo, entries: tuple[Entry | RecipeEntry, ...]) -> None:
         first = False
         for entry in of_kind:
             name, plugin = names[entry.canonical], entry.plugin.distribution
-            click.echo(fit_width(f"  {name:{name_width}}  {plugin:{plugin_width}}  {entry.spec.summary}"))
+            word = f"{entry.spec.stability}: " if getattr(entry.spec, "stability", "stable") != "stable" else ""
+            click.echo(fit_width(f"  {name:{name_width}}  {plugin:{plugin_width}}  {word}{entry.spec.summary}"))

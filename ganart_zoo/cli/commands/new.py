@@ -40,4 +40,4 @@ def command(name: str, kind: str, native: bool, as_json: bool) -> None:
     for file in files:
         click.echo(f"{name}/{file}")
     flags = "--no-build-isolation " if native else ""
-    note(f"made {names.distribution}; next: pip install {flags}-e './{name}[test]', then pytest {name}")
+    note(f"made {names.distribution}; next: pip install {flags}-e './{name}[test]', pytest {name}, ganart check {name}")

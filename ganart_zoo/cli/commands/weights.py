@@ -13,7 +13,7 @@ from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import json_option, quiet_option
 from ganart_zoo.cli.show import BROKEN, emit_json, note, table
-from ganart_zoo.contract.errors import WeightsMissingError
+from ganart_zoo.contract.errors import SettingsError, WeightsMissingError, did_you_mean
 from ganart_zoo.contract.spec import Weights, WeightsFile
 from ganart_zoo.registry import Entry, Zoo
 
@@ -107,6 +107,62 @@ def path_of(zoo: Zoo, model: str, which: str) -> None:
         raise WeightsMissingError(f"{entry.canonical} has no published weights")
     for file in resolved.files.values():
         click.echo(file)
+
+
+@command.command()
+@click.argument("model")
+@click.option("--weights", "which", help="Only this variant; without it, all of them.")
+@pass_zoo
+def remove(zoo: Zoo, model: str, which: str | None) -> None:
+    """Delete the downloaded weights of MODEL, unless another model shares them. Files of packages are left alone."""
+    entry = zoo.entry(model)
+    names = [variant.name for variant in entry.spec.weights]
+    if which is not None and which not in names:
+        raise SettingsError(f"{entry.canonical} has no weights {which!r}{did_you_mean(which, names)}")
+    shared = {
+        file.sha256: other.canonical
+        for other, variant, file in _files(zoo.list())
+        if other is not entry or (which is not None and variant.name != which)
+    }
+    freed = 0
+    for variant in entry.spec.weights:
+        for file in variant.files:
+            if which not in (None, variant.name) or file.sha256 is None or file.package is not None:
+                continue
+            if file.sha256 in shared:
+                note(f"{variant.name}: kept, because {shared[file.sha256]} needs it")
+                continue
+            freed += zoo.store.remove(file.sha256)
+    note(f"freed {freed / 1e6:.1f} MB" if freed else "nothing of it was downloaded")
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
+@json_option
+@pass_zoo
+def prune(zoo: Zoo, dry_run: bool, as_json: bool) -> None:
+    """Delete downloaded weights that no installed model declares, such as those of uninstalled plugins.
+
+    Plugins that are disabled or broken are not known to need theirs, so nothing is deleted while there are any.
+    """
+    if (zoo.disabled or zoo.faults) and not dry_run:
+        names = ", ".join(dict.fromkeys((*zoo.disabled, *(fault.distribution for fault in zoo.faults))))
+        raise SettingsError(
+            f"what {names} needs is not known, so nothing is deleted; enable or mend it, or uninstall it"
+        )
+    needed = {file.sha256 for _, _, file in _files(zoo.list())}
+    orphans = {sha256: paths for sha256, paths in zoo.store.stored().items() if sha256 not in needed}
+    found = [
+        {"sha256": sha256, "path": str(path), "size": path.stat().st_size}
+        for sha256, paths in orphans.items()
+        for path in paths
+    ]
+    if as_json:
+        emit_json(found)
+    elif found:
+        table(("size", "path"), [(f"{int(str(one['size'])) / 1e6:.1f} MB", str(one["path"])) for one in found])
+    freed = sum(zoo.store.remove(sha256) for sha256 in orphans) if not dry_run else 0
+    note(f"freed {freed / 1e6:.1f} MB" if freed else "nothing was deleted" if dry_run else "there is nothing to delete")
 
 
 def described_weights(zoo: Zoo, entry: Entry) -> list[dict[str, Any]]:
