@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 
 from ganart_zoo import native
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
+from ganart_zoo.ops import tracing
 
 __all__ = [
     "FallbackWarning",
@@ -27,6 +28,7 @@ __all__ = [
     "OpStatus",
     "constant_when_compiled",
     "library_beside",
+    "registered",
     "status",
     "use",
 ]
@@ -65,6 +67,11 @@ def use(mode: Mode) -> AbstractContextManager[None]:
     """
     previous, _switch.mode = _switch.mode, _checked_mode(mode, "ops.use")
     return _Restore(previous)
+
+
+def registered() -> Mapping[str, NativeOp]:
+    """Return all ops that were made so far, by name: those of this package and of the plugins that are imported."""
+    return dict(_registered)
 
 
 def status() -> list[OpStatus]:
@@ -135,6 +142,8 @@ class NativeOp:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the op; the first argument is a tensor, and its device and dtype decide what is possible."""
+        if tracing.recorder is not None and not torch.compiler.is_compiling():
+            tracing.recorder.record(self.name, arguments)
         if _switch.mode == "reference" or is_transformed(*arguments):
             return self.reference(*arguments)
         reason = _why_not(self.name, arguments[0].device.type, arguments[0].dtype)

@@ -163,7 +163,7 @@ def _assert_not_clamped(inputs: Tensor, gradient: Tensor, results: list[Tensor])
         if tensor.ndim == 4 and outside.any():
             ends = float(((tensor == 0) | (tensor == 1)).float().mean())
             held = bool(tensor.min() >= 0) and bool(tensor.max() <= 1)
-            assert not (held and ends > 0.05), f"its result is clamped: {ends:.0%} of the values are exactly 0 or 1"
+            assert not (held and ends > 0.3), f"its result is clamped: {ends:.0%} of the values are exactly 0 or 1"
 
 
 def training_touches_only_own_parts(subject: Subject) -> None:

@@ -86,5 +86,6 @@ def _print(zoo: Zoo, entries: tuple[Entry | RecipeEntry, ...]) -> None:
         first = False
         for entry in of_kind:
             name, plugin = names[entry.canonical], entry.plugin.distribution
-            word = f"{entry.spec.stability}: " if getattr(entry.spec, "stability", "stable") != "stable" else ""
+            stability = entry.spec.stability if isinstance(entry, Entry) else "stable"
+            word = "" if stability == "stable" else f"{stability}: "
             click.echo(fit_width(f"  {name:{name_width}}  {plugin:{plugin_width}}  {word}{entry.spec.summary}"))
