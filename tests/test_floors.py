@@ -67,6 +67,7 @@ THIRD_PARTY = {
     "onnxruntime": "running",
     "onnxscript": "running",
     "jinja2": "authoring",
+    "pytest": "testing",  # which its own plugin is loaded by
     "fastapi": "service",
     "prometheus_client": "service",
     "starlette": "service",

@@ -17,7 +17,7 @@ __all__ = ["declaration_findings"]
 
 _MEANINGS: Mapping[str, tuple[set[str], str]] = {
     "steps": ({"integer"}, "an integer"),
-    "size": ({"integer"}, "an integer"),
+    "size": ({"integer", "string"}, "an integer, or text such as 64x48,"),
     "resolution": ({"integer"}, "an integer"),
     "alpha": ({"number", "integer"}, "a number"),
     "strength": ({"number", "integer"}, "a number"),
