@@ -80,6 +80,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("docs/clips.md", "pip install"): "the tests have the extra already",
     ("docs/serving.md", "pip install"): "the tests have the extra already",
     ("docs/serving.md", "ganart serve"): SERVES,
+    ("README.md", "ganart serve"): SERVES,
     ("docs/serving.md", "python examples/serve_client.py"): "needs a server; tests/service/http/test_server.py runs it",
     ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
     ("README.md", "make test"): "it is what runs this test",
