@@ -47,7 +47,17 @@ if TYPE_CHECKING:
 _LAZY = {
     **dict.fromkeys(("Condition", "Style"), "condition"),
     **dict.fromkeys(
-        ("Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"),
+        (
+            "Backbone",
+            "Critic",
+            "CriticOutput",
+            "Generator",
+            "LayerInfo",
+            "Model",
+            "PictureRows",
+            "StyleGenerator",
+            "StyleTransfer",
+        ),
         "models",
     ),
     **dict.fromkeys(("Rng", "generator", "per_row", "randn"), "rng"),

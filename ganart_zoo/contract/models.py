@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,17 @@ from ganart_zoo.contract.tensors import load_tensors, unwrap_names
 if TYPE_CHECKING:
     from ganart_zoo.contract.settings import Settings  # imports pydantic
 
-__all__ = ["Backbone", "Critic", "CriticOutput", "Generator", "LayerInfo", "Model", "StyleGenerator", "StyleTransfer"]
+__all__ = [
+    "Backbone",
+    "Critic",
+    "CriticOutput",
+    "Generator",
+    "LayerInfo",
+    "Model",
+    "PictureRows",
+    "StyleGenerator",
+    "StyleTransfer",
+]
 
 
 class Model(nn.Module):
@@ -226,6 +236,19 @@ class Critic(Model):
         return votes.mean(dim=1)
 
 
+class PictureRows(Protocol):
+    """A picture that is read row by row, because it is too large to be a tensor."""
+
+    height: int
+    width: int
+
+    def __call__(self, top: int, bottom: int) -> Tensor:
+        """Return the rows from `top` to before `bottom`, `[1, 3, rows, W]` in 0..1."""
+
+    def reduced(self, pixels: int) -> Tensor:
+        """Return the whole picture with about this many pixels at most, `[1, 3, h, w]`."""
+
+
 class StyleTransfer(Model):
     """Restyles a photo, or dreams it if no style is given."""
 
@@ -267,6 +290,27 @@ class StyleTransfer(Model):
         Args:
             styles: As for `stylize`.
             options: As for `stylize`; their `tile` does not matter.
+        """
+        return None
+
+    def strips(
+        self,
+        source: PictureRows,
+        styles: Sequence[Style],
+        *,
+        options: Settings | None = None,
+        on_step: OnStep | None = None,
+    ) -> Iterator[Tensor] | None:
+        """Return the restyled picture in strips `[1, 3, h, W]` from top to bottom, or None where that is not possible.
+
+        For pictures that are too large to be a tensor. The strips together are what `stylize` returns with the same
+        options, and only some of them are in memory at one time.
+
+        Args:
+            source: The content.
+            styles: As for `stylize`.
+            options: As for `stylize`; with their `tile`.
+            on_step: Called after each strip.
         """
         return None
 

@@ -19,9 +19,10 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
-from ganart_zoo.imaging.decode import MAX_PIXELS
+from ganart_zoo.imaging.decode import MAX_PIXELS, picture_sides
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
+from ganart_zoo.imaging.strips import RowSource, save_strips
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.arguments import whole
 from ganart_zoo.running.loaded import Loaded, LoadOptions, Work, find_entry
@@ -47,6 +48,8 @@ _STYLE_ROLES = ("style", "region", "source region")
 DEFAULT_SIZE = 512
 """Pixels: a size that optimisation finishes in about a minute on a laptop. Memory and time grow with its square."""
 
+_AS_TENSORS = 60
+"""Bytes for each pixel of a picture that becomes a tensor, with the result and what saving it takes."""
 _MOST_PER_PIXEL = 16 * 1024
 """Bytes for each pixel that no model in use comes near to. Below that no forecast is made."""
 
@@ -70,7 +73,7 @@ class Stylized(Shown):
     """The result of a call."""
 
     images: Tensor
-    """`[1, 3, H, W]`, not clamped."""
+    """`[1, 3, H, W]`, not clamped. `[0, 3, H, W]` for a picture that went to its file in strips: read it from there."""
     path: Path | None
     """The saved file."""
     seconds: float
@@ -225,6 +228,10 @@ class Stylizer:
         return _decisive(existing) == _decisive(wanted)
 
     def _stylize(self, content: Picture, output: Path | None, work: Work) -> Stylized:
+        if output is not None and self._is_too_large(content, output):
+            made = self._in_strips(content, output, work)
+            if made is not None:
+                return made
         image, source = self._read_content(content)
         plan, options = self.plan(image, name_of(content))
         start = time.perf_counter()
@@ -237,7 +244,55 @@ class Stylizer:
             work.saved()
         return Stylized(images, output, seconds, work.stopped, record, plan)
 
-    def plan(self, image: Tensor, name: str) -> tuple[MemoryPlan | None, Settings]:
+    def _is_too_large(self, content: Picture, output: Path) -> bool:
+        """Say whether a content should not become a tensor, if the model can do without, and the result is a PNG."""
+        if not isinstance(content, (str, os.PathLike)) or output.suffix.lower() != ".png" or self._device.type != "cpu":
+            return False
+        if type(self._loaded.model).strips is StyleTransfer.strips:
+            return False
+        width, height = picture_sides(content)
+        limit = spare_limit() if self._max_memory is None else self._max_memory
+        if limit is None or (self._size is not None and max(width, height) > self._size):
+            return False
+        return width * height * _AS_TENSORS > limit - resident()
+
+    def _in_strips(self, content: Picture, output: Path, work: Work) -> Stylized | None:
+        """Restyle a picture strip by strip; None where the model cannot with these options."""
+        assert isinstance(content, (str, os.PathLike))
+        described = describe(content, "content")
+        self._check_not_the_style(described)
+        source, options = RowSource(content, max_pixels=self._max_pixels), self._loaded.options
+        limit = self._max_memory or spare_limit()
+        with standard_defaults():
+            forecast = self._loaded.model.memory(self._styles, options=options)
+        if forecast is None or limit is None or "tile" not in type(options).model_fields:
+            return None
+        plan = plan_memory(
+            # a strip, and the rows around it
+            lambda height, width, tile: forecast(height if tile is None else min(height, 3 * tile), width, tile),
+            source.height,
+            source.width,
+            limit=limit,
+            tiles=True,
+            tile=options.tile,
+            what=f"{name_of(content)}: ",
+        )
+        options = options.model_copy(update={"tile": plan.tile})
+        start = time.perf_counter()
+        with work.calls(size=(source.width, source.height)):
+            strips = self._loaded.model.strips(source, self._styles, options=options, on_step=work.steps)
+            if strips is None:
+                return None
+
+            def record() -> Record:
+                return self._record([described, *self._inputs], work.steps.stopped_at, options)
+
+            save_strips(strips, output, source.height, source.width, record=record)
+        work.saved()
+        images = torch.empty(0, 3, source.height, source.width)
+        return Stylized(images, output, time.perf_counter() - start, work.stopped, record(), plan)
+
+    def plan(self, image: Tensor, name: str) -> tuple[MemoryPlan | None, Any]:
         """Return how to keep within the memory for a content `[1, 3, H, W]`, and the options of that call.
 
         Without a limit nothing is forecast for pictures that are small next to the memory that is free.

@@ -88,8 +88,9 @@ class Dreamer(Stylizer):
             raise SettingsError(
                 f"{entry.canonical} needs a style, so it cannot dream; see ganart list --capability no_style"
             )
-        limits = {"max_memory": max_memory, "max_pixels": max_pixels}
-        super().__init__(zoo, model, guides, init=init, seed=seed, size=size, **limits, **how)
+        super().__init__(
+            zoo, model, guides, init=init, seed=seed, size=size, max_memory=max_memory, max_pixels=max_pixels, **how
+        )
 
     def zoom(
         self,
@@ -189,8 +190,9 @@ def dream(
     **how: Unpack[LoadOptions],
 ) -> Stylized:
     """Dream one photo; arguments and errors are those of `Dreamer` and its call."""
-    limits = {"max_memory": max_memory, "max_pixels": max_pixels}
-    dreamer = Dreamer(zoo, model, guides, init=init, seed=seed, size=size, **limits, **how)
+    dreamer = Dreamer(
+        zoo, model, guides, init=init, seed=seed, size=size, max_memory=max_memory, max_pixels=max_pixels, **how
+    )
     return dreamer(content, None if output is None else Path(output), on_step=on_step)
 
 

@@ -60,8 +60,9 @@ def stylize(
     **how: Unpack[LoadOptions],
 ) -> Stylized:
     """Restyle one picture; arguments and errors are those of `Stylizer` and its call."""
-    limits = {"max_memory": max_memory, "max_pixels": max_pixels}
-    stylizer = Stylizer(zoo, model, styles, init=init, seed=seed, size=size, **limits, **how)
+    stylizer = Stylizer(
+        zoo, model, styles, init=init, seed=seed, size=size, max_memory=max_memory, max_pixels=max_pixels, **how
+    )
     return stylizer(content, None if output is None else Path(output), on_step=on_step)
 
 

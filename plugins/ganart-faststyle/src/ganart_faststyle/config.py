@@ -6,7 +6,7 @@ from typing import Literal
 
 from ganart_zoo.contract import Field, Settings, field_validator
 
-__all__ = ["AdaINConfig", "AdaINOptions", "JohnsonConfig", "MultiStyleConfig", "Options"]
+__all__ = ["AdaINConfig", "AdaINOptions", "JohnsonConfig", "MultiStyleConfig", "Options", "TiledOptions"]
 
 
 class MultiStyleConfig(Settings):
@@ -96,6 +96,22 @@ class Options(Settings):
         "off",
         description="Keep the photo's colours: 'luminance' takes only the brightness from the styled picture; "
         "'histogram' gives the styled picture the photo's distribution of each colour.",
+    )
+
+
+class TiledOptions(Options):
+    """What one call of `multistyle` or `johnson` may change."""
+
+    tile: int | None = Field(
+        None,
+        ge=64,
+        description="Restyle the photo in tiles of at most this many pixels a side, without seams. Memory for features "
+        "is then that of one tile. None: the whole photo at once.",
+    )
+    tile_statistics: Literal["reduced", "exact"] = Field(
+        "reduced",
+        description="Where the norms of tiles take the statistics of the whole photo from: 'reduced' is a copy of "
+        "about a megapixel, close and in one pass; 'exact' is the photo itself, in one more pass for each norm.",
     )
 
 

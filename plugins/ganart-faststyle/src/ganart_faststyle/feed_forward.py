@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ganart_faststyle.config import Options
+from ganart_faststyle.config import Options, TiledOptions
+from ganart_faststyle.tiled import Strips, collected, recorded
 from ganart_zoo.contract import (
     ImageError,
     ModelError,
     OnStep,
+    PictureRows,
     Rng,
     SettingsError,
     StepEvent,
@@ -22,12 +25,25 @@ from ganart_zoo.contract import (
     load_tensors,
 )
 from ganart_zoo.imaging import match_histogram, rgb_to_yiq, yiq_to_rgb
+from ganart_zoo.imaging.strips import reduced_rows
+from ganart_zoo.perceptual import fit_memory
 
 __all__ = ["FeedForward", "finite_tensors"]
 
+STATISTICS_PIXELS = 2**20
+"""Of the copy from which the norms of tiles take their statistics."""
+LEAST_PIXELS = 2**12
+"""Of the copy on which norms are counted."""
+
 
 class FeedForward(StyleTransfer):
-    """A network that restyles a photo in one pass."""
+    """A network that restyles a photo in one pass.
+
+    Attributes:
+        halo: How many pixels around a tile the network looks at; None for one that cannot work in tiles.
+    """
+
+    halo: int | None = None
 
     def stylize(
         self,
@@ -64,10 +80,89 @@ class FeedForward(StyleTransfer):
         photos = content.to(self.device, self.picture_dtype)
         pictures = list(photos.split(1))
         for row, photo in enumerate(photos.split(1)):
-            pictures[row] = _finished(paint(photo), photo, options)
+            pictures[row] = _finished(self._painted(paint, photo, options), photo, options)
             if on_step is not None and self._report(on_step, row, pictures):
                 break
-        return torch.cat(pictures).to(content)
+        made = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+        return made.to(content)
+
+    def strips(
+        self,
+        source: PictureRows,
+        styles: Sequence[Style],
+        *,
+        options: Options | None = None,
+        on_step: OnStep | None = None,
+    ) -> Iterator[Tensor] | None:
+        """Return the restyled picture in strips; see `StyleTransfer.strips`.
+
+        After a false answer of `on_step` the strips that remain are the photo's.
+        """
+        if not isinstance(options, TiledOptions) or options.tile is None or self.halo is None:
+            return None
+        if options.preserve_colour == "histogram":  # which needs the whole picture
+            return None
+        paint = self.painter(source(0, 1), styles, options)
+        return self._restyled(self._strips(paint, source, options), options, on_step)
+
+    def memory(
+        self, styles: Sequence[Style], *, options: Options | None = None
+    ) -> Callable[[int, int, int | None], int] | None:
+        """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
+        halo, chosen = self.halo, options or TiledOptions()
+        if halo is None:
+            return None
+        paint = self.painter(torch.empty(1, 3, 1, 1), styles, chosen)
+        with torch.no_grad():
+            fit = fit_memory(lambda side: paint(torch.rand(1, 3, side, side, dtype=self.picture_dtype)))
+        pictures = 6 if chosen.preserve_colour == "luminance" else 2
+
+        def forecast(height: int, width: int, tile: int | None) -> int:
+            picture = 3 * height * width * self.picture_dtype.itemsize
+            if tile is None or max(height, width) <= tile:
+                return fit(height, width) + pictures * picture
+            crop = fit(min(height, tile + 2 * halo), min(width, tile + 2 * halo))
+            share = min(1.0, math.sqrt(STATISTICS_PIXELS / (height * width)))
+            reduced = fit(round(height * share), round(width * share))
+            return max(crop, reduced) + pictures * picture
+
+        return forecast
+
+    @torch.no_grad()
+    def _restyled(self, strips: Strips, options: Options, on_step: OnStep | None) -> Iterator[Tensor]:
+        stopped = False
+        for number, (painted, photo) in enumerate(strips, start=1):
+            strip = photo if stopped else _finished(painted, photo, options)
+            yield strip
+            if on_step is not None and not stopped:
+                event = StepEvent.of(number, len(strips), "restyling", picture=strip)
+                stopped = on_step(event) is False
+
+    def _strips(self, paint: Callable[[Tensor], Tensor], source: PictureRows, options: TiledOptions) -> Strips:
+        assert options.tile is not None and self.halo is not None  # noqa: PT018  as callers checked
+        how = {"size": (source.height, source.width), "tile": options.tile, "halo": self.halo}
+
+        def read(top: int, bottom: int) -> Tensor:
+            return source(top, bottom).to(self.device, self.picture_dtype)
+
+        with torch.no_grad():
+            exact = options.tile_statistics == "exact"
+            small = source.reduced(LEAST_PIXELS if exact else STATISTICS_PIXELS).to(self.device, self.picture_dtype)
+            statistics = recorded(paint, small)
+            if exact:
+                statistics = collected(paint, read, norms=len(statistics), **how)
+        return Strips(paint, read, statistics=statistics, **how)
+
+    def _painted(self, paint: Callable[[Tensor], Tensor], photo: Tensor, options: Options) -> Tensor:
+        """Return a photo `[1, 3, H, W]` restyled, at once or in tiles; in tiles no gradient reaches the photo."""
+        if not isinstance(options, TiledOptions) or options.tile is None or max(photo.shape[-2:]) <= options.tile:
+            return paint(photo)
+        result, top = torch.empty_like(photo), 0
+        with torch.no_grad():
+            for painted, _ in self._strips(paint, _Rows(photo), options):
+                result[..., top : top + painted.shape[-2], :] = painted
+                top += painted.shape[-2]
+        return result
 
     def painter(self, content: Tensor, styles: Sequence[Style], options: Options) -> Callable[[Tensor], Tensor]:
         """Return what restyles one photo `[1, 3, H, W]` of the content's size.
@@ -100,6 +195,20 @@ class FeedForward(StyleTransfer):
         shown = [picture.detach() for picture in pictures]
         event = StepEvent(row + 1, len(shown), "restyling", {}, lambda: torch.cat(shown).clamp(0, 1))
         return on_step(event) is False
+
+
+class _Rows:
+    """A photo `[1, 3, H, W]` as rows."""
+
+    def __init__(self, photo: Tensor) -> None:
+        self._photo = photo
+        self.height, self.width = photo.shape[-2:]
+
+    def __call__(self, top: int, bottom: int) -> Tensor:
+        return self._photo[..., top:bottom, :]
+
+    def reduced(self, pixels: int) -> Tensor:
+        return reduced_rows(self, self.height, self.width, pixels)
 
 
 def finite_tensors(files: Mapping[str, Path], model: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganart_faststyle.config import JohnsonConfig
 from ganart_faststyle.feed_forward import FeedForward, finite_tensors
 from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
+from ganart_faststyle.tiled import instance_norm_act, reach
 from ganart_zoo import ops
 from ganart_zoo.contract import SettingsError, Style
 
@@ -39,7 +40,7 @@ class ConvLayer(nn.Module):
         if norm is None:
             return ops.bias_act(x, self.conv2d.bias)
         # Normalisation removes the convolution's bias, so it is not added first.
-        return ops.instance_norm_act(x, norm.weight, norm.bias, act=act, eps=norm.eps)
+        return instance_norm_act(x, norm.weight, norm.bias, act=act, eps=norm.eps)
 
 
 class ResidualBlock(nn.Module):
@@ -69,6 +70,7 @@ class Johnson(FeedForward):
         super().__init__(config)
         first, second, third = config.channels
         self.blocks = config.blocks
+        self.halo = reach(config.blocks)
         self.conv1 = ConvLayer(3, first, 9)
         self.in1 = nn.InstanceNorm2d(first, affine=True)
         self.conv2 = ConvLayer(first, second, 3, stride=2)

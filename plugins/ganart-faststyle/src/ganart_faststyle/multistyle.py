@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganart_faststyle.config import MultiStyleConfig
 from ganart_faststyle.feed_forward import FeedForward
 from ganart_faststyle.layers import compute_layout, crop, enlarged_conv2d, pad_to_least, reflected_conv2d
+from ganart_faststyle.tiled import instance_norm_act, reach
 from ganart_zoo import ops
 from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
 
@@ -41,7 +42,7 @@ class ConditionalInstanceNorm(nn.Module):
         weight, bias = (shares @ rows.to(shares) for rows in (self.gamma, self.beta))
         if len(weight) == 1:
             weight, bias = weight[0], bias[0]
-        return ops.instance_norm_act(x, weight, bias, act=act)
+        return instance_norm_act(x, weight, bias, act=act)
 
 
 class StyledConv(nn.Module):
@@ -79,6 +80,7 @@ class MultiStyle(FeedForward):
 
     def __init__(self, config: MultiStyleConfig) -> None:
         super().__init__(config)
+        self.halo = reach(config.blocks)
         self.style_names = config.style_names or numbered_names(1)
         styles, (first, second, third), (fourth, fifth) = len(self.style_names), config.channels, config.expand
         self.contract = nn.ModuleList(
