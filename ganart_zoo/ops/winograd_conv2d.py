@@ -31,6 +31,7 @@ from ganart_zoo.ops.layout import result_format
 __all__ = ["WinogradKernel", "winograd_conv2d", "winograd_kernel"]
 
 _PANEL = 32  # output channels that are adjacent in memory
+_AT_ONCE = 16  # input channels that are transformed together: the float64 numbers in between stay in the cache
 _TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
 
 # G for the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.
@@ -120,9 +121,13 @@ def winograd_conv2d_reference(
 def _transformed(weight: Tensor) -> Tensor:
     out_channels, in_channels = weight.shape[:2]
     both_axes = torch.kron(_TRANSFORM, _TRANSFORM).to(weight.device)
-    points = (both_axes @ weight.permute(2, 3, 1, 0).reshape(9, -1)).float()
-    padded = functional.pad(points.view(64, in_channels, out_channels), (0, -out_channels % _PANEL))
-    return padded.view(64, in_channels, -1, _PANEL).transpose(1, 2).contiguous()
+    panels = -(-out_channels // _PANEL)
+    result = torch.empty((64, panels, in_channels, _PANEL), dtype=torch.float32, device=weight.device)
+    for first in range(0, in_channels, _AT_ONCE):
+        some = weight[:, first : first + _AT_ONCE].permute(2, 3, 1, 0).reshape(9, -1)
+        points = functional.pad((both_axes @ some).view(64, -1, out_channels), (0, -out_channels % _PANEL))
+        result[:, :, first : first + _AT_ONCE] = points.view(64, -1, panels, _PANEL).transpose(1, 2)
+    return result
 
 
 _winograd_conv2d = own_op("winograd_conv2d", winograd_conv2d_reference, _TYPES)

@@ -11,7 +11,7 @@ Everything here works on any `contract.Backbone` and on batches. Importing this 
 
 from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
 from ganart_zoo.perceptual.checks import check_init, check_pictures, check_region, check_styles
-from ganart_zoo.perceptual.descent import Descent, Evaluation, NormalizedGradient, descend
+from ganart_zoo.perceptual.descent import Adam, Descent, Evaluation, NormalizedGradient, descend
 from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, peak_bytes
 from ganart_zoo.perceptual.penalties import range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
@@ -27,6 +27,7 @@ __all__ = [
     "SHIFTS",
     "SMALLEST_SIDE",
     "UNSHIFTED",
+    "Adam",
     "ContentTarget",
     "Descent",
     "Evaluation",

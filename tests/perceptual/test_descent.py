@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ganart_zoo.contract import ModelError, StepEvent
-from ganart_zoo.perceptual import Descent, Evaluation, NormalizedGradient, Progress, descend, from_pyramid, to_pyramid
+from ganart_zoo.perceptual import (
+    Adam,
+    Descent,
+    Evaluation,
+    NormalizedGradient,
+    Progress,
+    descend,
+    from_pyramid,
+    to_pyramid,
+)
 
 GOAL = torch.linspace(0, 1, 3 * 16 * 16).view(1, 3, 16, 16)
 
@@ -24,6 +36,35 @@ def test_adam_on_a_pyramid_finds_the_minimum():
     torch.testing.assert_close(end.picture, GOAL, rtol=0, atol=0.01)
     assert (end.steps, end.stopped, end.parameters) == (200, False, ())
     assert not end.picture.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adam_takes_the_steps_of_torch(dtype: torch.dtype) -> None:
+    ends = []
+    for kind in (Adam, lambda levels, lr: torch.optim.Adam(levels, lr=lr, fused=True)):
+        levels = [level.requires_grad_() for level in to_pyramid(torch.full_like(GOAL, 0.5, dtype=dtype))]
+        goal = GOAL.to(dtype)
+
+        def evaluate(_: int, levels: list[Tensor] = levels, goal: Tensor = goal) -> Evaluation:
+            picture = from_pyramid(levels)
+            return Evaluation((picture - goal).pow(4).mean(), picture)
+
+        descend(kind(levels, 0.02), evaluate, steps=7, last_rate=0.3)
+        ends.append([level.detach() for level in levels])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*ends, strict=True))
+
+
+def test_a_descent_does_not_import_the_compiler() -> None:
+    code = """
+import sys, torch
+from ganart_zoo.perceptual import Adam, Evaluation, NormalizedGradient, descend
+for kind in (Adam, NormalizedGradient):
+    x = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    descend(kind([x], lr=0.1), lambda _: Evaluation((x - 0.5).square().mean(), x), steps=2)
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_best_is_kept_and_not_the_last():

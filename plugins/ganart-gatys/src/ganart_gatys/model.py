@@ -21,6 +21,7 @@ from ganart_zoo.imaging import match_covariance, match_histogram, resize, rgb_to
 from ganart_zoo.perceptual import (
     SHIFTS,
     UNSHIFTED,
+    Adam,
     Descent,
     Evaluation,
     Progress,
@@ -215,7 +216,7 @@ class _Painter:
 
 def _optimizer(levels: list[Tensor], options: Options) -> torch.optim.Optimizer:
     if options.optimizer == "adam":
-        return torch.optim.Adam(levels, lr=options.learning_rate or 0.01, fused=True)
+        return Adam(levels, lr=options.learning_rate or 0.01)
     # One iteration without a line search is one gradient, and the learned curvature stays for the next step.
     rate = options.learning_rate or 1.0
     return torch.optim.LBFGS(levels, lr=rate, max_iter=1, tolerance_grad=0, tolerance_change=0)
