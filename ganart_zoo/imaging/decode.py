@@ -254,7 +254,7 @@ def _load(image: Image.Image, name: str, max_pixels: int, smaller: _Smaller) -> 
     if image.width * image.height > max_pixels:
         raise ImageError(
             f"{name}: declares {width}×{height} pixels, more than the limit of {max_pixels}; "
-            "raise the limit (max_pixels), or scale it down with another program first"
+            "scale it down with another program first, or raise --max-pixels (max_pixels) where that can be set"
         )
     try:
         image.load()
