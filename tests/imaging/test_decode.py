@@ -309,7 +309,7 @@ def test_giant_declared_sizes_are_refused(bomb: bytes) -> None:
 def test_the_limit_can_be_moved() -> None:
     picture = encoded(Image.new("L", (10, 10)), "PNG")
     assert decode(picture, max_pixels=100).shape == (10, 10, 3)
-    with pytest.raises(ImageError, match="declares 10×10 pixels, limit of 99; scale it down with another program"):
+    with pytest.raises(ImageError, match="10×10 pixels, more than the limit of 99; scale it down with another"):
         decode(picture, max_pixels=99)
     with pytest.raises(ImageError, match="limit of 99"):
         decode(Image.new("L", (10, 10)), max_pixels=99)
