@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from ganart_zoo.imaging.decode import MAX_PIXELS
     from ganart_zoo.imaging.grid import to_grid
+    from ganart_zoo.imaging.guided import guided_upsample
     from ganart_zoo.imaging.images import from_pil, load, resize, save, to_pil
     from ganart_zoo.imaging.record import InputFile, Record, compare_pixels, find_inputs, read_record
 
@@ -35,6 +36,7 @@ _LAZY = {
     **dict.fromkeys(_COLOUR, "colour"),
     "MAX_PIXELS": "decode",
     "to_grid": "grid",
+    "guided_upsample": "guided",
     **dict.fromkeys(("from_pil", "load", "resize", "save", "to_pil"), "images"),
     **dict.fromkeys(("InputFile", "Record", "compare_pixels", "find_inputs", "read_record"), "record"),
 }
@@ -46,6 +48,7 @@ __all__ = [
     "compare_pixels",
     "find_inputs",
     "from_pil",
+    "guided_upsample",
     "linear_to_srgb",
     "load",
     "match_covariance",

@@ -20,6 +20,7 @@ from ganart_zoo.perceptual.reach import measure_reach, reach_of
 from ganart_zoo.perceptual.regions import StyleGroup, group_maps, group_styles, guidance, guided_gram
 from ganart_zoo.perceptual.scales import SMALLEST_SIDE, Scale, schedule
 from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Margins, Shift, margins, shifts, with_margin
+from ganart_zoo.perceptual.sliced import SlicedTarget, match_ranks, random_directions, resample_sorted, sort_rows
 from ganart_zoo.perceptual.targets import ContentTarget, GramTarget, StatisticsTarget, Sums, Target, gram_term
 from ganart_zoo.perceptual.tiled import Tiling, pixel_penalties, with_gradient
 
@@ -39,6 +40,7 @@ __all__ = [
     "Progress",
     "Scale",
     "Shift",
+    "SlicedTarget",
     "StatisticsTarget",
     "StyleGroup",
     "Sums",
@@ -60,13 +62,17 @@ __all__ = [
     "guidance",
     "guided_gram",
     "margins",
+    "match_ranks",
     "measure_reach",
     "peak_bytes",
     "pixel_penalties",
+    "random_directions",
     "range_penalty",
     "reach_of",
+    "resample_sorted",
     "schedule",
     "shifts",
+    "sort_rows",
     "to_pyramid",
     "total_variation",
     "with_gradient",

@@ -37,7 +37,7 @@ class Descent(NamedTuple):
     """How a descent ended."""
 
     picture: Tensor
-    """`[n, 3, H, W]`, detached: the picture of the lowest loss, or of each row's lowest."""
+    """`[n, 3, H, W]`, detached: the picture of the lowest loss, or of each row's lowest; or the average asked for."""
     loss: Tensor
     """The lowest loss, of the shape of `Evaluation.loss`."""
     parameters: tuple[Tensor, ...]
@@ -55,6 +55,7 @@ def descend(
     steps: int,
     last_rate: float = 1.0,
     plateau: float = 0.0,
+    average: int = 0,
     keep_parameters: bool = False,
     on_step: Callable[[Evaluation, Descent], bool | None] | None = None,
 ) -> Descent:
@@ -71,6 +72,9 @@ def descend(
         last_rate: The learning rate falls along half a cosine to this share of itself, in 0..1; 1 keeps it.
         plateau: End early when the mean loss of 20 steps is below that of the 20 steps before by less than this share
             of it. 0: never.
+        average: Return the mean of about this many last pictures in place of the best one: each picture counts
+            `1 - 1 / average` as much as the next. Polyak and Juditsky, "Acceleration of stochastic approximation by
+            averaging", 1992. 0: the best one.
         keep_parameters: Copy the parameters of the best step too; not for losses of shape `[n]`.
         on_step: Called with the detached evaluation of a step and the best so far; a true result ends the descent.
 
@@ -89,6 +93,7 @@ def descend(
     rates: list[float] = [group["lr"] for group in optimizer.param_groups]
     best: Descent | None = None
     totals: list[float] = []
+    mean: Tensor | None = None
     for step in range(steps):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * _falling(step / steps, last_rate)
@@ -115,6 +120,8 @@ def descend(
                 "the losses"
             )
         best = _better(best, evaluation, copies, step + 1)
+        if average:
+            mean = evaluation.picture if mean is None else mean.lerp(evaluation.picture, 1 / min(step + 1, average))
         if on_step is not None and on_step(evaluation, best):
             best = best._replace(stopped=True)
             break
@@ -127,7 +134,7 @@ def descend(
         group["lr"] = rate
     if best is None:
         raise ModelError(f"a descent of {steps} steps has no picture; take at least one step")
-    return best
+    return best if mean is None else best._replace(picture=mean)
 
 
 class _Lean(torch.optim.Optimizer):

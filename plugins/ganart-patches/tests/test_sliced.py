@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ganart_patches.sliced import random_directions, sliced_wasserstein
+from ganart_patches.sliced import sliced_wasserstein
 from torch import Tensor
 from torch.nn import functional
+
+from ganart_zoo.perceptual import random_directions
 
 
 def noise(height: int, width: int, seed: int) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def directions_of(count: int, like: Tensor) -> Tensor:
+    return random_directions(count, 27, torch.Generator().manual_seed(2)).view(count, 3, 3, 3).to(like)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_it_is_scipys(stride):
     stats = pytest.importorskip("scipy.stats")
     one, other = noise(12, 15, 0), noise(15, 12, 1) * 0.7
-    directions = random_directions(6, 3, torch.Generator().manual_seed(2), one)
-    torch.testing.assert_close(directions.flatten(1).norm(dim=1), torch.ones(6, dtype=torch.float64))
+    directions = directions_of(6, one)
     projected = [functional.conv2d(image, directions, stride=stride)[0].flatten(1).numpy() for image in (one, other)]
     expected = sum(stats.wasserstein_distance(*pair) for pair in zip(*projected, strict=True)) / 6
     assert float(sliced_wasserstein(one, [(other, 1.0)], directions, stride=stride)) == pytest.approx(expected)
@@ -37,7 +42,7 @@ def test_shares_are_those_of_the_patches():
 def test_its_gradient_moves_patches_to_their_partners():
     one = noise(10, 10, 0).requires_grad_()
     other = noise(10, 10, 1)
-    directions = random_directions(16, 3, torch.Generator().manual_seed(2), one)
+    directions = directions_of(16, one)
     before = sliced_wasserstein(one, [(other, 1.0)], directions)
     (gradient,) = torch.autograd.grad(before, one)
     assert sliced_wasserstein(one - 0.5 * gradient / gradient.norm(), [(other, 1.0)], directions) < before

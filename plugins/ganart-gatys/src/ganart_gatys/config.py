@@ -57,6 +57,11 @@ class Options(Settings):
         le=1,
         description="Interpolates the target between the photo's own statistics (0) and the style's (1).",
     )
+    style_term: Literal["gram", "sliced", "both"] = Field(
+        "gram",
+        description="How style is compared: 'gram' by Gram matrices, 'sliced' by the whole distribution of features "
+        "(sliced Wasserstein distance), 'both' by the mean of the two. Regions and tiles need 'gram'.",
+    )
     preserve_colour: Literal["off", "luminance", "covariance", "histogram"] = Field(
         "off",
         description="Keep the photo's colours: 'luminance' paints in grey and restores the photo's colours afterwards; "
@@ -81,8 +86,17 @@ class Options(Settings):
         None,
         ge=1,
         le=10,
-        description="The number of sizes to paint at, each twice the one before and the last that of the photo; never "
-        "more than steps. None: as many as keep the long side of the first at 128 pixels or more.",
+        description="The number of sizes to paint at, each `scale_ratio` times the one before and the last that of the "
+        "photo; never more than steps. None: as many as keep the long side of the first at 128 pixels or more.",
+    )
+    scale_ratio: float = Field(
+        2.0, ge=1.1, le=4, description="How many times as long the sides of each size are as those of the one before."
+    )
+    paint_size: int | None = Field(
+        None,
+        ge=64,
+        description="Paint at this long side at most, in pixels, and bring the result to the photo's size by the "
+        "photo's own edges (guided filter): large pictures at the cost of small ones. None: paint at the photo's size.",
     )
     start: Literal["content", "noise"] = Field(
         "content", description="What to start from where the call gives no `init`."
@@ -95,6 +109,16 @@ class Options(Settings):
         gt=0,
         le=10,
         description="Step size; for Adam in units of the picture's range 0..1. None: 0.01 for Adam, 1 for L-BFGS.",
+    )
+    carry: bool = Field(
+        False, description="For Adam: keep the averages of gradients from each size to the next, where sizes agree."
+    )
+    average: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Return the mean of about this many last pictures in place of the one with the lowest loss. 0: the "
+        "latter.",
     )
     plateau: float = Field(
         0.001,

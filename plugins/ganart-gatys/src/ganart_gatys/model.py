@@ -7,17 +7,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ganart_gatys.carrying import carry_moments
+from ganart_gatys.checks import check_style_term
 from ganart_gatys.config import Config, Options
 from ganart_gatys.memory import forecaster
 from ganart_gatys.objective import LayerWeights, Objective, Painting
-from ganart_gatys.sizes import style_size
+from ganart_gatys.sizes import fitted, style_size
+from ganart_gatys.sliced import SlicedObjective
 from ganart_gatys.tiled import TiledObjective
 from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, Style, StyleTransfer, randn
-from ganart_zoo.imaging import match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
+from ganart_zoo.imaging import guided_upsample, match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
 from ganart_zoo.perceptual import (
     SHIFTS,
     UNSHIFTED,
@@ -40,6 +44,8 @@ from ganart_zoo.perceptual import (
 
 __all__ = ["Gatys"]
 
+_ENLARGED = 40
+"""Values a pixel of the full size that guided upsampling holds at a time."""
 _LAST_RATE = 0.1
 """Adam's learning rate falls to this share of itself at each scale."""
 
@@ -95,10 +101,23 @@ class Gatys(StyleTransfer):
         options = options or Options()
         check_pictures("content", content)
         check_styles("gatys", styles, content)
+        check_style_term(styles, options)
         check_init(init, content)
         if init is not None and options.start == "noise":
             raise SettingsError("an init picture and start='noise' were both given; leave one out")
-        plan = schedule(*content.shape[-2:], steps=options.steps, scales=options.scales)
+        small = fitted(_size(content), options.paint_size)
+        if small != _size(content):
+            resized = [replace(style, region=_resized_region(style.region, small)) for style in styles]
+            painted = self.stylize(
+                resize(content.detach(), small),
+                resized,
+                init=None if init is None else resize(init.detach(), small),
+                rng=rng,
+                options=options.model_copy(update={"paint_size": None}),
+                on_step=on_step,
+            )
+            return guided_upsample(painted, content.detach())
+        plan = schedule(*_size(content), steps=options.steps, scales=options.scales, ratio=options.scale_ratio)
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
             backbone = fastest(self.backbone, self._compute)
@@ -128,9 +147,15 @@ class Gatys(StyleTransfer):
         made: list[Backbone] = []
         with torch.inference_mode(False), torch.no_grad():
             network = peak_bytes(lambda: made.append(fastest(self.backbone, self._compute)))
-            groups = group_styles(styles)
-            forecast = forecaster(made[0], self._layers, groups, len(styles), options or Options())
-            return lambda height, width, tile: network + forecast(height, width, tile)
+            groups, chosen = group_styles(styles), options or Options()
+            forecast = forecaster(made[0], self._layers, groups, len(styles), chosen)
+
+            def whole(height: int, width: int, tile: int | None) -> int:
+                small = fitted((height, width), chosen.paint_size)
+                enlarging = 0 if small == (height, width) else _ENLARGED * height * width * 4
+                return network + max(forecast(*small, tile), enlarging)
+
+            return whole
 
 
 class _Painter:
@@ -151,6 +176,7 @@ class _Painter:
         self._plan = plan
         self._options = options
         self._groups = group_styles(styles)
+        self._carried: tuple[Adam, list[Tensor]] | None = None
         self._content = _luminance(photo) if options.preserve_colour == "luminance" else photo
         self._styles = [
             (_recoloured(style.image, photo, options.preserve_colour), style.source_region)
@@ -173,6 +199,10 @@ class _Painter:
         levels = [level.requires_grad_() for level in to_pyramid(start)]
         del start
         optimizer = _optimizer(levels, options)
+        if options.carry and isinstance(optimizer, Adam):
+            if self._carried is not None:
+                carry_moments(*self._carried, optimizer, levels)
+            self._carried = optimizer, levels
         shifted = options.optimizer == "adam"  # L-BFGS needs the same loss at every step
 
         def evaluate(step: int) -> Evaluation:
@@ -190,6 +220,7 @@ class _Painter:
             steps=scale.steps,
             last_rate=_LAST_RATE if shifted else 1.0,
             plateau=options.plateau,
+            average=options.average if scale == self._plan[-1] else 0,
             on_step=report,
         )
 
@@ -201,6 +232,8 @@ class _Painter:
             paintings.append(Painting(resize(picture, wanted), _resized_region(region, wanted)))
         groups = [group._replace(region=_resized_region(group.region, size)) for group in self._groups]
         content = resize(self._content, size)
+        if self._options.style_term != "gram":
+            return SlicedObjective(self._backbone, self._layers, content, paintings, groups, self._options)
         tile = self._options.tile
         if tile is None or max(*size, *(side for painting in paintings for side in _size(painting.picture))) <= tile:
             return Objective(self._backbone, self._layers, content, paintings, groups, self._options)

@@ -111,13 +111,7 @@ class Objective:
         targets = self._targets_at(shift, seen)
         nothing = picture.new_zeros(())
         content = sum((w * targets.content[name].loss(seen[name]) for name, w in self._content_layers.items()), nothing)
-        style_targets, features, weights = [], [], []
-        for group, wanted, guides in zip(self._groups, self._style_targets, targets.guidance, strict=True):
-            for name, weight in self._style_layers.items():
-                style_targets.append(wanted[name])
-                features.append(seen[name] * guides[name] if guides else seen[name])
-                weights.append(group.share * weight)
-        style = gram_term(style_targets, features, weights) if weights else nothing
+        style = self._style_loss(seen, targets.guidance, shift) if self._groups else nothing
         options = self._options
         variation = total_variation(picture)
         total = (
@@ -127,6 +121,16 @@ class Objective:
             + RANGE_WEIGHT * range_penalty(picture)
         )
         return Losses(total, content, style, variation)
+
+    def _style_loss(self, seen: Mapping[str, Tensor], guidance: Sequence[dict[str, Tensor]], shift: Shift) -> Tensor:
+        """Return the style loss of the features of a shifted picture."""
+        style_targets, features, weights = [], [], []
+        for group, wanted, guides in zip(self._groups, self._style_targets, guidance, strict=True):
+            for name, weight in self._style_layers.items():
+                style_targets.append(wanted[name])
+                features.append(seen[name] * guides[name] if guides else seen[name])
+                weights.append(group.share * weight)
+        return gram_term(style_targets, features, weights)
 
     def _features(self, picture: Tensor, shift: Shift, layers: Sequence[str]) -> dict[str, Tensor]:
         seen = with_margin(picture, shift)

@@ -1,4 +1,4 @@
-"""The size at which a style picture is used."""
+"""The sizes at which a photo is painted and a style picture is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from ganart_zoo.perceptual import SMALLEST_SIDE, Scale
 
-__all__ = ["style_size"]
+__all__ = ["fitted", "style_size"]
 
 
 def style_size(style: tuple[int, int], content: tuple[int, int], scale: Scale, style_scale: float) -> tuple[int, int]:
@@ -26,3 +26,11 @@ def style_size(style: tuple[int, int], content: tuple[int, int], scale: Scale, s
     factor = style_scale * min(1.0, math.sqrt(content_area / area)) * shrunk
     height, width = (max(SMALLEST_SIDE, round(side * factor)) for side in style)
     return height, width
+
+
+def fitted(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
+    """Return height and width scaled down to this long side, or as they are where they are smaller or it is None."""
+    if long_side is None or max(size) <= long_side:
+        return size
+    height, width = (max(SMALLEST_SIDE, round(side * long_side / max(size))) for side in size)
+    return min(height, size[0]), min(width, size[1])

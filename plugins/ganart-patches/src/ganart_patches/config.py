@@ -79,8 +79,11 @@ class StyleOptions(MatchingOptions):
     """What one call of `patch_style` may change. The result has the size of the photo."""
 
     alpha: float = Field(1.0, ge=0, le=1, description="Strength of the style: 0 returns the photo, 1 the full style.")
+    recolour: bool = Field(
+        True, description="Begin with the photo in the colours of the style, which keeps more of what it shows."
+    )
     coarsest: int = Field(
-        96,
+        128,
         ge=8,
         le=2048,
         description="Short side, in pixels, of the smallest size. The smaller, the larger the shapes that change.",

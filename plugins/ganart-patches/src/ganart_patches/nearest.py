@@ -85,16 +85,27 @@ class Matches(NamedTuple):
     """Of those they are matched to."""
 
 
-def principal_directions(pictures: Sequence[Tensor], patch: int, count: int = _COMPONENTS) -> Tensor:
-    """Return the principal directions of the patches of pictures `[1, 3, h, w]`, as `[count, 3, patch, patch]`."""
+def principal_components(pictures: Sequence[Tensor], patch: int) -> tuple[Tensor, Tensor]:
+    """Return the variances `[n]`, ascending, and principal directions `[n, n]`, in columns, of patches of pictures.
+
+    Args:
+        pictures: `[1, 3, h, w]` each.
+        patch: Side of the patches; n is `3 * patch ** 2`.
+    """
     rows = []
     for picture in pictures:
         stride = max(1, int((picture.shape[-2] * picture.shape[-1] / 20_000) ** 0.5))
         rows.append(F.unfold(picture, patch, stride=stride)[0].T)
     values = torch.cat(rows).double()
     values = values - values.mean(dim=0)
-    _, vectors = torch.linalg.eigh(values.T @ values)
-    return vectors[:, -count:].T.reshape(-1, 3, patch, patch).to(pictures[0]).contiguous()
+    variances, vectors = torch.linalg.eigh(values.T @ values / len(values))
+    return variances.to(pictures[0]), vectors.to(pictures[0])
+
+
+def principal_directions(pictures: Sequence[Tensor], patch: int, count: int = _COMPONENTS) -> Tensor:
+    """Return the principal directions of the patches of pictures `[1, 3, h, w]`, as `[count, 3, patch, patch]`."""
+    _, vectors = principal_components(pictures, patch)
+    return vectors[:, -count:].T.reshape(-1, 3, patch, patch).contiguous()
 
 
 def project(picture: Tensor, directions: Tensor) -> Patches:

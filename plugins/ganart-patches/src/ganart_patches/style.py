@@ -11,7 +11,7 @@ from ganart_patches.config import StyleOptions
 from ganart_patches.matching import match_patches
 from ganart_patches.pyramid import levels
 from ganart_zoo.contract import OnStep, Rng, SettingsError, Style, StyleTransfer, per_row
-from ganart_zoo.imaging import resize
+from ganart_zoo.imaging import match_covariance, resize
 from ganart_zoo.perceptual import Progress, check_init, check_pictures
 
 __all__ = ["PatchStyle"]
@@ -53,8 +53,11 @@ class PatchStyle(StyleTransfer):
         plan = levels(size, (first[0], first[1]), coarsest=options.coarsest, ratio=options.ratio, patch=options.patch)
         with torch.inference_mode(False), torch.no_grad():
             photos = content.detach().to(self.device, self.picture_dtype, copy=True)
+            references = [(image.to(photos), share) for image, share in references]
             starts = photos if init is None else init.detach().to(photos, copy=True)
             result = starts.clone()
+            if init is None and options.recolour:
+                starts = torch.cat([_recoloured(photo[None], references) for photo in photos])
             progress = Progress(result, len(plan) * options.steps_each * len(photos), on_step)
             rows = per_row(rng, len(photos)) or [None] * len(photos)
             for row, source in enumerate(rows):
@@ -67,7 +70,7 @@ class PatchStyle(StyleTransfer):
                 result[row : row + 1] = blended(
                     match_patches(
                         resize(starts[row : row + 1], plan[0].size),
-                        [(image.to(photos), share) for image, share in references],
+                        references,
                         plan,
                         options,
                         source,
@@ -93,3 +96,9 @@ class PatchStyle(StyleTransfer):
             if share:
                 references.append((style.image.detach().clone(), share))
         return references
+
+
+def _recoloured(photo: Tensor, references: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """Return `[1, 3, H, W]` in the colours of the references."""
+    each = [share * match_covariance(photo, image) for image, share in references]
+    return torch.stack(each).sum(dim=0).clamp(0, 1)
