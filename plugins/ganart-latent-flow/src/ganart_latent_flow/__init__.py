@@ -13,7 +13,7 @@ _EMOJI = Weights(
     files=(
         WeightsFile(
             package="ganart-latent-flow:ganart_latent_flow/weights/emoji.safetensors",
-            sha256="15406f510471d2085036e8ddddde4548e8c77e7eef1af7f3a735e9e10188515f",
+            sha256="a9c1550e3e64de54baf3103d2a8efcbc11a4e64874b35fa7b34c8be75b30900a",
             size=10_001_800,
             license="Apache-2.0",
             training_data="6,550 emoji in four styles: Noto (Apache-2.0, Google), Fluent flat and 3D (MIT, Microsoft), "
@@ -40,10 +40,10 @@ _SCENES = Weights(
     files=(
         WeightsFile(
             package="ganart-latent-flow:ganart_latent_flow/weights/scenes.safetensors",
-            sha256="8e5111500c2dab5c693fc9fdb94d21aeeb2229a5d035f64c8c3b56036b56a80c",
+            sha256="8567e5fade13dfa6c0768f0bdf8e3ff94d7b03e920cbb3bbf3ca22088465c843",
             size=5_989_208,
             license="Apache-2.0",
-            training_data="24,000 scenes drawn by ganart_latent_flow.scenes of this project",
+            training_data="120,000 scenes drawn by ganart_latent_flow.scenes of this project",
             source="trained by this project: the card scenes.md lies beside the file",
         ),
     ),
