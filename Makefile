@@ -13,7 +13,7 @@ TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize soak train-emoji train-scenes train-upscaler check-environment check-install clean
+.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize soak gallery train-emoji train-scenes train-upscaler check-environment check-install clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -83,6 +83,9 @@ SCENES = $(addprefix --set generator.,patch=2 width=192 layers=5 draft=192 bucke
 
 soak: install  ## Send 10,000 requests, good and bad, to a server of tiny models; takes minutes
 	$(BIN)/python tools/soak.py $(ARGS)
+
+gallery: install  ## Make the strips of docs/gallery.md again; ARGS="--paintings FOLDER --only alpha"
+	$(BIN)/python tools/make_gallery.py docs/gallery $(ARGS)
 
 train-emoji: install  ## Train the emoji of latent_flow from nothing, into build/emoji.safetensors; needs node and npm
 	$(BIN)/python tools/make_training_pictures.py emoji build/emoji $(PICTURES)

@@ -86,6 +86,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("README.md", "make test"): "it is what runs this test",
     ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
     ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
+    ("docs/styling.md", "ganart stylize - "): "a shell's redirections; tests/cli/test_stylize.py pipes pictures",
     ("docs/styling.md", "ganart bench style_loss"): "times kernels for minutes; tests/bench runs the command",
     (
         "plugins/ganart-backbones/README.md",

@@ -7,7 +7,7 @@ import torch
 
 from ganart_zoo import ops
 from ganart_zoo.contract import Style
-from ganart_zoo.perceptual import group_styles, guidance, guided_gram
+from ganart_zoo.perceptual import group_maps, group_styles, guidance, guided_gram
 
 PICTURE = torch.zeros(1, 3, 20, 20)
 
@@ -67,3 +67,12 @@ def test_guidance_of_a_binary_region_has_unit_mean_square():
     assert guide.square().mean().item() == pytest.approx(1)
     assert guide[..., :2].min() > 0
     assert guide[..., 3:].max() == 0
+
+
+def test_maps_of_groups_have_the_groups_shares_and_leave_what_no_region_covers():
+    styles = [Style(PICTURE, weight=3.0, region=left(0.4)), Style(PICTURE, weight=1.0, region=left(0.8))]
+    maps = group_maps(styles)
+    assert maps.shape == (2, 1, 20, 20)
+    assert maps.mean((1, 2, 3)).tolist() == pytest.approx([group.share for group in group_styles(styles)])
+    assert maps[:, 0, 0, [0, 10, 19]].T.tolist() == [[0.75, 0.25], [0, 1], [0, 0]]
+    assert group_maps([Style(PICTURE), Style(PICTURE)]) is None

@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
-from ganart_zoo import ModelSpec, RecipeSpec, Use, hookimpl
+from ganart_zoo import ModelSpec, RecipeSpec, Use, Weights, WeightsFile, hookimpl
 
 __all__ = ["ganart_models", "ganart_recipes"]
+
+
+_PHOTOS = "2,830 crops of Debian's wallpapers and of scikit-image's astronaut, coffee and rocket, not given on; "
+_STYLES = (
+    "brick",
+    "cafe_terrace",
+    "church_auvers",
+    "grass",
+    "great_wave",
+    "ink_hatching",
+    "mosaic",
+    "night_cafe",
+    "paper_cut",
+    "pointillism",
+    "stained_glass",
+    "starry_night",
+)
+_TWELVE = Weights(
+    "twelve",
+    files=(
+        WeightsFile(
+            package="ganart-faststyle:ganart_faststyle/weights/multistyle.safetensors",
+            sha256="04d22ff11df6f820368fdfe786d9d0ea8d42081c5789a110ab6a3442a549d382",
+            size=613_640,
+            license="Apache-2.0",
+            training_data=_PHOTOS + "styles: paintings by Vincent van Gogh and Hokusai (public domain), two textures, "
+            "and drawings of this project",
+            source="trained by this project: the card multistyle.md lies beside the file",
+        ),
+    ),
+    config={"style_names": _STYLES},
+    summary="twelve styles; installed with this plugin",
+)
+_ANY = Weights(
+    "any",
+    files=(
+        WeightsFile(
+            package="ganart-faststyle:ganart_faststyle/weights/adain.safetensors",
+            sha256="397b1babdd4a70f5fc8feba4071d1089c50a78d4d9871eb61f88e87cb9100fa4",
+            size=1_567_796,
+            license="Apache-2.0",
+            training_data=_PHOTOS + "styles: paintings by Vincent van Gogh and Hokusai (public domain), two textures, "
+            "drawings of this project, and crops of the wallpapers",
+            source="trained by this project: the card adain.md lies beside the file",
+        ),
+    ),
+    summary="paints in any style; installed with this plugin",
+)
 
 
 @hookimpl
@@ -20,6 +68,8 @@ def ganart_models() -> list[ModelSpec]:
             config="ganart_faststyle.config:MultiStyleConfig",
             options="ganart_faststyle.config:TiledOptions",
             capabilities=frozenset({"named_styles", "differentiable", "trainable"}),
+            weights=(_TWELVE,),
+            style_names=_STYLES,
             paper="https://arxiv.org/abs/1610.07629",
         ),
         ModelSpec(
@@ -38,6 +88,7 @@ def ganart_models() -> list[ModelSpec]:
                     summary="Its features take on the statistics of the style's.",
                 )
             },
+            weights=(_ANY,),
             paper="https://arxiv.org/abs/1703.06868",
         ),
         ModelSpec(

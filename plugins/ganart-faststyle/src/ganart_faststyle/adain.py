@@ -101,6 +101,9 @@ class AdaIN(FeedForward):
         SettingsError: The backbone lacks a layer, or the layers do not fit together.
     """
 
+    centre: Tensor
+    spread: Tensor
+
     def __init__(self, config: AdaINConfig, *, backbone: Backbone) -> None:
         super().__init__(config)
         self.backbone = backbone
