@@ -115,3 +115,11 @@ def test_unknown_modes_are_refused(tmp_path, name, expected) -> None:
     done = build(tmp_path, **{f"GANART_{name}": "yes"})
     assert done.returncode != 0
     assert f"GANART_{name}='yes': expected {expected}" in done.stderr
+
+
+def test_the_extra_all_has_every_extra_that_a_user_may_need() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    wanted = sorted(set(extras) - {"all", "test", "lint", "docs"})
+    assert extras["all"] == [f"ganart-zoo[{','.join(wanted)}]"]

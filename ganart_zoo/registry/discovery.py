@@ -34,6 +34,9 @@ __all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_
 HEAVY = ("torch", "pydantic", "numpy", "scipy", "PIL", "transformers", "diffusers", "cv2", "matplotlib", "pandas")
 """Packages that take so long to import that no entry module may import them."""
 
+_HOOKS = type("Hooks", (), {name: staticmethod(value) for name, value in vars(hooks).items() if name[:7] == "ganart_"})
+"""The hooks alone: pluggy looks at each attribute, for each plugin."""
+
 _Spec = TypeVar("_Spec", ModelSpec, RecipeSpec)
 _NOUNS: Mapping[type, Literal["model", "recipe"]] = {ModelSpec: "model", RecipeSpec: "recipe"}
 
@@ -131,15 +134,17 @@ def _installed(distribution: Distribution, seen: set[str]) -> Iterator[Candidate
     points = [point for point in distribution.entry_points if point.group == hooks.ENTRY_POINT_GROUP]
     if not points:
         return
-    if "Name" not in distribution.metadata:
+    metadata = distribution.metadata  # parsed anew at each access
+    if "Name" not in metadata:
         raise ValueError("its METADATA has no Name, or is missing; install it again")
-    name = canonicalize_name(distribution.metadata["Name"])
+    name = canonicalize_name(metadata["Name"])
     if name in seen:  # an editable install and its source tree are one distribution; the first on the path is used
         return
     seen.add(name)
     first, *rest = points
-    requires = tuple(distribution.requires or ())
-    candidate = Candidate(first.name, name, distribution.version or "0", first, requires)
+    # an egg-info has its requirements in a file of their own
+    requires = tuple(metadata.get_all("Requires-Dist") or distribution.requires or ())
+    candidate = Candidate(first.name, name, metadata["Version"] or "0", first, requires)
     yield candidate
     if rest:
         extra = ", ".join(point.name for point in rest)
@@ -183,7 +188,7 @@ def load(candidate: Candidate, api_version: str) -> Plugin:
         raise PluginFaultError(candidate.fault("import", error)) from error
     seconds = time.perf_counter() - start
     manager = pluggy.PluginManager(hooks.PROJECT)
-    manager.add_hookspecs(hooks)
+    manager.add_hookspecs(_HOOKS)
     try:
         if cause := _hooks_refusal(manager, module):
             raise PluginFaultError(candidate.fault("hooks", cause))

@@ -85,6 +85,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
     ("README.md", "make test"): "it is what runs this test",
     ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
+    ("docs/ops.md", "ganart bench --shapes"): "times kernels; tests/bench/test_replay.py records and replays",
     ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
     ("docs/styling.md", "ganart stylize - "): "a shell's redirections; tests/cli/test_stylize.py pipes pictures",
     ("docs/styling.md", "ganart bench style_loss"): "times kernels for minutes; tests/bench runs the command",
