@@ -413,3 +413,15 @@ def test_read_leaves_no_file_open(tmp_path: Path) -> None:
     assert image.getpixel((0, 0)) == 0  # pixels are in memory; pytest turns an unclosed file into an error
     with pytest.raises(SettingsError, match="max_pixels is 0"):
         read(image, max_pixels=0)
+
+
+def test_a_large_jpeg_is_decoded_small_for_a_small_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganart_zoo.imaging.decode._LARGE", 100_000)
+    ramp = np.linspace(0, 255, 800, dtype=np.uint8)
+    Image.fromarray(np.stack([np.broadcast_to(ramp, (400, 800))] * 3, axis=-1)).save(tmp_path / "wide.jpg", quality=95)
+    small = decode(tmp_path / "wide.jpg", max_pixels=50_000, long_side=100)
+    assert small.shape == (100, 200, 3)  # a quarter, which is twice the result
+    expected = np.linspace(0, 255, 200)
+    assert np.abs(small.mean(axis=(0, 2)) - expected).max() < 4
+    with pytest.raises(ImageError, match="declares 800×400 pixels, more than the limit of 50000; raise the limit"):
+        decode(tmp_path / "wide.jpg", max_pixels=50_000, long_side=300)

@@ -9,7 +9,7 @@ import torch
 
 from ganart_gatys.config import Options
 from ganart_gatys.objective import LayerWeights, Objective, Painting
-from ganart_gatys.tiled import TiledObjective
+from ganart_gatys.tiled import KEPT_BYTES, TiledObjective
 from ganart_zoo.contract import Backbone
 from ganart_zoo.perceptual import SHIFTS, MemoryFit, StyleGroup, fit_memory, reach_of
 
@@ -67,7 +67,7 @@ def forecaster(
             return round(kept + fit(False)(height, width) + more * features * seen[0] * seen[1] * itemsize)
         halo = -(-reach_of(backbone, tuple(used)) // stride) * stride
         crop = [min(side, tile + 2 * halo) - _MARGIN for side in seen]
-        return round(kept + fit(True)(*crop))
+        return round(kept + fit(True)(*crop) + min(features, KEPT_BYTES))
 
     return forecast
 

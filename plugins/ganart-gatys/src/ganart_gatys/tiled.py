@@ -32,7 +32,10 @@ from ganart_zoo.perceptual import (
     with_margin,
 )
 
-__all__ = ["TiledObjective"]
+__all__ = ["KEPT_BYTES", "TiledObjective"]
+
+KEPT_BYTES = 2**28
+"""How many bytes of the content's features to keep, so that they are not computed again at each step."""
 
 Guides = Mapping[str, Tensor]
 """A region's guidance `[1, 1, h, w]` over the whole picture, by layer; empty: everywhere."""
@@ -53,6 +56,8 @@ class TiledObjective(Objective):
     ) -> None:
         self._tile = tile
         self._energies: dict[Shift, list[Tensor]] = {}
+        self._kept: dict[tuple[Shift, Tile], dict[str, Tensor]] = {}
+        self._room = KEPT_BYTES
         super().__init__(backbone, layers, content, paintings, groups, options)
 
     def __call__(self, picture: Tensor, shift: Shift = UNSHIFTED) -> Losses:
@@ -73,8 +78,7 @@ class TiledObjective(Objective):
                 own = _guided(features[name], guides[number], name, tiling, tile)
                 total = total + options.style_weight * (cotangent * _products(own)).sum()
             if self._content_layers:
-                with torch.no_grad():
-                    wanted = tiling.features(self._content, tile, tuple(self._content_layers))
+                wanted = self._content_features(tiling, shift, tile)
                 term = pixels.new_zeros((), dtype=torch.float64)
                 for (name, weight), energy in zip(self._content_layers.items(), energies, strict=True):
                     target = ContentTarget(wanted[name], energy)
@@ -139,15 +143,27 @@ class TiledObjective(Objective):
         """Return the mean square of the content's features in each layer; it is kept for each shift."""
         names = tuple(self._content_layers)
         if names and shift not in self._energies:
-
-            def squares(tile: Tile, features: Mapping[str, Tensor]) -> list[Tensor]:
-                return [_float(features[name]).square().sum() for name in names]
-
-            totals = tiling.collect(self._content, squares, names)
+            totals = [torch.zeros((), dtype=torch.float64, device=self._content.device) for _ in names]
+            for tile in tiling.tiles:
+                features = self._content_features(tiling, shift, tile)
+                for total, name in zip(totals, names, strict=True):
+                    total += _float(features[name]).square().sum()
             channels = [self._backbone.layers[name].channels for name in names]
             counts = [count * sides[name][0] * sides[name][1] for count, name in zip(channels, names, strict=True)]
             self._energies[shift] = [total / count for total, count in zip(totals, counts, strict=True)]
         return self._energies.get(shift, [])
+
+    @torch.no_grad()
+    def _content_features(self, tiling: Tiling, shift: Shift, tile: Tile) -> dict[str, Tensor]:
+        """Return the content's features of a tile; as many as there is room for are kept for the shift's next turn."""
+        if (shift, tile) in self._kept:
+            return self._kept[shift, tile]
+        features = tiling.features(self._content, tile, tuple(self._content_layers))
+        size = sum(values.numel() * values.element_size() for values in features.values())
+        if size <= self._room:
+            self._room -= size
+            self._kept[shift, tile] = {name: values.clone() for name, values in features.items()}
+        return features
 
     def _tiling(self, picture: Tensor, layers: Sequence[str], shift: Shift = UNSHIFTED) -> Tiling:
         height, width = picture.shape[-2:]
