@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganart_zoo.contract.errors import AmbiguousModelError, PluginFaultError, UnknownModelError
+from ganart_zoo.contract.errors import AmbiguousModelError, PluginFaultError, UnknownModelError, did_you_mean
 from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.spec import Use
 from ganart_zoo.registry.names import Entry, RecipeEntry
@@ -95,7 +96,7 @@ def _missing(path: str) -> str:
     module, _, attribute = path.partition(":")
     spec = _find(module)
     if spec is None:
-        return f"there is no module {module!r}"
+        return f"there is no module {module!r}{did_you_mean(module, _siblings(module))}"
     if spec.origin is None or not spec.origin.endswith(".py"):
         return ""  # a compiled module, which cannot be parsed
     try:
@@ -106,7 +107,15 @@ def _missing(path: str) -> str:
     first = attribute.split(".")[0]
     if first in names or "*" in names or "__getattr__" in names:
         return ""
-    return f"module {module!r} has no {first!r}"
+    return f"module {module!r} has no {first!r}{did_you_mean(first, names)}"
+
+
+def _siblings(module: str) -> list[str]:
+    """Return the modules beside the one that was asked for, without importing their package."""
+    parent = module.rpartition(".")[0]
+    above = _find(parent) if parent else None
+    folders = above.submodule_search_locations if above is not None else None
+    return [f"{parent}.{info.name}" for info in pkgutil.iter_modules(folders)] if folders else []
 
 
 def _find(module: str) -> ModuleSpec | None:

@@ -183,8 +183,16 @@ PROBED = [
         "string, but strength is a number",
         replace(CONFIG, "zoom: float = Field(default=1.0, gt=0", 'strength: str = Field(default="strong"'),
     ),
-    Wrong("factory", "has no 'Missing'", spec(f"{MODULE}.model:WrongPlugin", f"{MODULE}.model:Missing")),
-    Wrong("factory", "there is no module", spec(f"{MODULE}.model:WrongPlugin", f"{MODULE}.modell:WrongPlugin")),
+    Wrong(
+        "factory",
+        "has no 'WrongPlugins'; did you mean 'WrongPlugin'",
+        spec(f"{MODULE}.model:WrongPlugin", f"{MODULE}.model:WrongPlugins"),
+    ),
+    Wrong(
+        "factory",
+        "there is no module 'wrong_plugin.modell'; did you mean 'wrong_plugin.model'",
+        spec(f"{MODULE}.model:WrongPlugin", f"{MODULE}.modell:WrongPlugin"),
+    ),
     Wrong(
         "uses",
         "model 'nobody/nothing' is unknown",
