@@ -112,7 +112,8 @@ class TextEncoder(nn.Module):
     def __init__(self, inputs: int, width: int, layers: int, heads: int, positions: int) -> None:
         super().__init__()
         self.lift = nn.Linear(inputs, width)
-        self.positions = nn.Parameter(torch.randn(positions, width) * 0.1)
+        # as long as the words' vectors: a tenth of that, and the order of words is not learned
+        self.positions = nn.Parameter(torch.randn(positions, width))
         self.attention = nn.ModuleList([_Attention(width, heads, words=False) for _ in range(layers)])
         self.perceptrons = nn.ModuleList([_Perceptron(width, 2 * width, width) for _ in range(layers)])
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2 * layers + 1)])
