@@ -14,6 +14,7 @@ chooses either. Pictures are kept in `--cache`, so a run that was stopped goes o
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import time
@@ -60,6 +61,10 @@ class Judge:
         self.model = self.loaded.model
         assert isinstance(self.model, Generator)
         self.choice = load_critics(self.zoo, [CriticChoice(CHOOSES)], device="cpu", fetch=False)
+        chooser = self.choice[0].loaded
+        assert chooser is not None
+        assert chooser.model.provenance is not None
+        self._chooser = _hash(json.dumps(chooser.model.provenance.to_json()))
         self.critics: dict[str, TwoTowers] = {}
         for name in (CHOOSES, REPORTS):
             critic = self.zoo.create(name)
@@ -93,7 +98,7 @@ class Judge:
 
     def refined(self, prompt: str, method: str, budget: int) -> dict[str, Any]:
         """Return the scores of what `imagine` finds with a budget, its CPU seconds, and its picture's file."""
-        file = self.cache / f"{self.weights}-{_hash(prompt)}-{method}-{budget}.json"
+        file = self.cache / f"{self.weights}-{_hash(prompt)}-{method}-{budget}-{self._chooser}.json"
         picture = file.with_suffix(".npy")
         if not file.exists():
             began = time.process_time()
@@ -140,8 +145,6 @@ class LateEmoji(Emoji):
 
 
 def _hash(prompt: str) -> str:
-    import hashlib
-
     return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
 
 

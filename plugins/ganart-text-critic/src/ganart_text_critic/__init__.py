@@ -30,7 +30,7 @@ def _trained(name: str, sha256: str, size: int) -> Weights:
     )
 
 
-_EMOJI = _trained("critic", "149c2d859a4e2e0b20ba9f641c85d6adcf312b2458ffc585c5f977da74e3cef9", 4_755_914)
+_EMOJI = _trained("critic", "0b39af95e224670e4d4ef120f8347bed9841bd00f91882e768788afeb7863ad3", 5_351_202)
 _EMOJI_REPORT = _trained("report", "a5b40d9e8c12e5d791044e92a53a7dce92fe9d704df94389fc3b30ed7df1b386", 5_386_010)
 _CLIP_PAPER = "https://arxiv.org/abs/2103.00020"
 

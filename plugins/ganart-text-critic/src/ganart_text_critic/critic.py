@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from ganart_text_critic.config import CriticConfig
 from ganart_text_critic.pictures import to_square
+from ganart_text_critic.relations import sided
 from ganart_text_critic.towers import TwoTowers
 from ganart_zoo.data.captions import MAX_WORDS
 from ganart_zoo.data.word_bags import word_bags
@@ -19,6 +20,8 @@ __all__ = ["TextCritic"]
 _HEAD_WIDTH = 32
 _QUERIES = 4
 _GROUPS = 8
+_LAYOUT = 16
+"""Channels of each place in the part of the picture tower that keeps places apart."""
 
 
 class _Attention(nn.Module):
@@ -64,7 +67,11 @@ class _Residual(nn.Module):
 
 
 class _PictureTower(nn.Module):
-    """Halves the picture three times, lets its parts attend to each other once, and gathers them by learned queries."""
+    """Halves the picture three times and lets its parts attend to each other once.
+
+    They are gathered in two ways: by learned queries, which find things wherever they are, and place by place, which
+    tells what lies left of what.
+    """
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__()
@@ -82,6 +89,13 @@ class _PictureTower(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.queries = nn.Linear(width, _QUERIES, bias=False)
         self.out = nn.Linear(_QUERIES * width, config.dimension)
+        self.narrow = nn.Linear(width, _LAYOUT)
+        self.layout = nn.Sequential(
+            nn.GELU(),
+            nn.Linear(len(self.places) * _LAYOUT, 2 * config.dimension),
+            nn.GELU(),
+            nn.Linear(2 * config.dimension, config.dimension),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return `[n, dimension]` for `[n, 3, H, W]`."""
@@ -89,7 +103,7 @@ class _PictureTower(nn.Module):
         tokens = self.attention(self.features(square).flatten(2).transpose(1, 2) + self.places)
         tokens = self.norm(tokens)
         gathered = self.queries(tokens).softmax(dim=1).transpose(1, 2) @ tokens
-        vectors: Tensor = self.out(gathered.flatten(1))
+        vectors: Tensor = self.out(gathered.flatten(1)) + self.layout(self.narrow(tokens).flatten(1))
         return vectors
 
 
@@ -109,7 +123,7 @@ class _TextTower(nn.Module):
 
     def forward(self, prompts: Sequence[str]) -> Tensor:
         """Return `[n, dimension]` for n texts."""
-        bags = word_bags(prompts, self.buckets).to(self.table.device)
+        bags = word_bags([sided(prompt) for prompt in prompts], self.buckets).to(self.table.device)
         tokens = self.widen(bags.embed(self.table))
         start = self.start.to(tokens).expand(len(tokens), 1, -1)
         tokens = torch.cat([start, tokens], dim=1) + self.places[: tokens.shape[1] + 1]
