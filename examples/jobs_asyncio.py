@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 from ganart_zoo import GanartError, Zoo
 from ganart_zoo.service import Job, Jobs
@@ -22,7 +23,7 @@ async def watch(job: Job) -> None:
 async def main(photo: str, painting: str, steps: int) -> None:
     """Paint the photo twice at once, and a third time within a second."""
     with Jobs(Zoo(), workers=2, limits={"pixels": 4e6}) as jobs:
-        request = {"content": photo, "styles": [painting], "size": 256}
+        request: dict[str, Any] = {"content": photo, "styles": [painting], "size": 256}
         made = [jobs.submit("stylize", **request, seed=seed, settings={"steps": steps}) for seed in (1, 2)]
         hasty = jobs.submit("stylize", **request, settings={"steps": 2000}, priority=-1, limits={"seconds": 1})
         await asyncio.gather(*map(watch, made))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 import sys
 import tempfile
@@ -291,14 +292,15 @@ class Jobs:
 
     def _next(self) -> Job | None:
         with self._changed:
-            until = time.monotonic() + _IDLE
+            # a thread with a process of its own stays, for a new process takes seconds to start
+            until = time.monotonic() + _IDLE if self._method is None else math.inf
             while True:
                 while self._queue:
                     _, _, job = heapq.heappop(self._queue)
                     if not job.done:
                         self._running.add(job)
                         return job
-                left = until - time.monotonic()
+                left = min(until - time.monotonic(), threading.TIMEOUT_MAX)
                 if self._closed or left <= 0:
                     self._threads.discard(threading.current_thread())
                     self._end_process(threading.current_thread())

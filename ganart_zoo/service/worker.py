@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -121,6 +122,7 @@ class Worker:
 
     def end(self) -> None:
         """End the process at once."""
+        atexit.unregister(self.end)
         process, connection = self._process, self._connection
         self._process = self._connection = None
         if process is not None:
@@ -140,6 +142,7 @@ class Worker:
         # not a daemon: those may have no children, and loaders of data start some
         self._process = self._context.Process(target=_serve, args=target, name="ganart-job", daemon=False)
         self._process.start()
+        atexit.register(self.end)  # else Python would wait for it when the host exits without closing its jobs
         theirs.close()
         self._connection = ours
         return ours

@@ -95,6 +95,25 @@ HOST = """
 """
 
 
+def test_a_host_that_closes_nothing_exits(tmp_path):
+    script = tmp_path / "host.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import sys
+            sys.path[:0] = {[str(site) for site in SITES]!r}
+            import ganart_busy, torch
+            from ganart_zoo import Zoo
+            from ganart_zoo.service import Jobs
+
+            if __name__ == "__main__":
+                jobs = Jobs(Zoo(plugins=[ganart_busy]), executor="spawn")
+                print(jobs.submit("stylize", content=torch.rand(1, 3, 20, 20), model="quick").result().stopped)
+        """)
+    )
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert (found.returncode, found.stdout) == (0, "False\n"), found.stderr
+
+
 def test_ctrl_c_belongs_to_the_host(tmp_path):
     script = tmp_path / "host.py"
     script.write_text(textwrap.dedent(HOST.format(sites=[str(site) for site in SITES])))
