@@ -155,7 +155,9 @@ def gradients_reach_inputs_even_outside_0_to_1(subject: Subject) -> None:
 def _assert_not_clamped(inputs: Tensor, gradient: Tensor, results: list[Tensor]) -> None:
     """Refuse a model that clamps pictures: nothing flows where they leave 0..1, or results stick at 0 and 1."""
     outside = (inputs < 0) | (inputs > 1)
-    if inputs.ndim == 4 and outside.any() and not outside.all():
+    if inputs.ndim != 4 or inputs.shape[1] != 3:  # latents, at which a trained network may well saturate
+        return
+    if outside.any() and not outside.all():
         flowing = gradient != 0
         within, beyond = (float(flowing[part].float().mean()) for part in (~outside, outside))
         assert not (within > 0.5 and beyond < 0.01), "its input is clamped: no gradient where a picture leaves 0..1"

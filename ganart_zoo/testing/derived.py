@@ -51,8 +51,10 @@ def subject_for(zoo: Zoo, entry: Entry) -> Subject:
     common: dict[str, Any] = {"weights": None if chosen is None else chosen.name, **_uses(zoo, spec)}
     created: Model | None = None
     failure: Exception | None = None
-    for settings in _settings(zoo, entry, {} if chosen is None else chosen.config):
-        subject = replace(subject, settings={**common, **settings})
+    fixed = {} if chosen is None else dict(chosen.config)
+    for settings in _settings(zoo, entry, fixed):
+        # what the weights fix is stated, so that the kit can make the same network untrained
+        subject = replace(subject, settings={**common, **fixed, **settings})
         try:
             created = subject.create()
             break
