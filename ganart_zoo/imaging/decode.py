@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -20,7 +21,7 @@ from PIL import ExifTags, Image, ImageCms
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.bare import without_metadata
 
-__all__ = ["MAX_PIXELS", "PictureSource", "decode", "picture_name", "picture_sides", "read", "upright"]
+__all__ = ["MAX_PIXELS", "PictureSource", "capture_date", "decode", "picture_name", "picture_sides", "read", "upright"]
 
 
 class _Smaller(NamedTuple):
@@ -47,6 +48,9 @@ PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
 
 #: The default limit of `read` and `decode`: 134 megapixels, which take 1.5 GiB as float32.
 MAX_PIXELS = 2**27
+
+_TAKEN = ExifTags.Base.DateTimeOriginal
+_DATE = re.compile(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d")
 
 # A JPEG of up to this many pixels is read whole even for a small result, as the first releases did.
 _LARGE = 2**24
@@ -128,6 +132,22 @@ def picture_sides(source: PictureSource) -> tuple[int, int]:
             return _recognised(stream, picture_name(source)).size
     except (OSError, ImageError):
         return read(source).size  # which says what is wrong, or reads it without damaged metadata
+
+
+def capture_date(source: PictureSource) -> str | None:
+    """Return when a photo was taken, as EXIF has it: `2026:11:28 12:36:00`. None where the file does not say.
+
+    Only the header is read.
+    """
+    try:
+        if isinstance(source, Image.Image):
+            taken = source.getexif().get_ifd(ExifTags.IFD.Exif).get(_TAKEN)
+        else:
+            with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
+                taken = _recognised(stream, picture_name(source)).getexif().get_ifd(ExifTags.IFD.Exif).get(_TAKEN)
+    except Exception:  # damaged EXIF data is ignored; that a file cannot be read is said where its pixels are read
+        return None
+    return taken if isinstance(taken, str) and _DATE.fullmatch(taken) else None
 
 
 def decode(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional
@@ -118,7 +118,14 @@ def to_pil(images: Tensor) -> Image.Image:
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
 
-def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None = None, quality: int = 95) -> None:
+def save(
+    images: Tensor,
+    path: str | os.PathLike[str],
+    *,
+    record: Record | None = None,
+    quality: int = 95,
+    taken: str | None = None,
+) -> None:
     """Write one picture as PNG, JPEG or WebP, by the suffix of `path`. The file appears complete or not at all.
 
     Args:
@@ -127,6 +134,7 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
         record: How the picture was made. It is stored in a text chunk of a PNG, or else in EXIF's UserComment; beside
             it, an XMP packet says by IPTC's term for it that a model made the picture.
         quality: 1..100 for JPEG and WebP. JPEG keeps full colour resolution.
+        taken: When the photo was taken, as `decode.capture_date` returns it; EXIF's DateTimeOriginal.
 
     Raises:
         ImageError: The suffix is unknown, the picture is invalid (see `to_pil`) or too large for the format, the record
@@ -137,7 +145,7 @@ def save(images: Tensor, path: str | os.PathLike[str], *, record: Record | None 
     check_suffix(target)
     form, _ = _WRITABLE[target.suffix.lower()]
     try:
-        image, options = _prepared(images, target.suffix, record, quality)
+        image, options = _prepared(images, target.suffix, record, quality, taken)
     except ImageError as error:
         raise ImageError(f"{target}: not written: {error}") from None
     _write_whole(image, target, form, options)
@@ -163,7 +171,9 @@ def encode(images: Tensor, form: str, *, record: Record | None = None, quality: 
     return stream.getvalue()
 
 
-def _prepared(images: Tensor, suffix: str, record: Record | None, quality: int) -> tuple[Image.Image, dict[str, Any]]:
+def _prepared(
+    images: Tensor, suffix: str, record: Record | None, quality: int, taken: str | None = None
+) -> tuple[Image.Image, dict[str, Any]]:
     """Return the Pillow image of a picture and the arguments with which it is written."""
     if not 1 <= quality <= 100:
         raise SettingsError(f"quality is {quality}; expected 1..100")
@@ -173,7 +183,7 @@ def _prepared(images: Tensor, suffix: str, record: Record | None, quality: int) 
         raise ImageError(
             f"{image.width}×{image.height} is more than the {longest} pixels a side of {form}; save as .png"
         )
-    return image, _encoder_options(form, quality, record)
+    return image, _encoder_options(form, quality, record, taken)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
@@ -223,9 +233,15 @@ def _scaled_sides(images: Tensor, size: int) -> tuple[int, int]:
     return max(1, round(height * size / long_side)), max(1, round(width * size / long_side))
 
 
-def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str, Any]:
+def _encoder_options(form: str, quality: int, record: Record | None, taken: str | None) -> dict[str, Any]:
     """Return the arguments of Pillow's `save` for this format."""
     options: dict[str, Any] = {"format": form}
+    about: dict[int, Any] = {} if taken is None else {ExifTags.Base.DateTimeOriginal: taken}
+    if record is not None and form != "PNG":
+        about[EXIF_USER_COMMENT] = to_user_comment(record)
+    if about:
+        options["exif"] = Image.Exif()
+        options["exif"][EXIF_IFD] = about
     if form == "PNG":
         if record is not None:
             options["pnginfo"] = PngInfo()
@@ -236,9 +252,6 @@ def _encoder_options(form: str, quality: int, record: Record | None) -> dict[str
     if form == "JPEG":
         options["subsampling"] = "4:4:4"  # halved colour resolution blurs thin saturated strokes
     if record is not None:
-        exif = Image.Exif()
-        exif[EXIF_IFD] = {EXIF_USER_COMMENT: to_user_comment(record)}
-        options["exif"] = exif
         if form == "WEBP":
             options["xmp"] = MADE_BY_A_MODEL.encode()
         else:

@@ -20,6 +20,7 @@ from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, read, upright
 from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.imaging.images import load
 from ganart_zoo.imaging.record import PNG_KEYWORD, Record
+from ganart_zoo.imaging.source_type import MADE_BY_A_MODEL
 
 __all__ = ["RowSource", "reduced_rows", "save_strips"]
 
@@ -116,6 +117,7 @@ def save_strips(
             if record is not None:
                 text = PNG_KEYWORD.encode() + b"\0" + record().to_text().encode("ascii")
                 stream.write(_chunk(b"tEXt", text))
+                stream.write(_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + MADE_BY_A_MODEL.encode()))
             stream.write(_chunk(b"IEND", b""))
     except FileNotFoundError:
         folder = Path(os.path.realpath(target)).parent

@@ -19,7 +19,7 @@ from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
-from ganart_zoo.imaging.decode import MAX_PIXELS, picture_sides
+from ganart_zoo.imaging.decode import MAX_PIXELS, capture_date, picture_sides
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.imaging.strips import RowSource, save_strips
@@ -240,7 +240,8 @@ class Stylizer:
         del image
         record = self._record([source, *self._inputs], work.steps.stopped_at, options)
         if output is not None:
-            save(images, output, record=record)
+            taken = capture_date(content) if isinstance(content, (str, os.PathLike, bytes)) else None
+            save(images, output, record=record, taken=taken)
             work.saved()
         return Stylized(images, output, seconds, work.stopped, record, plan)
 

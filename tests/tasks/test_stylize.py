@@ -10,7 +10,7 @@ import ganart_tiny
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ganart_zoo import GanartError, Zoo
 from ganart_zoo.contract import ImageError, PluginFaultError, SettingsError, StepEvent
@@ -236,3 +236,20 @@ def test_is_done_follows_inputs_and_settings_and_not_names(
         assert not other.is_done(renamed, output)
     stylizer(renamed, output, on_step=lambda event: False)
     assert not stylizer.is_done(renamed, output)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_the_capture_date_is_kept_and_the_position_is_not(
+    zoo: Zoo, painting: Path, tmp_path: Path, suffix: str
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2026:11:28 12:36:00"}
+    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N", ExifTags.GPS.GPSLatitude: (47.0, 3.0, 1.0)}
+    Image.new("RGB", (40, 30), "teal").save(tmp_path / "taken.jpg", exif=exif)
+    output = tmp_path / f"out{suffix}"
+    stylize(zoo, tmp_path / "taken.jpg", [painting], output, model="blend")
+    with Image.open(output) as made:
+        found = made.getexif()
+        assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "2026:11:28 12:36:00"
+        assert not found.get_ifd(ExifTags.IFD.GPSInfo)
+    assert read_record(output).task == "stylize"

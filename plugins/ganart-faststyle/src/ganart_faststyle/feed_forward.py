@@ -140,7 +140,7 @@ class FeedForward(StyleTransfer):
 
     def _strips(self, paint: Callable[[Tensor], Tensor], source: PictureRows, options: TiledOptions) -> Strips:
         assert options.tile is not None and self.halo is not None  # noqa: PT018  as callers checked
-        how = {"size": (source.height, source.width), "tile": options.tile, "halo": self.halo}
+        size, tile, halo = (source.height, source.width), options.tile, self.halo
 
         def read(top: int, bottom: int) -> Tensor:
             return source(top, bottom).to(self.device, self.picture_dtype)
@@ -150,8 +150,8 @@ class FeedForward(StyleTransfer):
             small = source.reduced(LEAST_PIXELS if exact else STATISTICS_PIXELS).to(self.device, self.picture_dtype)
             statistics = recorded(paint, small)
             if exact:
-                statistics = collected(paint, read, norms=len(statistics), **how)
-        return Strips(paint, read, statistics=statistics, **how)
+                statistics = collected(paint, read, size, tile=tile, halo=halo, norms=len(statistics))
+        return Strips(paint, read, size, tile=tile, halo=halo, statistics=statistics)
 
     def _painted(self, paint: Callable[[Tensor], Tensor], photo: Tensor, options: Options) -> Tensor:
         """Return a photo `[1, 3, H, W]` restyled, at once or in tiles; in tiles no gradient reaches the photo."""
