@@ -114,7 +114,8 @@ class FeedForward(StyleTransfer):
             return None
         paint = self.painter(torch.empty(1, 3, 1, 1), styles, chosen)
         with torch.no_grad():
-            fit = fit_memory(lambda side: paint(torch.rand(1, 3, side, side, dtype=self.picture_dtype)))
+            # as in tiles, where norms and activations are two steps
+            fit = fit_memory(lambda side: recorded(paint, torch.rand(1, 3, side, side, dtype=self.picture_dtype)))
         pictures = 6 if chosen.preserve_colour == "luminance" else 2
 
         def forecast(height: int, width: int, tile: int | None) -> int:

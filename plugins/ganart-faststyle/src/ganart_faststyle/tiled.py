@@ -57,8 +57,8 @@ def instance_norm_act(
     scale = (variance + eps).rsqrt()
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
-    scaled = x.mul(scale[0, :, None, None].to(x.dtype))
-    return ops.bias_act(scaled, shift[0].to(x.dtype), act=act, gain=1.0)
+    x = x.mul_(scale[0, :, None, None].to(x.dtype))  # in place, since a tile's features are its largest tensors
+    return ops.bias_act(x, shift[0].to(x.dtype), act=act, gain=1.0)
 
 
 @contextmanager
@@ -97,8 +97,11 @@ class _Given(_Norms):
         if self._next < len(self._known):
             self._next += 1
             return self._known[self._next - 1]
-        own = x[:, :, self._own(x.shape[-2], 0), self._own(x.shape[-1], 1)].double()
-        self.sums = own.sum(dim=(2, 3)), own.square().sum(dim=(2, 3)), own.shape[-2] * own.shape[-1]
+        own = x[:, :, self._own(x.shape[-2], 0), self._own(x.shape[-1], 1)]
+        positions = own.shape[-2] * own.shape[-1]
+        wide = own if own.dtype == torch.float64 else own.float()
+        variance, mean = (value.double() for value in torch.var_mean(wide, dim=(2, 3), correction=0))
+        self.sums = mean * positions, (variance + mean.square()) * positions, positions
         raise _Enough
 
     def _own(self, side: int, axis: int) -> slice:
