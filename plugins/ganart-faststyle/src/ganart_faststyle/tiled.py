@@ -50,7 +50,8 @@ def instance_norm_act(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, *, act: ops.Activation, eps: float = 1e-5
 ) -> Tensor:
     """Return `ops.instance_norm_act`, or the same with the statistics of the whole picture where `x` is a tile."""
-    norms = _norms.get()
+    # torch.compile cannot trace a ContextVar; a compiled network paints whole pictures
+    norms = None if torch.compiler.is_compiling() else _norms.get()
     if norms is None:
         return ops.instance_norm_act(x, weight, bias, act=act, eps=eps)
     mean, variance = norms(x)
