@@ -40,7 +40,7 @@ _SCENES = Weights(
     files=(
         WeightsFile(
             package="ganart-latent-flow:ganart_latent_flow/weights/scenes.safetensors",
-            sha256="8567e5fade13dfa6c0768f0bdf8e3ff94d7b03e920cbb3bbf3ca22088465c843",
+            sha256="a25db0a1b58f4471035381f255c88eaa13df2bb11fe69f62f5833f1a90a5db45",
             size=5_989_208,
             license="Apache-2.0",
             training_data="120,000 scenes drawn by ganart_latent_flow.scenes of this project",
