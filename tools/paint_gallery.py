@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             prompts = [scenes.random_scene(rng, unseen=True).caption() for _ in range(24)]
             made = sheet(painter(zoo, "scenes", {}, size=256)(prompts), 8, 110, prompts)
         else:
-            prompts, columns = (IMAGINE, 6) if name == "imagine" else (COMPOSITIONS, 8)
+            prompts, columns = (list(IMAGINE), 6) if name == "imagine" else (list(COMPOSITIONS), 8)
             made = sheet(painter(zoo, "emoji", {}, size=256)(prompts), columns, 116, prompts)
         made.save(asked.folder / f"{name}.png", optimize=True)
 
