@@ -70,12 +70,14 @@ def coefficients(small: Tensor, guide: Tensor, radius: int, eps: float) -> tuple
 def _outer(one: Tensor, other: Tensor, radius: int) -> Tensor:
     """Return the mean over windows of the products of channels, `[n, 3, 3, h, w]`."""
     products = one[:, :, None] * other[:, None]
-    return _mean(products.flatten(1, 2), radius).unflatten(1, (3, 3))
+    outer: Tensor = _mean(products.flatten(1, 2), radius).unflatten(1, (3, 3))
+    return outer
 
 
 def _applied(matrix: Tensor, offset: Tensor, guide: Tensor) -> Tensor:
     """Return for each pixel `A^T g + b`, of `[n, 9, h, w]`, `[n, 3, h, w]` and `[n, 3, h, w]`."""
-    return (matrix.unflatten(1, (3, 3)) * guide[:, :, None]).sum(dim=1) + offset
+    applied: Tensor = (matrix.unflatten(1, (3, 3)) * guide[:, :, None]).sum(dim=1) + offset
+    return applied
 
 
 def _enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -26,7 +26,8 @@ def random_directions(count: int, size: int, rng: Generator | None) -> Tensor:
     drawn = randn((1, count * size), rng).view(count, size)
     if count <= size:
         drawn = torch.linalg.qr(drawn.double().T).Q.T.float()
-    return (drawn / drawn.norm(dim=1, keepdim=True)).contiguous()
+    directions: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+    return directions.contiguous()
 
 
 def sort_rows(values: Tensor) -> Tensor:

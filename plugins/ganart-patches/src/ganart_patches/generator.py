@@ -60,11 +60,18 @@ class Patches(Generator):
         check_pictures("the reference", references)
         references = references.detach().to(latents.device, self.picture_dtype)
         size = _size(options, references.shape[-2:])
-        plan = levels(size, references.shape[-2:], coarsest=options.coarsest, ratio=options.ratio, patch=options.patch)
+        plan = levels(
+            size,
+            (references.shape[-2], references.shape[-1]),
+            coarsest=options.coarsest,
+            ratio=options.ratio,
+            patch=options.patch,
+        )
         with torch.inference_mode(False), torch.no_grad():
             result = resize(references.clone(), size)
-            progress = Progress(result, len(plan) * options.steps_each * len(latents), on_step)
-            rows = per_row(rng, len(latents)) or [None] * len(latents)
+            progress = Progress(result, options.total(len(plan)) * len(latents), on_step)
+            drawn = per_row(rng, len(latents))
+            rows = [None] * len(latents) if drawn is None else drawn
             for row, source in enumerate(rows):
                 progress.begin(row)
                 reference = references[row : row + 1].clone()

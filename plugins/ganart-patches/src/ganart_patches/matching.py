@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Generator, Tensor
 
@@ -23,5 +23,18 @@ def match_patches(
     report: Report,
 ) -> Tensor:
     """Return a picture `[1, 3, H, W]` of the plan's last size with the patches of references, by `options.method`."""
-    match = match_nearest if options.method == "nearest" else match_sliced
-    return match(start, references, plan, options, rng, report)
+    if options.method == "nearest":
+        return match_nearest(start, references, plan, options, rng, report)
+    stopped = False
+
+    def watch(loss: Tensor, picture: Callable[[], Tensor], side: int) -> bool:
+        nonlocal stopped
+        stopped = report(loss, picture, side)
+        return stopped
+
+    made = match_sliced(start, references, plan, options, rng, watch)
+    if stopped or not options.polish:
+        return made
+    # The largest principal components, by which nearest patches are found, hardly see the noise.
+    last = options.model_copy(update={"method": "nearest", "steps": options.polish, "reuse": None})
+    return match_nearest(made, references, plan[-1:], last, rng, report)

@@ -15,6 +15,7 @@ D. B. Goldman, "PatchMatch", SIGGRAPH 2009, for all patches at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -72,7 +73,8 @@ class Patches(NamedTuple):
     grid: Grid
 
 
-class Matches(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Matches:
     """For each patch of one picture, a patch of another."""
 
     index: Tensor
@@ -85,27 +87,16 @@ class Matches(NamedTuple):
     """Of those they are matched to."""
 
 
-def principal_components(pictures: Sequence[Tensor], patch: int) -> tuple[Tensor, Tensor]:
-    """Return the variances `[n]`, ascending, and principal directions `[n, n]`, in columns, of patches of pictures.
-
-    Args:
-        pictures: `[1, 3, h, w]` each.
-        patch: Side of the patches; n is `3 * patch ** 2`.
-    """
+def principal_directions(pictures: Sequence[Tensor], patch: int, count: int = _COMPONENTS) -> Tensor:
+    """Return the principal directions of the patches of pictures `[1, 3, h, w]`, as `[count, 3, patch, patch]`."""
     rows = []
     for picture in pictures:
         stride = max(1, int((picture.shape[-2] * picture.shape[-1] / 20_000) ** 0.5))
         rows.append(F.unfold(picture, patch, stride=stride)[0].T)
     values = torch.cat(rows).double()
     values = values - values.mean(dim=0)
-    variances, vectors = torch.linalg.eigh(values.T @ values / len(values))
-    return variances.to(pictures[0]), vectors.to(pictures[0])
-
-
-def principal_directions(pictures: Sequence[Tensor], patch: int, count: int = _COMPONENTS) -> Tensor:
-    """Return the principal directions of the patches of pictures `[1, 3, h, w]`, as `[count, 3, patch, patch]`."""
-    _, vectors = principal_components(pictures, patch)
-    return vectors[:, -count:].T.reshape(-1, 3, patch, patch).contiguous()
+    _, vectors = torch.linalg.eigh(values.T @ values)
+    return vectors[:, -count:].T.reshape(-1, 3, patch, patch).to(pictures[0]).contiguous()
 
 
 def project(picture: Tensor, directions: Tensor) -> Patches:
@@ -226,8 +217,7 @@ def match_nearest(
             picture = averaged(canvas, forward, patch)
             compared = sharp
             loss = (forward.distance.mean() / (3 * patch * patch)).sqrt()
-            now = picture
-            if report(loss, lambda now=now: now, level.long_side):
+            if report(loss, picture.detach, level.long_side):
                 return resize(picture, full.size)
         smaller = sources
     return picture

@@ -18,7 +18,6 @@ import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
 from torch import Generator, Tensor
 
 from ganart_patches.config import MatchingOptions
-from ganart_patches.nearest import principal_components
 from ganart_patches.pyramid import Level, Report, scaled
 from ganart_zoo.imaging import resize
 from ganart_zoo.perceptual import match_ranks, random_directions, resample_sorted, sort_rows
@@ -28,8 +27,6 @@ __all__ = ["match_sliced", "sliced_wasserstein"]
 _MOST_PATCHES = 4096
 _LAST_RATE = 0.02
 """The learning rate falls to this share of itself over the steps at one size."""
-_WHITENING = 0.25
-_LEAST_VARIANCE = 1e-4
 _DENSE_STEPS = 0.3
 """The last share of the steps at one size looks at every position."""
 
@@ -83,7 +80,6 @@ def match_sliced(
         inner = resize(picture, level.size)
         canvas = F.pad(inner, (margin,) * 4, mode="replicate" if min(inner.shape[-2:]) <= margin else "reflect")
         canvas = canvas.detach().clone(memory_format=torch.contiguous_format).requires_grad_(True)
-        shape = _metric([source for source, _ in sources], options.patch)
         optimizer = torch.optim.Adam([canvas], lr=options.learning_rate)
         stride = max(1, math.ceil(math.sqrt(level.height * level.width / _MOST_PATCHES)))
 
@@ -93,7 +89,7 @@ def match_sliced(
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * (1 - (1 - _LAST_RATE) * step / steps)
-            directions = _directions(options.directions, shape, rng)
+            directions = _directions(options.directions, options.patch, rng, canvas)
             apart = stride if step < (1 - _DENSE_STEPS) * steps else 1
             (top, left), *offsets = _offsets(apart, 1 + len(sources), rng)
             compared = [(image[:, :, y:, x:], share) for (image, share), (y, x) in zip(sources, offsets, strict=True)]
@@ -120,21 +116,8 @@ def _quantiles(references: Sequence[tuple[Tensor, float]], directions: Tensor, s
     return taken[0] if len(taken) == 1 else sort_rows(torch.cat(taken, dim=1))
 
 
-def _metric(sources: Sequence[Tensor], patch: int) -> Tensor:
-    """Return `[3 * patch ** 2, 3 * patch ** 2]`, by which directions are multiplied.
-
-    Most of the variance of patches lies in their mean colour, and plain directions hardly see noise. Components of less
-    variance get more weight: the variances of the projections are the fourth root of what they were.
-    """
-    variances, components = principal_components(sources, patch)
-    weights = variances.clamp(min=_LEAST_VARIANCE).pow(-_WHITENING)
-    return (components * weights) @ components.T
-
-
-def _directions(count: int, metric: Tensor, rng: Generator | None) -> Tensor:
-    patch = math.isqrt(len(metric) // 3)
-    drawn = random_directions(count, len(metric), rng).to(metric) @ metric
-    return (drawn / drawn.norm(dim=1, keepdim=True)).view(count, 3, patch, patch)
+def _directions(count: int, patch: int, rng: Generator | None, like: Tensor) -> Tensor:
+    return random_directions(count, 3 * patch * patch, rng).view(count, 3, patch, patch).to(like)
 
 
 def _offsets(stride: int, count: int, rng: Generator | None) -> list[tuple[int, int]]:

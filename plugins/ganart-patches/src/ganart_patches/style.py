@@ -58,8 +58,9 @@ class PatchStyle(StyleTransfer):
             result = starts.clone()
             if init is None and options.recolour:
                 starts = torch.cat([_recoloured(photo[None], references) for photo in photos])
-            progress = Progress(result, len(plan) * options.steps_each * len(photos), on_step)
-            rows = per_row(rng, len(photos)) or [None] * len(photos)
+            progress = Progress(result, options.total(len(plan)) * len(photos), on_step)
+            drawn = per_row(rng, len(photos))
+            rows = [None] * len(photos) if drawn is None else drawn
             for row, source in enumerate(rows):
                 progress.begin(row)
                 photo = photos[row : row + 1]
