@@ -178,7 +178,7 @@ def best_of(judge: Judge, prompts: Sequence[str], counts: Sequence[int], deep: i
     }
 
 
-def refining(judge: Judge, prompts: Sequence[str], budget: int, most: int) -> dict[str, Any]:
+def refining(judge: Judge, prompts: Sequence[str], methods: Sequence[str], budget: int, most: int) -> dict[str, Any]:
     """Return the scores of refined pictures, and of proposals for as many evaluations and as many CPU seconds.
 
     Args:
@@ -187,7 +187,7 @@ def refining(judge: Judge, prompts: Sequence[str], budget: int, most: int) -> di
     """
     each = judge.time_proposals(prompts[0])
     found: dict[str, Any] = {"prompts": len(prompts), "budget": budget, "CPU seconds per proposal": round(each, 4)}
-    for method in METHODS:
+    for method in methods:
         rows: list[dict[str, Any]] = []
         for number, prompt in enumerate(prompts):
             rows.append(judge.refined(prompt, method, budget))
@@ -220,7 +220,7 @@ def judge_emoji(judge: Judge, real: LateEmoji, asked: argparse.Namespace) -> dic
     few = prompts[: asked.prompts]
     found["best of N"] = {"prompts": len(few), **best_of(judge, few, COUNTS, asked.deep)}
     _write(asked.output, found)
-    found["refining"] = refining(judge, prompts[: asked.refined], asked.budget, asked.most)
+    found["refining"] = refining(judge, prompts[: asked.refined], asked.methods, asked.budget, asked.most)
     _write(asked.output, found)
     real.need()
     others = sorted({real.prompt(row) for row in range(len(real.caption)) if real.style[row] == 0})
@@ -309,23 +309,34 @@ def figure(judge: Judge, figures: Mapping[str, Any], output: Path, prompt: str) 
             grid[1, column].imshow(picture[0].permute(1, 2, 0).clamp(0, 1).numpy())
             grid[1, column].set_title(f"{step} scored: {score:.2f}", fontsize=9)
     top.suptitle(f'"{prompt}": eight proposals with their scores, and the best one refined', fontsize=11)
-    left, right = bottom.subplots(1, 2)
     curve = figures["best of N"]
+    refined = "refining" in figures
+    panels = bottom.subplots(1, 2 if refined else 1, squeeze=False)[0]
+    left = panels[0]
     counts = [int(n) for n in curve if n.isdigit()]
     deepest = curve[str(counts[-1])]["prompts"]
     for name, label in ((CHOOSES, "the critic that chooses"), (REPORTS, "the critic that does not")):
-        means = [curve[str(n)][name]["mean"] for n in counts]
-        halves = [curve[str(n)][name]["half"] for n in counts]
+        gains = [curve[str(n)]["gain over 1"][name] for n in counts]
+        means, halves = ([gain[part] for gain in gains] for part in ("mean", "half"))
         left.errorbar(counts, means, halves, marker="o", capsize=3, label=label)
-    left.set(xscale="log", xlabel="proposals", ylabel="score (nats)", xticks=counts, xticklabels=counts)
+    left.set(xscale="log", xlabel="proposals", ylabel="gain over one (nats)", xticks=counts, xticklabels=counts)
     left.set_title(f"Best of N: {curve['prompts']} prompts, {deepest} beyond 16", fontsize=10)
     left.legend(fontsize=8)
     left.grid(alpha=0.3)
-    found = figures["refining"]
-    places = np.arange(len(METHODS))
+    if refined:
+        _draw_refining(panels[1], figures["refining"])
+    canvas.savefig(output, dpi=90)
+
+
+def _draw_refining(axes: Any, found: Mapping[str, Any]) -> None:
+    """Draw what each method gains over random search."""
+    methods = [method for method in METHODS if method in found]
+    places = np.arange(len(methods))
     for shift, what in ((-0.2, "evaluations"), (0.2, "CPU seconds")):
-        gains = [found[method][f"gain over random search of equal {what}"][REPORTS] for method in METHODS]
-        right.bar(
+        if not all(f"gain over random search of equal {what}" in found[method] for method in methods):
+            continue
+        gains = [found[method][f"gain over random search of equal {what}"][REPORTS] for method in methods]
+        axes.bar(
             places + shift,
             [gain["mean"] for gain in gains],
             0.38,
@@ -333,14 +344,13 @@ def figure(judge: Judge, figures: Mapping[str, Any], output: Path, prompt: str) 
             capsize=3,
             label=f"equal {what}",
         )
-    right.axhline(0, color="black", linewidth=0.8)
-    right.set(xticks=places, xticklabels=METHODS, ylabel="gain (nats)")
-    right.set_title(
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xticks=places, xticklabels=methods, ylabel="gain (nats)")
+    axes.set_title(
         f"Refining against random search, by the critic that does not choose, {found['prompts']} prompts", fontsize=10
     )
-    right.legend(fontsize=8)
-    right.grid(alpha=0.3, axis="y")
-    canvas.savefig(output, dpi=90)
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3, axis="y")
 
 
 def _progress(what: str, number: int, total: int) -> None:
@@ -368,6 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command.add_argument("--prompts", type=int, default=100, help="Prompts for the best of N.")
             command.add_argument("--deep", type=int, default=100, help="Prompts with more than 16 proposals.")
             command.add_argument("--refined", type=int, default=25, help="Prompts for refining.")
+            command.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="Of refining.")
             command.add_argument("--budget", type=int, default=64, help="Evaluations with refining.")
             command.add_argument("--most", type=int, default=192, help="Proposals for as many CPU seconds, at most.")
         elif verb == "scenes":
