@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     zoo = Zoo()
     for name in asked.sheets:
         if name == "emoji_sheet":
-            prompts = random_names(asked.captions)
+            prompts: Sequence[str] = random_names(asked.captions)
             key = "\n".join(f"{n // 8 + 1}.{n % 8 + 1} {prompt}" for n, prompt in enumerate(prompts))
             (asked.folder / f"{name}.txt").write_text(f"Row and column of emoji_sheet.png, and the prompt.\n\n{key}\n")
             made = sheet(painter(zoo, "emoji", {})(prompts), 8, 70)

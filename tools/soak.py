@@ -139,7 +139,7 @@ def soak(requests: int, clients: int, seed: int = 0) -> dict[str, Any]:
     """Run the soak and return what was found; `problems` is empty if all held."""
     logging.getLogger("ganart_zoo").setLevel(logging.ERROR)  # the tiny models have no weights, on purpose
     sys.path.insert(0, str(SITE))
-    import ganart_shapes
+    import ganart_shapes  # type: ignore[import-not-found]  # a package of the tests
 
     from ganart_zoo import Zoo
     from ganart_zoo.service import Jobs
