@@ -81,7 +81,8 @@ RUNS = build/runs
 PACK = $(BIN)/python tools/pack_weights.py
 SCENES = $(addprefix --set generator.,patch=2 width=192 layers=5 draft=192 buckets=1024 word_width=64 text_layers=2)
 
-soak: install  ## Send 10,000 requests, good and bad, to a server of tiny models; takes minutes
+soak: install  ## 30 cycles of every model, and 10,000 requests to a server of tiny models; takes minutes
+	$(BIN)/python -m tests.service.memory_cycles 30
 	$(BIN)/python tools/soak.py $(ARGS)
 
 gallery: install  ## Make the strips of docs/gallery.md again; ARGS="--paintings FOLDER --only alpha"

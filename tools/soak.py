@@ -137,7 +137,6 @@ class Soak:
 
 def soak(requests: int, clients: int, seed: int = 0) -> dict[str, Any]:
     """Run the soak and return what was found; `problems` is empty if all held."""
-    logging.getLogger("ganart_zoo").setLevel(logging.ERROR)  # the tiny models have no weights, on purpose
     sys.path.insert(0, str(SITE))
     import ganart_shapes  # type: ignore[import-not-found]  # a package of the tests
 
@@ -201,6 +200,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    logging.getLogger("ganart_zoo").setLevel(logging.ERROR)  # the tiny models have no weights, on purpose
     found = soak(given.requests, given.clients, given.seed)
     print(json.dumps(found, indent=1))
     sys.exit(bool(found["problems"]) or found["resident_growth"] > 0.05)

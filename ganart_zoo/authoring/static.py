@@ -71,9 +71,7 @@ def child_environment(target: Target) -> dict[str, str]:
     """Return the environment of a process that is to find the target as if it were installed."""
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*target.path, *([inherited] if inherited else [])])
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("GANART_DISABLE_PLUGINS", "GANART_ISOLATE")
-    }
+    kept = {name: value for name, value in os.environ.items() if name != "GANART_DISABLE_PLUGINS"}
     return {**kept, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 

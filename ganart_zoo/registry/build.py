@@ -222,12 +222,13 @@ class Builder:
     def _load(self, entry: Entry, model: Model, weights: ResolvedWeights, prefix: str | None) -> None:
         """Load weights; `prefix` is None but for a run's own state, whose names have it before them."""
         try:
-            if prefix is not None:
-                (path,) = weights.files.values()
-                tensors = load_tensors(path)
-                model.load_own_state(under(prefix, tensors) if prefix else tensors)
-            else:
-                model.load_weights(weights.files, device=self._device, dtype=self._dtype)
+            with OwnDraws(self._rng):  # a model may build its network only when it knows its weights
+                if prefix is not None:
+                    (path,) = weights.files.values()
+                    tensors = load_tensors(path)
+                    model.load_own_state(under(prefix, tensors) if prefix else tensors)
+                else:
+                    model.load_weights(weights.files, device=self._device, dtype=self._dtype)
         except (GanartError, KeyboardInterrupt):
             raise
         except BaseException as error:

@@ -10,6 +10,9 @@ __all__ = ["NOT_RUN", "ONE_PROCESS", "PRELUDES", "SMALLER_COMMANDS", "SMALLER_PY
 SMALLER_COMMANDS: tuple[tuple[str, str], ...] = (
     (r"^ganart stylize .*(-m|--model) (halftone|multistyle|adain|johnson|first_oil|runs/mine|runs/any)", "--size 48"),
     (r"^ganart stylize ", "--size 48 --steps 2"),
+    # the process of the tests holds more than a command's would
+    (r"^ganart dream .*--max-memory", "--max-memory 64GiB --size 48 --steps 2"),
+    (r"^ganart stylize .*--max-memory", "--max-memory 64GiB --size 48 --steps 2"),
     (r"^ganart dream .*--zoom", "--zoom 2 --zoom-steps 1 --size 48 --steps 1"),
     (r"^ganart dream .*octaves=6", "--size 48 --steps 2 --set octaves=3"),
     (r"^ganart dream ", "--size 48 --steps 2"),

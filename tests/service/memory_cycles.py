@@ -48,7 +48,9 @@ def subjects(zoo: Zoo) -> list[Subject]:
             condition = Condition(labels=torch.zeros(1, dtype=torch.long))
         if condition is None and "reference" in can and "unconditional" not in can:
             condition = Condition(images=torch.rand(1, 3, 64, 64))
-        styles = (Style(name="style00"),) if entry.spec.name == "multistyle" else ()
+        # the shipped weights have names of their own
+        name = "starry_night" if present else "style00"
+        styles = (Style(name=name),) if entry.spec.name == "multistyle" else ()
         found.append(Subject(zoo, entry.canonical, settings, options, condition, styles, size=(96, 96)))
     return found
 

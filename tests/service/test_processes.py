@@ -75,7 +75,8 @@ def test_a_timeout_needs_processes(busy):
 
 
 HOST = """
-    import sys, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     sys.path[:0] = {sites!r}
     import ganart_busy, torch
     from ganart_zoo import Zoo
@@ -86,8 +87,8 @@ HOST = """
             job = jobs.submit("stylize", content=torch.rand(1, 3, 20, 20), model="steady",
                               settings={{"steps": 100, "pause": 0.02}})
             next(iter(job.events(after=3)))
-            print("running", flush=True)
             try:
+                print("running", flush=True)
                 job.wait()
             except KeyboardInterrupt:
                 print("host", flush=True)

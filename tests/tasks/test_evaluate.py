@@ -164,7 +164,7 @@ def test_classes_that_the_data_only_numbers_are_asked_for_by_number(shapes: Zoo,
     data = open_data(tmp_path / "numbered.npz")
     assert row_labels(flat, data, torch.tensor([2, 0, 1]), 4) == [2, 0, 1, 2]
     more = load_generator(shapes, "flat", weights=None, settings={"class_names": [*NAMES, "fly"]})
-    assert row_labels(more, data, torch.tensor([2, 0, 1]), 5) == [0, 1, 2, 3, 0]
+    assert row_labels(more, data, torch.tensor([2, 0, 1]), 5) == [2, 0, 1, 2, 0]  # the fourth is not in the data
 
 
 def test_a_text_is_painted_or_the_data_s_captions_in_turn(shapes: Zoo, real: Path, tmp_path: Path) -> None:

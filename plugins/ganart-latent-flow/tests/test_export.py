@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import ganart_latent_flow
@@ -36,11 +37,22 @@ TINY = {
 }
 
 
-def test_onnx_follows_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_step() -> Iterator[None]:
+    """Makes one step the default, since each is written out."""
+    field = Options.model_fields["steps"]
+    usual = field.default
+    field.default = 1
+    Options.model_rebuild(force=True)
+    yield
+    field.default = usual
+    Options.model_rebuild(force=True)
+
+
+@pytest.mark.usefixtures("one_step")
+def test_onnx_follows_the_prompt(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    monkeypatch.setattr(Options.model_fields["steps"], "default", 1)  # each step is written out
-    Options.model_rebuild(force=True)
     torch.manual_seed(0)
     model = ZOO.create("latent_flow", weights=None, **TINY)
     assert isinstance(model, Generator)

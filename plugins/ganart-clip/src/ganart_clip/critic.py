@@ -133,7 +133,8 @@ class Clip(Critic):
         self._preprocess = Preprocessing.read(
             _json(optional) if optional.is_file() else {}, family, config.vision_config.image_size
         )
-        self.network = _NETWORKS[family](config)
+        with torch.random.fork_rng(devices=[]):  # transformers initialises by torch's global generator
+            self.network = _NETWORKS[family](config)
 
     def _views(self, images: Tensor) -> list[Tensor]:
         """Return the pictures, and parts of them at places that are the same at each call."""

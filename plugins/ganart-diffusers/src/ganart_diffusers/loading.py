@@ -80,7 +80,8 @@ def untrained(folder: Path) -> Parts:
             arguments[name] = None
             continue
         try:
-            arguments[name] = _untrained_part(folder / name, library, class_name)
+            with _quiet():
+                arguments[name] = _untrained_part(folder / name, library, class_name)
         except _ERRORS as error:
             raise WeightsError(f"{folder / name} cannot be read: {_line(error)}") from error
     pipeline = getattr(diffusers, index["_class_name"], None)
@@ -130,14 +131,15 @@ def _parts(pipeline: Any) -> Parts:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep both libraries from writing to the terminal, and leave them as they were."""
+    """Keep both libraries from writing to the terminal and from drawing at random, and leave them as they were."""
     before = [(library, library.get_verbosity()) for library in (diffusers_logging, transformers_logging)]
     bars = [library.is_progress_bar_enabled() for library in (diffusers_logging, transformers_logging)]
     try:
         for library, _ in before:
             library.set_verbosity_error()
             library.disable_progress_bar()
-        yield
+        with torch.random.fork_rng(devices=[]):  # they initialise by torch's global generator
+            yield
     finally:
         for (library, level), bar in zip(before, bars, strict=True):
             library.set_verbosity(level)
