@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import gc
 import http.client
 import io
 import json
@@ -36,16 +37,6 @@ def picture(seed: int, side: int = 48) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
-
-
-def resident() -> int:
-    """Return the resident memory of this process, in bytes."""
-    import gc
-    import os
-
-    gc.collect()
-    with Path("/proc/self/statm").open(encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Soak:
@@ -141,6 +132,7 @@ def soak(requests: int, clients: int, seed: int = 0) -> dict[str, Any]:
     import ganart_shapes  # type: ignore[import-not-found]  # a package of the tests
 
     from ganart_zoo import Zoo
+    from ganart_zoo.running.memory import resident
     from ganart_zoo.service import Jobs
     from ganart_zoo.service.http import Server, ServeSettings, create_app
 
@@ -165,6 +157,7 @@ def soak(requests: int, clients: int, seed: int = 0) -> dict[str, Any]:
                 one.start()
             while run.done < requests // 10 and any(one.is_alive() for one in threads):
                 time.sleep(0.05)
+            gc.collect()
             warm = resident()
             for one in threads:
                 one.join()
@@ -178,6 +171,7 @@ def soak(requests: int, clients: int, seed: int = 0) -> dict[str, Any]:
             ]
             if ends["failed"]:
                 run.problems.append(f"{ends['failed']} jobs failed")
+            gc.collect()
             grown = resident() / warm - 1
             seconds = time.monotonic() - started
             server.stop()

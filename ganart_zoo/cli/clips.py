@@ -11,16 +11,13 @@ import click
 
 from ganart_zoo.cli.show import emit_json, note
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS
 
 if TYPE_CHECKING:
     from ganart_zoo.cli.long_work import LongWork
     from ganart_zoo.tasks.clip import ClipStylizer, RestyledClip
 
 __all__ = ["clip_options", "clip_source", "report_clip", "restyle_clip"]
-
-_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-"""As in `imaging.clips`, which needs torch."""
-_ANIMATED = (".gif", ".webp")
 
 
 def clip_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -45,8 +42,8 @@ def clip_source(contents: Sequence[str], output: str) -> Path | None:
         SettingsError: A video comes with other contents, or OUT is a single picture.
     """
     paths = [Path(content) for content in contents]
-    to_video, to_animation = (Path(output).suffix.lower() in kind for kind in (_VIDEOS, _ANIMATED))
-    videos = [path for path in paths if path.suffix.lower() in _VIDEOS]
+    to_video, to_animation = (Path(output).suffix.lower() in kind for kind in (VIDEOS, ANIMATED_PICTURES))
+    videos = [path for path in paths if path.suffix.lower() in VIDEOS]
     if videos and len(paths) > 1:
         raise SettingsError(f"{videos[0]}: is a clip, and clips are restyled one by one; give it alone")
     if videos and Path(output).suffix and not (to_video or to_animation):

@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
-from ganart_zoo.imaging.files import whole_file
+from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS, whole_file
 from ganart_zoo.imaging.images import from_pil, load, to_pil
 
 __all__ = [
-    "CLIPS",
     "VIDEOS",
     "WRITTEN",
     "Clip",
@@ -33,12 +32,8 @@ __all__ = [
 
 _log = logging.getLogger("ganart_zoo")
 
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-"""Suffixes of videos that are read; `.mp4`, `.mov`, `.mkv` and `.webm` are written too."""
-_ANIMATED = (".gif", ".webp")
 WRITTEN = (".gif", ".mp4", ".mov", ".mkv", ".webm", ".webp")
 """Suffixes that are written."""
-CLIPS = (*VIDEOS, *_ANIMATED)
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _FPS = 25
 _CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"})}
@@ -95,7 +90,7 @@ def is_clip(path: Path) -> bool:
     """Return whether a file is a video, or a picture with more than one frame. Folders are not asked about."""
     if path.suffix.lower() in VIDEOS:
         return True
-    if path.suffix.lower() not in _ANIMATED or not path.is_file():
+    if path.suffix.lower() not in ANIMATED_PICTURES or not path.is_file():
         return False
     try:
         with Image.open(path) as image:
@@ -182,7 +177,7 @@ def write_clip(
     check_clip_output(path)
     try:
         with whole_file(path) as part:
-            if path.suffix.lower() in _ANIMATED:
+            if path.suffix.lower() in ANIMATED_PICTURES:
                 return _write_animated(frames, part, path, fps, loop)
             return _write_video(frames, part, path, fps, source, comment)
     except OSError as error:  # PyAV's errors too

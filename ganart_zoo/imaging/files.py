@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, then renamed."""
+"""Files that appear whole or not at all: written beside their place, then renamed. Also suffixes. Torch-free."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["whole_file", "write_text"]
+__all__ = ["ANIMATED_PICTURES", "VIDEOS", "whole_file", "write_text"]
+
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+"""Suffixes of videos that are read; `.mp4`, `.mov`, `.mkv` and `.webm` are written too."""
+ANIMATED_PICTURES = (".gif", ".webp")
+"""Suffixes of pictures that may have several frames."""
 
 
 @contextlib.contextmanager

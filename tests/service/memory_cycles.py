@@ -6,13 +6,13 @@ import gc
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import Condition, Style
 from ganart_zoo.native import trim_memory
+from ganart_zoo.running import memory
 from ganart_zoo.testing import Subject
 
 # Small enough to be built in a moment; every model of this repository that needs no download is here.
@@ -30,7 +30,7 @@ def resident() -> int:
     """Return the bytes of memory that this process takes."""
     gc.collect()
     trim_memory()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return memory.resident()
 
 
 def subjects(zoo: Zoo) -> list[Subject]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ganart_zoo.contract.errors import SettingsError
@@ -65,7 +65,7 @@ class ServeSettings:
     """Jobs that run at once."""
     idle_seconds: float = 600.0
     """Models that were not used for this long are released."""
-    patience: float = field(default=15.0)
+    patience: float = 15.0
     """Seconds in which a client must have sent its request."""
 
     def __post_init__(self) -> None:
