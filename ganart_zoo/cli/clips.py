@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.show import emit_json, note
+from ganart_zoo.cli.show import count_of, emit_json, note
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS
 
@@ -81,6 +81,6 @@ def report_clip(made: RestyledClip, *, as_json: bool, quiet: bool) -> None:
         emit_json({"output": str(made.path), **facts, "stopped": made.stopped})
     elif not quiet:
         resumed = f", {made.resumed} of them from before" if made.resumed else ""
-        click.echo(f"{made.path}  {made.frames} frames{resumed}  {made.seconds:.1f} s", file=sys.stdout)
+        click.echo(f"{made.path}  {count_of(made.frames, 'frame')}{resumed}  {made.seconds:.1f} s", file=sys.stdout)
     if made.stopped:
         note("stopped; the clip has the frames so far, and the same command goes on from there")

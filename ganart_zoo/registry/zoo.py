@@ -115,7 +115,8 @@ class Zoo:
         self._recipes = NameTable(recipes, "recipe")
 
     def __repr__(self) -> str:
-        faults = f", {len(self.faults)} faults" if self.faults else ""
+        count = len(self.faults)
+        faults = f", {count} fault{'s' * (count > 1)}" if count else ""
         return f"<Zoo of {len(self._names.entries)} models from {len(self.plugins)} plugins{faults}>"
 
     def __reduce__(self) -> tuple[Any, ...]:

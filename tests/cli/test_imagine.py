@@ -111,3 +111,9 @@ def test_what_does_not_fit_ends_with_two(
 def test_without_the_default_generator_its_package_is_named(tmp_path: Path, wishes: Zoo, capsys: Capture) -> None:
     assert imagine(wishes, "red", "-o", tmp_path / "a.png") == 2
     assert "pip install ganart-latent-flow" in capsys.readouterr().err
+
+
+def test_one_picture_is_counted_in_the_singular(wishes: Zoo, tmp_path: Path, capsys: Capture) -> None:
+    output = tmp_path / "red.png"
+    assert imagine(wishes, "red:2", "-m", "flat", "--critic", "wish", "--count", 1, "--size", 20, "-o", output) == 0
+    assert "1 picture tried" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import click
 
 from ganart_zoo.authoring import check
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import BROKEN, emit_json, note
+from ganart_zoo.cli.show import BROKEN, count_of, emit_json, note
 
 __all__ = ["command"]
 
@@ -46,8 +46,7 @@ def command(target: str | None, full: bool, online: bool, as_json: bool) -> None
             click.echo(str(finding))
         for said in checked.notes:
             note(said)
-        count = len(checked.findings)
-        found = f"{count} finding{'' if count == 1 else 's'}" if count else "no findings"
+        found = count_of(len(checked.findings), "finding") if checked.findings else "no findings"
         note(f"{checked.distribution} {checked.version}: {found}")
     if checked.findings:
         click.get_current_context().exit(BROKEN)

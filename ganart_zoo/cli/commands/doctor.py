@@ -15,7 +15,7 @@ import ganart_zoo
 from ganart_zoo import native
 from ganart_zoo.cli.group import pass_zoo, plugin_commands
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import BROKEN, emit_json, table
+from ganart_zoo.cli.show import BROKEN, count_of, emit_json, table
 from ganart_zoo.contract.errors import ModelError
 from ganart_zoo.registry import Zoo
 
@@ -131,8 +131,7 @@ def _print(report: dict[str, Any]) -> None:
     if not report["faults"]:
         click.echo("no faults")
         return
-    count = len(report["faults"])
-    click.secho(f"{count} fault{'s' if count > 1 else ''}", bold=True)
+    click.secho(count_of(len(report["faults"]), "fault"), bold=True)
     table(
         ("plugin", "stage", "model", "cause"),
         [(fault["distribution"], fault["stage"], fault["model"] or "", fault["cause"]) for fault in report["faults"]],

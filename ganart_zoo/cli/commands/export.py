@@ -10,7 +10,7 @@ import click
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import json_option, output_option, quiet_option
-from ganart_zoo.cli.show import emit_json
+from ganart_zoo.cli.show import count_of, emit_json
 from ganart_zoo.registry import Zoo
 
 __all__ = ["command"]
@@ -64,4 +64,4 @@ def command(
         )
     elif not quiet:
         checked = "" if result.onnx_error is None else f"  ONNX differs by {result.onnx_error:.2g} at most"
-        click.echo(f"{target}  {len(result.files)} files{checked}", file=sys.stdout)
+        click.echo(f"{target}  {count_of(len(result.files), 'file')}{checked}", file=sys.stdout)

@@ -21,7 +21,7 @@ from ganart_zoo.cli.options import (
     settings_flags,
 )
 from ganart_zoo.cli.settings import parse_used_model
-from ganart_zoo.cli.show import emit_json, record_data
+from ganart_zoo.cli.show import count_of, emit_json, record_data
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
 
@@ -221,7 +221,7 @@ def _show(target: Path, result: Imagined) -> None:
         if one.path is not None:
             score = f"{one.score:.4g}\t" if result.critics else ""
             click.echo(f"{score}{one.path}", file=sys.stdout)
-    click.echo(f"{target}  {result.evaluations} pictures tried  {result.seconds:.1f} s", file=sys.stdout)
+    click.echo(f"{target}  {count_of(result.evaluations, 'picture')} tried  {result.seconds:.1f} s", file=sys.stdout)
 
 
 def _described(target: Path, result: Imagined) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ganart_zoo.cli.options import (
     result_options,
     settings_flags,
 )
-from ganart_zoo.cli.show import emit_json
+from ganart_zoo.cli.show import count_of, emit_json
 from ganart_zoo.registry import Zoo
 
 if TYPE_CHECKING:
@@ -95,6 +95,6 @@ def command(
         facts = {"frames": result.frames, "seconds": result.seconds, "stopped": result.stopped}
         emit_json({"path": str(result.path), **facts})
     elif not quiet:
-        click.echo(f"{output}  {result.frames} frames  {result.seconds:.1f} s", file=sys.stdout)
+        click.echo(f"{output}  {count_of(result.frames, 'frame')}  {result.seconds:.1f} s", file=sys.stdout)
     if result.stopped:
-        exit_interrupted(f"stopped after {result.frames} frames, which are kept")
+        exit_interrupted(f"stopped after {count_of(result.frames, 'frame')}; what was made is kept")

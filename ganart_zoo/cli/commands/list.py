@@ -8,7 +8,7 @@ import click
 
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import emit_json, fit_width, note
+from ganart_zoo.cli.show import count_of, emit_json, fit_width, note
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, STABILITIES
 from ganart_zoo.registry import Entry, RecipeEntry, Zoo
 
@@ -44,8 +44,7 @@ def command(
             else "no plugin with a model is installed"
         )
     if zoo.faults:
-        count = len(zoo.faults)
-        note(f"{count} fault{'s' if count > 1 else ''} in plugins; ganart doctor shows them")
+        note(f"{count_of(len(zoo.faults), 'fault')} in plugins; ganart doctor shows them")
 
 
 def _kind(entry: Entry | RecipeEntry) -> str:

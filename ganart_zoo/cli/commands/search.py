@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import emit_json, fit_width, note
+from ganart_zoo.cli.show import count_of, emit_json, fit_width, note
 from ganart_zoo.registry.plugin_catalogue import read_catalogue
 
 __all__ = ["command"]
@@ -40,4 +40,4 @@ def command(catalogue: str, words: tuple[str, ...], kind: str | None, as_json: b
         for model in entry.models:
             click.echo(fit_width(f"  {model.name}  {model.kind}  {model.summary}"))
         click.echo(f"  {entry.install}")
-    note(f"{len(found)} of {len(listed)} plugins in {catalogue}")
+    note(f"{len(found)} of {count_of(len(listed), 'plugin')} in {catalogue}")

@@ -15,7 +15,7 @@ from ganart_zoo.cli.group import pass_zoo, zoo_of
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import fetch_option, json_option, output_option, quiet_option, steps_option
 from ganart_zoo.cli.settings import parse_used_model, typed_value, used_pairs
-from ganart_zoo.cli.show import emit_json, note, table
+from ganart_zoo.cli.show import count_of, emit_json, note, table
 from ganart_zoo.contract.errors import SettingsError, did_you_mean
 from ganart_zoo.metrics.table import TRAINING_METRICS
 from ganart_zoo.registry import RecipeEntry, Zoo
@@ -211,7 +211,7 @@ def command(
     elif first and not trained.new:
         note(f"{output} was finished already, at step {trained.step}; nothing was changed")
     elif first and not quiet:
-        skipped = f"  {len(trained.skipped)} pictures skipped, see skipped.txt" if trained.skipped else ""
+        skipped = f"  {count_of(len(trained.skipped), 'picture')} skipped, see skipped.txt" if trained.skipped else ""
         click.echo(f"{output}  step {trained.step}  {trained.seconds:.1f} s{skipped}", file=sys.stdout)
     if not trained.finished:
         exit_interrupted(f"stopped at step {trained.step}; --resume goes on from there" if first else None)
