@@ -16,6 +16,7 @@ __all__ = [
     "backbone_options",
     "class_option",
     "classes_option",
+    "depth_option",
     "device_option",
     "fetch_option",
     "force_option",
@@ -137,6 +138,13 @@ max_memory_option = click.option(
     metavar="1536MiB|2GiB",
     help="The most memory that the process may take; the picture is then made in tiles where that is needed. "
     "Default: tiles where less than the memory that is free would not do.",
+)
+depth_option = click.option(
+    "--depth",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits of each channel of the result; 16 for .png and .tif only.",
 )
 max_pixels_option = click.option(
     "--max-pixels",

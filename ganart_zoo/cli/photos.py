@@ -46,13 +46,15 @@ def long_side_of(text: str) -> int | None:
         raise SettingsError(f"--size is {text!r}, expected a number of pixels or 'full'") from None
 
 
-def limits_of(max_memory: str | None, max_pixels: int | None) -> dict[str, Any]:
-    """Return the limits of `Stylizer` for `--max-memory` and `--max-pixels`, and set the allocator up for them.
+def limits_of(max_memory: str | None, max_pixels: int | None, depth: str) -> dict[str, Any]:
+    """Return what `--max-memory`, `--max-pixels` and `--depth` say to `Stylizer`, and set the allocator up for them.
 
     Raises:
         SettingsError: The memory is not a size.
     """
     limits: dict[str, Any] = {} if max_pixels is None else {"max_pixels": max_pixels}
+    if depth != "8":
+        limits["depth"] = int(depth)
     if max_memory is not None:
         from ganart_zoo import native
         from ganart_zoo.running.memory import parse_bytes

@@ -29,6 +29,7 @@ __all__ = [
 
 PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".jp2", ".j2k", ".avif"}
+    | {".heic", ".heif"}
     | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
 METADATA = "metadata.jsonl"

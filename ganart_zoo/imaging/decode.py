@@ -10,7 +10,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -20,8 +20,21 @@ from PIL import ExifTags, Image, ImageCms
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.bare import without_metadata
+from ganart_zoo.imaging.deep import DeepColour, is_deep, read_deep
+from ganart_zoo.imaging.heif import PREFIX, is_heif, open_heif
 
-__all__ = ["MAX_PIXELS", "PictureSource", "capture_date", "decode", "picture_name", "picture_sides", "read", "upright"]
+__all__ = [
+    "MAX_PIXELS",
+    "PictureSource",
+    "blended",
+    "capture_date",
+    "decode",
+    "picture_name",
+    "picture_sides",
+    "read",
+    "read_deep_colour",
+    "upright",
+]
 
 
 class _Smaller(NamedTuple):
@@ -61,6 +74,7 @@ _MOST_BYTES = 2**28
 # Pillow can open many more formats. These are recognised by their first bytes, and none passes the file to another
 # program, as EPS does to Ghostscript.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
+_HEIC = "HEIC"
 
 # The operation that undoes each EXIF orientation.
 _UPRIGHT = {
@@ -71,6 +85,16 @@ _UPRIGHT = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+
+_UPRIGHT_ARRAY: dict[int, Callable[[npt.NDArray[np.uint16]], npt.NDArray[np.uint16]]] = {
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored[::-1].swapaxes(0, 1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
 }
 
 # lcms2's cmsFLAGS_BLACKPOINTCOMPENSATION; ImageCms has a name for it only since Pillow 10.2.
@@ -162,7 +186,8 @@ def decode(
 
     Embedded ICC profiles are converted to sRGB (relative colorimetric, black point compensation). A profile that is
     damaged or is for another kind of picture is ignored, as in browsers. CMYK without a profile is taken as the
-    complement of RGB. Pillow keeps 16 bits for greyscale only; of 16-bit colour it returns the upper eight bits.
+    complement of RGB. Colour of 16 bits a channel is read whole from PNG and TIFF where the extra `ganart-zoo[photos]`
+    is installed; else its upper eight bits are.
 
     Args:
         source: As for `read`.
@@ -180,6 +205,8 @@ def decode(
     """
     if len(ground) != 3 or not all(0.0 <= part <= 1.0 for part in ground):
         raise SettingsError(f"ground is {tuple(ground)}; expected red, green and blue, each in 0..1")
+    if (deep := read_deep_colour(source, max_pixels=max_pixels)) is not None:
+        return blended(*deep.rows(0, len(deep.values)), ground)
     name = picture_name(source)
     image = upright(read(source, max_pixels=max_pixels, least_side=least_side, long_side=long_side))
     colour: npt.NDArray[Any]
@@ -192,6 +219,13 @@ def decode(
         raise
     except Exception as error:  # Pillow refuses conversions with ValueError, KeyError, OSError, ...
         raise ImageError(f"{name}: {image.mode} pixels cannot be converted to sRGB ({_reason(error)})") from error
+    return blended(colour, alpha, ground)
+
+
+def blended(
+    colour: npt.NDArray[Any], alpha: npt.NDArray[np.float32] | None, ground: Sequence[float]
+) -> npt.NDArray[Any]:
+    """Return colour `[H, W, 3]` over a ground; itself where nothing is transparent."""
     if alpha is None or alpha.min() == 1.0:
         return colour
     share = alpha[..., np.newaxis]
@@ -233,9 +267,18 @@ def _decoded(stream: BinaryIO, name: str, max_pixels: int, smaller: _Smaller) ->
 
 def _recognised(stream: BinaryIO, name: str) -> Image.Image:
     """Return a picture of which only the header is read."""
-    prefix = stream.read(16)
+    prefix = stream.read(PREFIX)
     if not prefix:
         raise ImageError(f"{name}: is empty (0 bytes); expected a picture")
+    if is_heif(prefix):
+        stream.seek(0)
+        try:
+            return open_heif(stream, name)
+        except ImageError:
+            raise
+        except Exception as error:  # a parser may raise anything for arbitrary bytes
+            raise _DamagedError(f"{name}: damaged {_HEIC} file ({_reason(error)})") from error
+    prefix = prefix[:16]
     # Image.open has a bomb check with process-wide settings, and would try every format.
     for form in _formats():
         factory, accept = Image.OPEN[form]
@@ -251,7 +294,7 @@ def _recognised(stream: BinaryIO, name: str) -> Image.Image:
             raise
         except Exception as error:  # a parser may raise anything for arbitrary bytes
             raise _DamagedError(f"{name}: damaged {form} file ({_reason(error)})") from error
-    raise ImageError(f"{name}: not a picture of a known format ({', '.join(_FORMATS)})")
+    raise ImageError(f"{name}: not a picture of a known format ({', '.join((*_FORMATS, _HEIC))})")
 
 
 def _formats() -> Iterator[str]:
@@ -272,10 +315,7 @@ def _load(image: Image.Image, name: str, max_pixels: int, smaller: _Smaller) -> 
     except Exception as error:  # a decoder may raise anything for arbitrary bytes
         raise _DamagedError(f"{name}: damaged or cut short ({_reason(error)})") from error
     if image.width * image.height > max_pixels:
-        raise ImageError(
-            f"{name}: declares {width}×{height} pixels, more than the limit of {max_pixels}; "
-            "scale it down with another program first, or raise --max-pixels (max_pixels) where that can be set"
-        )
+        raise _too_large(name, (width, height), max_pixels)
     try:
         image.load()
     except Exception as error:  # a decoder may raise anything for arbitrary bytes
@@ -283,13 +323,56 @@ def _load(image: Image.Image, name: str, max_pixels: int, smaller: _Smaller) -> 
     return image
 
 
+def _too_large(name: str, sides: tuple[int, int], max_pixels: int) -> ImageError:
+    return ImageError(
+        f"{name}: declares {sides[0]}×{sides[1]} pixels, more than the limit of {max_pixels}; "
+        "scale it down with another program first, or raise --max-pixels (max_pixels) where that can be set"
+    )
+
+
 def upright(image: Image.Image) -> Image.Image:
+    """Return the image turned as its EXIF orientation asks for."""
+    undo = _UPRIGHT.get(_orientation(image))
+    return image if undo is None else image.transpose(undo)
+
+
+def _orientation(image: Image.Image) -> int:
     # ImageOps.exif_transpose also rewrites the metadata, and fails if that is damaged.
-    orientation = None
     with contextlib.suppress(Exception):  # damaged EXIF data is ignored
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    undo = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if undo is None else image.transpose(undo)
+        return orientation if isinstance(orientation, int) else 1
+    return 1
+
+
+def read_deep_colour(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> DeepColour | None:
+    """Return an upright picture whose colour has 16 bits a channel; None for any other, and where an extra is missing.
+
+    That a file cannot be read is left to `read` to say.
+
+    Args:
+        source: As for `read`.
+        max_pixels: As for `read`.
+
+    Raises:
+        ImageError: The picture is too large.
+    """
+    if isinstance(source, Image.Image):
+        return None
+    name = picture_name(source)
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
+            image = _recognised(stream, name)
+            if not is_deep(image):
+                return None
+            if image.width * image.height > max_pixels:
+                raise _too_large(name, image.size, max_pixels)
+            orientation = _orientation(image)
+            stream.seek(0)
+            deep = read_deep(stream, image, name)
+    except (OSError, _DamagedError):
+        return None
+    undo = _UPRIGHT_ARRAY.get(orientation)
+    return deep if deep is None or undo is None else deep._replace(values=undo(deep.values))
 
 
 def _eight_bit(image: Image.Image) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:

@@ -7,33 +7,40 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import BinaryIO, Literal
 
+import numpy as np
 import torch
-from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, picture_name
-from ganart_zoo.imaging.files import whole_file
-from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, Record, to_user_comment
-from ganart_zoo.imaging.source_type import MADE_BY_A_MODEL, jpeg_xmp
+from ganart_zoo.imaging.encoders import check_longest, write_image, write_rows, write_whole
+from ganart_zoo.imaging.formats import Format, check_suffix, format_of, writable_forms
+from ganart_zoo.imaging.record import Record
+from ganart_zoo.imaging.row_writers import Levels
 
-__all__ = ["ResizeMode", "check_suffix", "encode", "from_pil", "load", "resize", "save", "single_picture", "to_pil"]
+__all__ = [
+    "ResizeMode",
+    "check_suffix",
+    "encode",
+    "from_pil",
+    "load",
+    "resize",
+    "save",
+    "single_picture",
+    "to_levels",
+    "to_pil",
+]
 
 ResizeMode = Literal["bicubic", "bilinear", "nearest"]
 
-#: For each suffix, Pillow's name of the format and the longest side that it supports.
-_WRITABLE = {
-    ".png": ("PNG", 2**31 - 1),
-    ".jpg": ("JPEG", 65500),
-    ".jpeg": ("JPEG", 65500),
-    ".webp": ("WEBP", 16383),
-}
+_ROWS = 256
+"""Rows that are converted at once."""
 
 
 def load(
@@ -108,14 +115,33 @@ def to_pil(images: Tensor) -> Image.Image:
     Raises:
         ImageError: The shape or dtype is wrong, or a value is NaN or infinite.
     """
-    values = single_picture(images)
-    broken = values.numel() - int(torch.isfinite(values).sum())
+    return Image.fromarray(to_levels(single_picture(images)))
+
+
+def to_levels(values: Tensor, depth: int = 8) -> Levels:
+    """Return the pixels of a picture `[3, H, W]` or of some of its rows, `[H, W, 3]`, clamped to 0..1 and rounded.
+
+    Args:
+        values: Float32, on the CPU.
+        depth: 8 for uint8, 16 for uint16.
+
+    Raises:
+        ImageError: A value is NaN or infinite.
+    """
+    height, width = values.shape[1:]
+    levels = np.empty((height, width, 3), np.uint16 if depth == 16 else np.uint8)
+    broken = 0
+    for top in range(0, height, _ROWS):  # copies of large pictures would be in the way
+        rows = values[:, top : top + _ROWS]
+        broken += rows.numel() - int(torch.isfinite(rows).sum())
+        if not broken:
+            rounded = rows.clamp(0, 1).mul_(2**depth - 1).round_()
+            levels[top : top + _ROWS] = rounded.permute(1, 2, 0).numpy()
     if broken:
         raise ImageError(
             f"{broken} of the picture's {values.numel()} values are NaN or infinite; the run that made it has diverged"
         )
-    levels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+    return levels
 
 
 def save(
@@ -125,75 +151,70 @@ def save(
     record: Record | None = None,
     quality: int = 95,
     taken: str | None = None,
+    depth: int = 8,
 ) -> None:
-    """Write one picture as PNG, JPEG or WebP, by the suffix of `path`. The file appears complete or not at all.
+    """Write one picture in the format that the suffix of `path` says. The file appears complete or not at all.
 
     Args:
-        images: [3, H, W] or [1, 3, H, W], floating point; clamped to 0..1 and rounded to 8 bits.
-        path: `.png` (lossless), `.jpg`, `.jpeg` or `.webp`. An existing file is replaced; its folder must exist.
+        images: [3, H, W] or [1, 3, H, W], floating point; clamped to 0..1 and rounded to the bits of a channel.
+        path: `.png` (lossless), `.jpg`, `.jpeg`, `.webp`, `.avif`, and with the extra `ganart-zoo[photos]` `.tif`,
+            `.tiff` (lossless), `.heic` or `.heif`. An existing file is replaced; its folder must exist.
         record: How the picture was made. It is stored in a text chunk of a PNG, or else in EXIF's UserComment; beside
             it, an XMP packet says by IPTC's term for it that a model made the picture.
-        quality: 1..100 for JPEG and WebP. JPEG keeps full colour resolution.
+        quality: 1..100 for formats with loss. Colour keeps its full resolution, but for WebP.
         taken: When the photo was taken, as `decode.capture_date` returns it; EXIF's DateTimeOriginal.
+        depth: Bits of each channel: 8, or 16 for PNG and TIFF.
 
     Raises:
-        ImageError: The suffix is unknown, the picture is invalid (see `to_pil`) or too large for the format, the record
-            is too long for it, or the file cannot be written.
-        SettingsError: `quality` is out of range.
+        ImageError: The suffix is unknown or needs an extra that is missing, the picture is invalid (see `to_pil`) or
+            too large for the format, the record is too long for it, or the file cannot be written.
+        SettingsError: `quality` or `depth` is out of range.
     """
     target = Path(path)
-    check_suffix(target)
-    form, _ = _WRITABLE[target.suffix.lower()]
+    check_suffix(target, depth)
+    form = format_of(target)
     try:
-        image, options = _prepared(images, target.suffix, record, quality, taken)
+        write = _writer(images, form, depth, record, quality, taken)
     except ImageError as error:
         raise ImageError(f"{target}: not written: {error}") from None
-    _write_whole(image, target, form, options)
+    write_whole(target, form, write)
 
 
-def encode(images: Tensor, form: str, *, record: Record | None = None, quality: int = 95) -> bytes:
+def encode(images: Tensor, form: str, *, record: Record | None = None, quality: int = 95, depth: int = 8) -> bytes:
     """Return the bytes of the file that `save` would write; its arguments and errors.
 
     Args:
         images: [3, H, W] or [1, 3, H, W], floating point.
-        form: `"png"`, `"jpg"`, `"jpeg"` or `"webp"`.
+        form: A suffix that `save` accepts, without its dot: `"png"`, `"jpg"`, ...
         record: How the picture was made.
-        quality: 1..100 for JPEG and WebP.
+        quality: 1..100 for formats with loss.
+        depth: Bits of each channel.
     """
-    if f".{form}" not in _WRITABLE:
-        raise ImageError(f"format is {form!r:.20}, expected one of {', '.join(name[1:] for name in _WRITABLE)}")
-    image, options = _prepared(images, f".{form}", record, quality)
-    stream = io.BytesIO()
+    if form not in writable_forms():
+        raise ImageError(f"format is {form!r:.20}, expected one of {', '.join(writable_forms())}")
+    check_suffix(f"picture.{form}", depth)
+    write, stream = _writer(images, format_of(f"picture.{form}"), depth, record, quality), io.BytesIO()
     try:
-        image.save(stream, **options)
-    except (OSError, ValueError) as error:
+        write(stream)
+    except (OSError, ValueError, RuntimeError) as error:  # which encoders raise
         raise ImageError(f"cannot be encoded as {form}: {error}") from None
     return stream.getvalue()
 
 
-def _prepared(
-    images: Tensor, suffix: str, record: Record | None, quality: int, taken: str | None = None
-) -> tuple[Image.Image, dict[str, Any]]:
-    """Return the Pillow image of a picture and the arguments with which it is written."""
+def _writer(
+    images: Tensor, form: Format, depth: int, record: Record | None, quality: int, taken: str | None = None
+) -> Callable[[BinaryIO], None]:
+    """Return what writes a picture to a stream."""
     if not 1 <= quality <= 100:
         raise SettingsError(f"quality is {quality}; expected 1..100")
-    form, longest = _WRITABLE[suffix.lower()]
-    image = to_pil(images)
-    if max(image.size) > longest:
-        raise ImageError(
-            f"{image.width}×{image.height} is more than the {longest} pixels a side of {form}; save as .png"
-        )
-    return image, _encoder_options(form, quality, record, taken)
-
-
-def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Raise ImageError if `save` cannot write the suffix of `path`. Call it before long work."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in _WRITABLE:
-        raise ImageError(
-            f"{os.fspath(path)}: cannot write {repr(suffix) if suffix else 'a file without a suffix'}; "
-            f"end the name with one of {', '.join(_WRITABLE)}"
-        )
+    levels = to_levels(single_picture(images), depth)
+    height, width = levels.shape[:2]
+    check_longest(form, height, width)
+    if depth == 8 and form.name != "TIFF":
+        image = Image.fromarray(levels)
+        return lambda stream: write_image(stream, form, image, quality=quality, record=record, taken=taken)
+    made = None if record is None else lambda: record
+    return lambda stream: write_rows(stream, form, [levels], height, width, depth=depth, record=made, taken=taken)
 
 
 def resize(images: Tensor, size: int | tuple[int, int], *, mode: ResizeMode = "bicubic") -> Tensor:
@@ -231,41 +252,3 @@ def _scaled_sides(images: Tensor, size: int) -> tuple[int, int]:
     height, width = images.shape[-2:]
     long_side = max(height, width)
     return max(1, round(height * size / long_side)), max(1, round(width * size / long_side))
-
-
-def _encoder_options(form: str, quality: int, record: Record | None, taken: str | None) -> dict[str, Any]:
-    """Return the arguments of Pillow's `save` for this format."""
-    options: dict[str, Any] = {"format": form}
-    about: dict[int, Any] = {} if taken is None else {ExifTags.Base.DateTimeOriginal: taken}
-    if record is not None and form != "PNG":
-        about[EXIF_USER_COMMENT] = to_user_comment(record)
-    if about:
-        options["exif"] = Image.Exif()
-        options["exif"][EXIF_IFD] = about
-    if form == "PNG":
-        if record is not None:
-            options["pnginfo"] = PngInfo()
-            options["pnginfo"].add_text(PNG_KEYWORD, record.to_text())
-            options["pnginfo"].add_itxt("XML:com.adobe.xmp", MADE_BY_A_MODEL)
-        return options
-    options["quality"] = quality
-    if form == "JPEG":
-        options["subsampling"] = "4:4:4"  # halved colour resolution blurs thin saturated strokes
-    if record is not None:
-        if form == "WEBP":
-            options["xmp"] = MADE_BY_A_MODEL.encode()
-        else:
-            options["extra"] = jpeg_xmp(MADE_BY_A_MODEL)
-    return options
-
-
-def _write_whole(image: Image.Image, target: Path, form: str, options: dict[str, Any]) -> None:
-    """Write to a file beside the target and rename it, so that the target is never incomplete."""
-    try:
-        with whole_file(target) as part, part.open("xb") as stream:
-            image.save(stream, **options)
-    except FileNotFoundError:
-        folder = Path(os.path.realpath(target)).parent
-        raise ImageError(f"{target}: not written: the folder {folder} does not exist; create it first") from None
-    except (OSError, ValueError) as error:  # the encoders refuse with ValueError
-        raise ImageError(f"{target}: not written as {form}: {getattr(error, 'strerror', None) or error}") from None

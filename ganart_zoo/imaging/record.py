@@ -1,7 +1,7 @@
 """The record inside a picture: the model, inputs and settings it was made with; and the comparison of two pictures.
 
-A PNG holds it as JSON in a text chunk, a JPEG or WebP in EXIF's UserComment. `imaging.save` writes it and `read_record`
-reads it. Torch-free.
+A PNG holds it as JSON in a text chunk, the other formats in EXIF's UserComment. `imaging.save` writes it and
+`read_record` reads it. Torch-free.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def to_user_comment(record: Record) -> bytes:
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:
-    """Return the record in a PNG, JPEG or WebP file.
+    """Return the record in a picture file.
 
     Raises:
         ImageError: The file cannot be read as a picture, has no record, or has one that this version cannot read.

@@ -88,7 +88,7 @@ def stylize_all(
         if stop():
             return
         try:
-            _check_output(job, stylizer.sources, force)
+            _check_output(job, stylizer, force)
             if not force and stylizer.is_done(job.content, job.output):
                 yield Outcome(job, "skipped")
                 continue
@@ -110,13 +110,15 @@ def _files(content: Path, target: Path) -> list[Path]:
     return pictures_in(content)
 
 
-def _check_output(job: Job, sources: Iterable[Path], force: bool) -> None:
+def _check_output(job: Job, stylizer: Stylizer, force: bool) -> None:
     """Raise ImageError now, where saving would fail or do harm after minutes of work."""
     output = job.output
     if output.is_dir():
         raise ImageError(f"{output}: is a folder; expected a file to write")
-    if output.exists() and any(source.exists() and output.samefile(source) for source in (job.content, *sources)):
+    if output.exists() and any(
+        source.exists() and output.samefile(source) for source in (job.content, *stylizer.sources)
+    ):
         raise ImageError(f"{output}: is an input too and would be lost; choose another output")
-    check_pictures([output], force=force)
+    check_pictures([output], force=force, depth=stylizer.depth)
     if not job.content.exists():
         raise ImageError(f"{job.content}: there is no such file; check the path")

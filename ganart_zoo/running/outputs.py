@@ -56,18 +56,19 @@ def pictures_in(folder: Path) -> list[Path]:
     return files
 
 
-def check_pictures(files: Sequence[Path], folder: Path | None = None, *, force: bool) -> None:
+def check_pictures(files: Sequence[Path], folder: Path | None = None, *, force: bool, depth: int = 8) -> None:
     """Raise ImageError before the work where saving pictures would fail or replace what ganart did not make.
 
     Args:
         files: The pictures to be written.
         folder: Where all of them go; created where it is missing. None: each goes to its own folder, which exists.
         force: Replace files that ganart did not make.
+        depth: Bits of each channel.
     """
     if folder is not None:
         make_folder(folder)
     for file in files:
-        check_suffix(file)
+        check_suffix(file, depth)
         if file.exists() and not force:
             check_replaceable(file)
     for parent in {file.parent for file in files}:

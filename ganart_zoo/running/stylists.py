@@ -20,6 +20,7 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
 from ganart_zoo.imaging.decode import MAX_PIXELS, capture_date, picture_sides
+from ganart_zoo.imaging.formats import check_depth
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.imaging.strips import RowSource, save_strips
@@ -105,6 +106,7 @@ class Stylizer:
         max_memory: Bytes that the whole process may hold at its peak. A forecast is made before each picture; where
             that is needed the model works in tiles. None: tiles are used where less memory than that is free.
         max_pixels: A picture file of more pixels is refused, unless it can be decoded at a smaller size.
+        depth: Bits of each channel of the saved pictures: 8, or 16 for PNG and TIFF.
         **how: See `LoadOptions`: `settings`, `weights`, `device`, `dtype`, `fetch`.
 
     Raises:
@@ -125,6 +127,7 @@ class Stylizer:
         size: int | None = DEFAULT_SIZE,
         max_memory: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        depth: int = 8,
         **how: Unpack[LoadOptions],
     ) -> None:
         size, seed = None if size is None else whole("size", size), whole("seed", seed)
@@ -141,6 +144,7 @@ class Stylizer:
         self._size = size
         self._max_memory = max_memory
         self._max_pixels = max_pixels
+        self._depth = check_depth(depth)
         self._device = torch.device(how.get("device", "cpu"))
         self._inputs: list[InputFile] = []
         """All input files but the content."""
@@ -164,7 +168,13 @@ class Stylizer:
         ]
         model, how = again.model()
         seed, size = again.record.seed, request["size"]
-        return cls(again.zoo, str(model), styles, init=files.get("init"), seed=seed, size=size, **how)
+        depth = request.get("depth", 8)
+        return cls(again.zoo, str(model), styles, init=files.get("init"), seed=seed, size=size, depth=depth, **how)
+
+    @property
+    def depth(self) -> int:
+        """Bits of each channel of the saved pictures."""
+        return self._depth
 
     @property
     def style_count(self) -> int:
@@ -199,7 +209,7 @@ class Stylizer:
 
         Args:
             content: The photo.
-            output: `.png`, `.jpg`, `.jpeg` or `.webp`, in a folder that exists.
+            output: With a suffix that `imaging.save` writes, in a folder that exists.
             on_step: Called after each step; returning False ends the work, and the best picture so far is saved.
 
         Raises:
@@ -208,7 +218,7 @@ class Stylizer:
             ModelError: Memory ran out.
         """
         if output is not None:
-            check_pictures([output], force=True)
+            check_pictures([output], force=True, depth=self._depth)
         details = {"content": name_of(content), "seed": self._seed}
         with self._loaded.work(self.task, details, path=output, on_step=on_step) as work:
             return self._stylize(content, output, work)
@@ -228,7 +238,7 @@ class Stylizer:
         return _decisive(existing) == _decisive(wanted)
 
     def _stylize(self, content: Picture, output: Path | None, work: Work) -> Stylized:
-        if output is not None and self._is_too_large(content, output):
+        if output is not None and self._is_too_large(content):
             made = self._in_strips(content, output, work)
             if made is not None:
                 return made
@@ -240,14 +250,13 @@ class Stylizer:
         del image
         record = self._record([source, *self._inputs], work.steps.stopped_at, options)
         if output is not None:
-            taken = capture_date(content) if isinstance(content, (str, os.PathLike, bytes)) else None
-            save(images, output, record=record, taken=taken)
+            save(images, output, record=record, taken=_taken(content), depth=self._depth)
             work.saved()
         return Stylized(images, output, seconds, work.stopped, record, plan)
 
-    def _is_too_large(self, content: Picture, output: Path) -> bool:
-        """Say whether a content should not become a tensor, if the model can do without, and the result is a PNG."""
-        if not isinstance(content, (str, os.PathLike)) or output.suffix.lower() != ".png" or self._device.type != "cpu":
+    def _is_too_large(self, content: Picture) -> bool:
+        """Say whether a content should not become a tensor, if the model can do without."""
+        if not isinstance(content, (str, os.PathLike)) or self._device.type != "cpu":
             return False
         if type(self._loaded.model).strips is StyleTransfer.strips:
             return False
@@ -288,7 +297,9 @@ class Stylizer:
             def record() -> Record:
                 return self._record([described, *self._inputs], work.steps.stopped_at, options)
 
-            save_strips(strips, output, source.height, source.width, record=record)
+            save_strips(
+                strips, output, source.height, source.width, record=record, depth=self._depth, taken=_taken(content)
+            )
         work.saved()
         images = torch.empty(0, 3, source.height, source.width)
         return Stylized(images, output, time.perf_counter() - start, work.stopped, record(), plan)
@@ -389,15 +400,21 @@ class Stylizer:
         return Style(image, style.name, style.weight, region, source_region)
 
     def _record(self, inputs: Sequence[InputFile], stopped_at: int | None, options: Settings | None = None) -> Record:
-        request = {
+        request: dict[str, Any] = {
             "styles": [{"name": style.name, "weight": style.weight} for style in self._styles],
             "size": self._size,
             "stopped_at": stopped_at,
         }
+        if self._depth != 8:  # as in the records of earlier releases
+            request["depth"] = self._depth
         record = self._loaded.record(self.task, self._seed, request, inputs)
         if options is not None:
             record = replace(record, options=options.model_dump(mode="json"))
         return replace(record, device=str(self._device))
+
+
+def _taken(content: Picture) -> str | None:
+    return capture_date(content) if isinstance(content, (str, os.PathLike, bytes)) else None
 
 
 def _check_abilities(entry: Entry, styles: Sequence[StyleInput], from_init: bool) -> None:

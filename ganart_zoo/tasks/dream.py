@@ -62,7 +62,7 @@ class Dreamer(Stylizer):
         zoo: Where models come from. Faults and events are reported to it.
         model: The name of a style transfer with the capability `no_style`.
         guides: Pictures, or `StyleInput`s with weights, for models that have the capability `image_styles`.
-        init: As for `Stylizer`, and so are `seed`, `size` and `**how`.
+        init: As for `Stylizer`, and so are the other arguments.
 
     Raises:
         GanartError: The model, a setting or a guide is not valid.
@@ -81,6 +81,7 @@ class Dreamer(Stylizer):
         size: int | None = DEFAULT_SIZE,
         max_memory: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        depth: int = 8,
         **how: Unpack[LoadOptions],
     ) -> None:
         entry = zoo.entry(model)
@@ -89,7 +90,16 @@ class Dreamer(Stylizer):
                 f"{entry.canonical} needs a style, so it cannot dream; see ganart list --capability no_style"
             )
         super().__init__(
-            zoo, model, guides, init=init, seed=seed, size=size, max_memory=max_memory, max_pixels=max_pixels, **how
+            zoo,
+            model,
+            guides,
+            init=init,
+            seed=seed,
+            size=size,
+            max_memory=max_memory,
+            max_pixels=max_pixels,
+            depth=depth,
+            **how,
         )
 
     def zoom(
@@ -186,12 +196,22 @@ def dream(
     size: int | None = DEFAULT_SIZE,
     max_memory: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    depth: int = 8,
     on_step: OnStep | None = None,
     **how: Unpack[LoadOptions],
 ) -> Stylized:
     """Dream one photo; arguments and errors are those of `Dreamer` and its call."""
     dreamer = Dreamer(
-        zoo, model, guides, init=init, seed=seed, size=size, max_memory=max_memory, max_pixels=max_pixels, **how
+        zoo,
+        model,
+        guides,
+        init=init,
+        seed=seed,
+        size=size,
+        max_memory=max_memory,
+        max_pixels=max_pixels,
+        depth=depth,
+        **how,
     )
     return dreamer(content, None if output is None else Path(output), on_step=on_step)
 

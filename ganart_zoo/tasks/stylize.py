@@ -56,12 +56,22 @@ def stylize(
     size: int | None = DEFAULT_SIZE,
     max_memory: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    depth: int = 8,
     on_step: OnStep | None = None,
     **how: Unpack[LoadOptions],
 ) -> Stylized:
     """Restyle one picture; arguments and errors are those of `Stylizer` and its call."""
     stylizer = Stylizer(
-        zoo, model, styles, init=init, seed=seed, size=size, max_memory=max_memory, max_pixels=max_pixels, **how
+        zoo,
+        model,
+        styles,
+        init=init,
+        seed=seed,
+        size=size,
+        max_memory=max_memory,
+        max_pixels=max_pixels,
+        depth=depth,
+        **how,
     )
     return stylizer(content, None if output is None else Path(output), on_step=on_step)
 

@@ -12,6 +12,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ganart_tiny.fixtures import picture
 from PIL import Image
@@ -19,6 +20,7 @@ from PIL import Image
 from ganart_zoo import Zoo
 from ganart_zoo.cli import main
 from ganart_zoo.imaging import read_record
+from ganart_zoo.imaging.decode import decode
 
 Capture = pytest.CaptureFixture[str]
 
@@ -67,6 +69,22 @@ def test_size_full_keeps_the_photo_s_own_size(zoo: Zoo, painting: Path, tmp_path
     assert (opened(tmp_path / "a.png").size, opened(tmp_path / "b.png").size) == ((600, 20), (512, 17))
     assert run(zoo, wide, "--style", painting, "-m", "blend", "-o", tmp_path / "c.png", "--size", "big") == 2
     assert "--size is 'big', expected a number of pixels or 'full'" in capsys.readouterr().err
+
+
+def test_sixteen_bits_and_other_formats(zoo: Zoo, tmp_path: Path, capsys: Capture) -> None:
+    imagecodecs, _ = pytest.importorskip("imagecodecs"), pytest.importorskip("tifffile")
+    levels = np.random.default_rng(0).integers(0, 65536, (30, 40, 3), dtype=np.uint16)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(levels))
+    assert run(zoo, tmp_path / "deep.png", "-m", "negative", "-o", tmp_path / "out.tif", "--depth", 16) == 0
+    assert np.abs(decode(tmp_path / "out.tif") + levels / 65535 - 1).max() < 2 / 65535
+    assert read_record(tmp_path / "out.tif").request["depth"] == 16
+    assert run(zoo, tmp_path / "deep.png", "-m", "negative", "-o", tmp_path / "out.tif", "--depth", 16) == 0
+    assert "already done" in capsys.readouterr().out
+    assert main(["reproduce", str(tmp_path / "out.tif")], zoo=zoo) == 0
+    assert "all 1200 pixels agree" in capsys.readouterr().out
+    assert run(zoo, tmp_path / "deep.png", "-m", "negative", "-o", tmp_path / "out.jpg", "--depth", 16) == 2
+    assert "JPEG is written with 8 bits a channel; end the name with .png" in capsys.readouterr().err
+    assert not (tmp_path / "out.jpg").exists()
 
 
 def test_named_styles_and_models_without_style(zoo: Zoo, photo: Path, tmp_path: Path) -> None:

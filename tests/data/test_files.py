@@ -168,10 +168,10 @@ def test_another_config_does_not_make_a_run(tmp_path: Path) -> None:
 
 def test_files_without_a_pictures_suffix_are_counted(tmp_path: Path) -> None:
     write_folder(tmp_path, 1)
-    for name in ("a.heic", "b.psd", "c.heic", "d.txt", ".hidden", "Thumbs.db"):
+    for name in ("a.cr2", "b.psd", "c.cr2", "d.txt", ".hidden", "Thumbs.db"):
         (tmp_path / name).touch()
     (note,) = open_data(tmp_path, 8).notes
-    assert note == f"{tmp_path}: 5 files (Thumbs.db, a.heic, b.psd, ...) without a picture's suffix left out"
+    assert note == f"{tmp_path}: 5 files (Thumbs.db, a.cr2, b.psd, ...) without a picture's suffix left out"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_quality_trades_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "shown"), [("a.gif", "'.gif'"), ("a", "a file without a suffix"), ("png", "a file")])
 def test_an_unknown_suffix_is_refused(name: str, shown: str, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=rf"cannot write {shown}.*\.png, \.jpg, \.jpeg, \.webp$"):
+    with pytest.raises(ImageError, match=rf"cannot write {shown}.*\.png, \.jpg, \.jpeg, \.webp, .*"):
         imaging.save(torch.zeros(1, 3, 2, 2), tmp_path / name)
     with pytest.raises(ImageError, match=f"cannot write {shown}"):
         check_suffix(name)

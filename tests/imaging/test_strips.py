@@ -40,7 +40,7 @@ def test_a_full_disk_is_said(picture: torch.Tensor, tmp_path: Path, monkeypatch:
     def full(_: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ganart_zoo.imaging.strips.zlib.crc32", full)
+    monkeypatch.setattr("ganart_zoo.imaging.row_writers.zlib.crc32", full)
     with pytest.raises(ImageError, match=r"out\.png: not written as PNG: No space left on device"):
         save_strips([picture], tmp_path / "out.png", 61, 43)
     assert not list(tmp_path.iterdir())

@@ -137,8 +137,8 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(
 def test_files_of_a_folder_that_are_left_out_by_suffix_are_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("a.png", "b.heic", "c.txt", ".hidden"):
+    for name in ("a.png", "b.cr2", "c.txt", ".hidden"):
         (tmp_path / name).touch()
     (job,) = plan([tmp_path], tmp_path / "out")
     assert job.content == tmp_path / "a.png"
-    assert caplog.messages == [f"{tmp_path}: 2 files (b.heic, c.txt) without a picture's suffix left out"]
+    assert caplog.messages == [f"{tmp_path}: 2 files (b.cr2, c.txt) without a picture's suffix left out"]

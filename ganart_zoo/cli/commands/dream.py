@@ -11,6 +11,7 @@ from ganart_zoo.cli.chosen import Loading
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import (
+    depth_option,
     loading_options,
     max_memory_option,
     max_pixels_option,
@@ -28,7 +29,7 @@ __all__ = ["command"]
 
 @click.command("dream", short_help="Exaggerate what a network sees in photos.")
 @click.argument("contents", metavar="CONTENT...", nargs=-1, required=True)
-@output_option("A .png, .jpg or .webp file; or a folder. With --zoom, a .gif or .mp4 file.")
+@output_option("A picture: .png, .jpg, .webp, .tif, .avif or .heic; or a folder. With --zoom, a .gif or .mp4 file.")
 @click.option(
     "-m",
     "--model",
@@ -54,6 +55,7 @@ __all__ = ["command"]
 @click.option("--fps", type=int, default=20, show_default=True, help="Frames per second.")
 @max_memory_option
 @max_pixels_option
+@depth_option
 @result_options
 @loading_options
 @pass_zoo
@@ -73,6 +75,7 @@ def command(
     loading: Loading,
     max_memory: str | None,
     max_pixels: int | None,
+    depth: str,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -101,7 +104,7 @@ def command(
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
-        limits = limits_of(max_memory, max_pixels)
+        limits = limits_of(max_memory, max_pixels, depth)
         from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import StyleInput
         from ganart_zoo.tasks.dream import Dreamer

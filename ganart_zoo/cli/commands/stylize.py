@@ -14,6 +14,7 @@ from ganart_zoo.cli.clips import clip_options, clip_source, report_clip, restyle
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import (
+    depth_option,
     loading_options,
     max_memory_option,
     max_pixels_option,
@@ -42,7 +43,7 @@ __all__ = ["command"]
     multiple=True,
     help="A picture, or the name of a learned style. Repeat to blend; weights are shares.",
 )
-@output_option("A .png, .jpg or .webp file; or a folder; or '-' for a PNG on standard output.")
+@output_option("A picture: .png, .jpg, .webp, .tif, .avif or .heic; or a folder; or '-' for a PNG on standard output.")
 @click.option(
     "-m",
     "--model",
@@ -71,6 +72,7 @@ __all__ = ["command"]
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise, the same for all photos.")
 @max_memory_option
 @max_pixels_option
+@depth_option
 @result_options
 @loading_options
 @pass_zoo
@@ -90,6 +92,7 @@ def command(
     seed: int,
     max_memory: str | None,
     max_pixels: int | None,
+    depth: str,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -123,14 +126,15 @@ def command(
     with LongWork(quiet) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
-        limits = limits_of(max_memory, max_pixels)
+        limits = limits_of(max_memory, max_pixels, depth)
         from ganart_zoo.running.batch import plan
         from ganart_zoo.running.stylists import Stylizer
 
         style_inputs = _styles(entry, styles, regions)
+        if limits and (sheet or clip is not None):
+            what = "--contact-sheet" if sheet else "a clip"
+            raise SettingsError(f"{what} takes none of --max-memory, --max-pixels and --depth; leave them out")
         if sheet:
-            if limits:
-                raise SettingsError("--contact-sheet keeps no limits; leave --max-memory and --max-pixels out")
             common = {"model": chosen, "seed": seed, "size": long_side, "force": force, **options}
             saved = _contact_sheet(zoo, contents, style_inputs, output, work, common)
         elif clip is not None:
@@ -212,7 +216,7 @@ def _pipe(stylizer: Stylizer, content: str, output: str, work: LongWork, *, forc
     made = stylizer(sys.stdin.buffer.read() if content == "-" else Path(content), target, on_step=work.step)
     if target is None:
         try:
-            sys.stdout.buffer.write(encode(made.images, "png", record=made.record))
+            sys.stdout.buffer.write(encode(made.images, "png", record=made.record, depth=stylizer.depth))
             sys.stdout.buffer.flush()
         except OSError as error:
             raise ImageError(f"standard output: not written: {error.strerror or error}") from None
