@@ -56,3 +56,9 @@ def test_pictures_are_the_same(
     ]
     assert (made[0] - made[1]).abs().max() < 1e-10
     assert not torch.equal(made[0], content)
+
+
+def test_the_forecast_grows_with_the_tile_and_the_picture(backbone: Backbone, style: Tensor) -> None:
+    forecast = Gatys(Config(), backbone=backbone).memory([Style(style)])
+    assert forecast(2000, 2000, 256) < forecast(2000, 2000, 1024) < forecast(2000, 2000, None)
+    assert forecast(2000, 2000, 256) < forecast(4000, 2000, 256)

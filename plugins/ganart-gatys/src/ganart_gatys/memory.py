@@ -58,16 +58,14 @@ def forecaster(
         picture = 3 * height * width * backbone.picture_dtype.itemsize
         kept = picture * (_EVALUATED + _optimizer_pictures(options))
         seen = (height + _MARGIN, width + _MARGIN)
+        shifts = min(options.steps, len(SHIFTS)) if options.optimizer == "adam" else 1
+        cells = sum(backbone.layers[name].channels / backbone.layers[name].stride ** 2 for name in layers.content)
+        content = round(cells * seen[0] * seen[1] * backbone.compute_dtype.itemsize)  # of one shift
         if tile is None or max(seen) <= tile:
-            features = sum(
-                backbone.layers[name].channels / backbone.layers[name].stride ** 2 for name in layers.content
-            )
-            more = (len(SHIFTS) if options.optimizer == "adam" else 1) - 1
-            itemsize = backbone.compute_dtype.itemsize
-            return round(kept + fit(False)(height, width) + more * features * seen[0] * seen[1] * itemsize)
+            return round(kept + fit(False)(height, width) + (shifts - 1) * content)
         halo = -(-reach_of(backbone, tuple(used)) // stride) * stride
         crop = [min(side, tile + 2 * halo) - _MARGIN for side in seen]
-        return round(kept + fit(True)(*crop) + min(features, KEPT_BYTES))
+        return round(kept + fit(True)(*crop) + min(shifts * content, KEPT_BYTES))
 
     return forecast
 
