@@ -28,7 +28,7 @@ from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, RESERVED_SETTINGS, ModelSpec, Use, Weights, WeightsFile
 
 if TYPE_CHECKING:
-    from ganart_zoo.contract.condition import Condition, Style
+    from ganart_zoo.contract.condition import Condition, Previous, Style
     from ganart_zoo.contract.labels import class_labels
     from ganart_zoo.contract.models import (
         Backbone,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ganart_zoo.contract.tensors import load_tensors, unwrap_names
 
 _LAZY = {
-    **dict.fromkeys(("Condition", "Style"), "condition"),
+    **dict.fromkeys(("Condition", "Previous", "Style"), "condition"),
     **dict.fromkeys(
         (
             "Backbone",
@@ -86,6 +86,7 @@ __all__ = [
     "OfflineError",
     "OnStep",
     "PluginFaultError",
+    "Previous",
     "Provenance",
     "RecipeSpec",
     "Rng",

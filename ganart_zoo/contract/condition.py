@@ -1,4 +1,4 @@
-"""Conditions for generators and critics, and styles for style transfer."""
+"""Conditions for generators and critics; for style transfer styles, and what was painted on the frame before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
 
-__all__ = ["Condition", "Style"]
+__all__ = ["Condition", "Previous", "Style"]
 
 
 class Condition(NamedTuple):
@@ -57,3 +57,15 @@ class Style:
     """`[1, 1, H, W]` in 0..1 over the content: where this style is applied. None means everywhere."""
     source_region: Tensor | None = None
     """`[1, 1, H, W]` in 0..1 over the style picture: the part to take the style from. None means all of it."""
+
+
+class Previous(NamedTuple):
+    """What a frame of a clip should keep: the result for the frame before it, moved to where its parts are now.
+
+    For `StyleTransfer.stylize` of models with the capability `temporal`.
+    """
+
+    image: Tensor
+    """`[n, 3, H, W]`, of the content's size."""
+    mask: Tensor
+    """`[n, 1, H, W]` in 0..1: how far the image is right, 0 where something comes into view."""

@@ -268,6 +268,9 @@ class StyleTransfer(Model):
     ) -> Tensor:
         """Return pictures `[n, 3, H, W]` of the content's size, not clamped.
 
+        A model with the capability `temporal` has one more argument, `previous: Previous | None = None`. Where its mask
+        is 1 the result should stay near its image, and where it is 0 the image does not matter. None is a first frame.
+
         Args:
             content: `[n, 3, H, W]` in 0..1.
             styles: The styles, blended by weight. For a dream: none, or one guide picture.

@@ -48,6 +48,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
         "named_styles": "has learned styles with names",
         "no_style": "works without a style (dreams)",
         "regions": "styles can be confined to masks",
+        "temporal": "can keep what it painted on the frame before",
     }
 )
 

@@ -10,10 +10,10 @@ Everything here works on any `contract.Backbone` and on batches. Importing this 
 """
 
 from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
-from ganart_zoo.perceptual.checks import check_init, check_pictures, check_region, check_styles
+from ganart_zoo.perceptual.checks import check_init, check_pictures, check_previous, check_region, check_styles
 from ganart_zoo.perceptual.descent import Adam, Descent, Evaluation, NormalizedGradient, descend
 from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, peak_bytes
-from ganart_zoo.perceptual.penalties import range_penalty, total_variation
+from ganart_zoo.perceptual.penalties import change_penalty, range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
 from ganart_zoo.perceptual.pyramid import from_pyramid, to_pyramid
 from ganart_zoo.perceptual.reach import measure_reach, reach_of
@@ -22,7 +22,7 @@ from ganart_zoo.perceptual.scales import SMALLEST_SIDE, Scale, schedule
 from ganart_zoo.perceptual.shifts import SHIFTS, UNSHIFTED, Margins, Shift, margins, shifts, with_margin
 from ganart_zoo.perceptual.sliced import SlicedTarget, match_ranks, random_directions, resample_sorted, sort_rows
 from ganart_zoo.perceptual.targets import ContentTarget, GramTarget, StatisticsTarget, Sums, Target, gram_term
-from ganart_zoo.perceptual.tiled import Tiling, pixel_penalties, with_gradient
+from ganart_zoo.perceptual.tiled import Tiling, pixel_change, pixel_penalties, with_gradient
 
 __all__ = [
     "SHIFTS",
@@ -48,8 +48,10 @@ __all__ = [
     "Tiling",
     "accelerate",
     "can_accelerate",
+    "change_penalty",
     "check_init",
     "check_pictures",
+    "check_previous",
     "check_region",
     "check_styles",
     "descend",
@@ -65,6 +67,7 @@ __all__ = [
     "match_ranks",
     "measure_reach",
     "peak_bytes",
+    "pixel_change",
     "pixel_penalties",
     "random_directions",
     "range_penalty",

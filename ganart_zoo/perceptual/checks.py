@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.condition import Style
+from ganart_zoo.contract.condition import Previous, Style
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.perceptual.scales import SMALLEST_SIDE
 
-__all__ = ["check_init", "check_pictures", "check_region", "check_styles"]
+__all__ = ["check_init", "check_pictures", "check_previous", "check_region", "check_styles"]
 
 
 def check_pictures(what: str, pictures: Tensor, smallest_side: int = SMALLEST_SIDE) -> None:
@@ -51,6 +51,28 @@ def check_init(init: Tensor | None, content: Tensor) -> None:
     check_pictures("init", init)
     if init.shape != content.shape:
         raise SettingsError(f"init is {list(init.shape)}, expected the content's {list(content.shape)}; resize it")
+
+
+def check_previous(previous: Previous | None, content: Tensor) -> None:
+    """Check that what a frame should keep, if there is anything, fits the content.
+
+    Raises:
+        ImageError: It is not a picture.
+        SettingsError: A shape is not the content's, or the mask is not in 0..1.
+    """
+    if previous is None:
+        return
+    image, mask = previous
+    check_pictures("the image of previous", image)
+    expected = [len(content), 1, *content.shape[-2:]]
+    if image.shape != content.shape or list(mask.shape) != expected or not mask.is_floating_point():
+        raise SettingsError(
+            f"previous has an image {list(image.shape)} and a {mask.dtype} mask {list(mask.shape)}, expected the "
+            f"content's {list(content.shape)} and floating point {expected}"
+        )
+    # NaN fails both comparisons
+    if not (mask.min() >= 0 and mask.max() <= 1):
+        raise SettingsError(f"the mask of previous has values from {mask.min():g} to {mask.max():g}, expected 0..1")
 
 
 def check_region(what: str, region: Tensor | None, over: Tensor, over_what: str) -> None:

@@ -1,10 +1,10 @@
-"""Penalties on pictures themselves: roughness, and values outside the range of colours."""
+"""Penalties on pictures themselves: roughness, values outside the range of colours, and change from another picture."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["range_penalty", "total_variation"]
+__all__ = ["change_penalty", "range_penalty", "total_variation"]
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -21,3 +21,16 @@ def total_variation(picture: Tensor) -> Tensor:
 def range_penalty(picture: Tensor) -> Tensor:
     """Return the mean squared distance of the values from 0..1: a scalar."""
     return (picture - picture.clamp(0, 1)).square().mean()
+
+
+def change_penalty(picture: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of `mask * (picture - other)^2`: a scalar.
+
+    It is the temporal loss of Ruder, Dosovitskiy, Brox, "Artistic style transfer for videos", GCPR 2016, equation 7.
+
+    Args:
+        picture: `[n, c, H, W]`.
+        other: The same shape.
+        mask: `[n, 1, H, W]`.
+    """
+    return (mask * (picture - other).square()).mean()

@@ -25,7 +25,7 @@ from ganart_zoo.imaging.tiles import Box, Tile, plan_tiles
 from ganart_zoo.perceptual.reach import reach_of
 from ganart_zoo.perceptual.shifts import Margins
 
-__all__ = ["Tiling", "pixel_penalties", "with_gradient"]
+__all__ = ["Tiling", "pixel_change", "pixel_penalties", "with_gradient"]
 
 Features = Mapping[str, Tensor]
 """Features `[n, C, h, w]` of a tile's own cells, by layer. A side may be 0."""
@@ -260,3 +260,27 @@ def pixel_penalties(
         own.add_(beyond, alpha=2 * range_weight / pixels.numel())
     down_mean, across_mean = sums[0] / down_count, sums[1] / across_count
     return (down_mean + across_mean).to(pixels.dtype), (sums[2] / pixels.numel()).to(pixels.dtype)
+
+
+@torch.no_grad()
+def pixel_change(picture: Tensor, other: Tensor, mask: Tensor, gradient: Tensor, *, weight: float) -> Tensor:
+    """Return `change_penalty` of a picture, and add its weighted derivative to `gradient`.
+
+    No temporary has the size of the picture.
+
+    Args:
+        picture: `[n, c, H, W]`.
+        other: The same shape.
+        mask: `[n, 1, H, W]`.
+        gradient: Of the picture's shape; changed in place.
+        weight: For the derivative.
+    """
+    pixels = picture.detach()
+    total = torch.zeros((), dtype=torch.float64, device=pixels.device)
+    for top in range(0, pixels.shape[-2], _ROWS):
+        rows = slice(top, top + _ROWS)
+        change = pixels[:, :, rows] - other[:, :, rows]
+        pulled = mask[:, :, rows] * change
+        total += (pulled * change).sum(dtype=torch.float64)
+        gradient[:, :, rows].add_(pulled, alpha=2 * weight / pixels.numel())
+    return (total / pixels.numel()).to(pixels.dtype)

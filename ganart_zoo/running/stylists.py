@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ganart_zoo.contract.condition import Style
+from ganart_zoo.contract.condition import Previous, Style
 from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep
@@ -351,10 +351,18 @@ class Stylizer:
         return image, source
 
     def _call_model(
-        self, image: Tensor, work: Work, *, on_step: OnStep, options: Settings | None = None, seed: int | None = None
+        self,
+        image: Tensor,
+        work: Work,
+        *,
+        on_step: OnStep,
+        options: Settings | None = None,
+        seed: int | None = None,
+        previous: Previous | None = None,
     ) -> Tensor:
-        """Restyle an image; without `options` and `seed`, with those of all calls."""
+        """Restyle an image; without `options` and `seed`, with those of all calls. `previous` is for `temporal`."""
         styles = self._fitted_styles(image)
+        temporal: dict[str, Any] = {} if previous is None else {"previous": previous}
         with work.calls(size=(image.shape[3], image.shape[2])):
             images = self._loaded.model.stylize(
                 image,
@@ -363,6 +371,7 @@ class Stylizer:
                 rng=generator(self._seed if seed is None else seed),
                 options=self._loaded.options if options is None else options,
                 on_step=on_step,
+                **temporal,
             )
             return check_result(images, len(image), (image.shape[2], image.shape[3]))
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganart_zoo.contract.condition import Previous
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.clips import Clip, Frame, check_clip_output, open_clip, write_clip
@@ -149,6 +150,9 @@ class ClipStylizer(Stylizer):
         still = (motion.flow == 0).all(1, keepdim=True).float()
         # what stands still keeps its paint; what moves is painted anew little by little, or moving would blur it
         share = motion.valid * torch.exp(-motion.difference / _RESIDUAL) * (smooth + (1 - smooth) * 0.95 * still)
+        if "temporal" in self._loaded.entry.spec.capabilities:
+            previous = Previous(*(each.to(self._device) for each in (moved, share)))
+            return self._call_model(image, work, on_step=inner, previous=previous).detach().cpu()
         kept = self._init
         if "init" in self._loaded.entry.spec.capabilities:
             self._init = (share * moved + (1 - share) * image.cpu()).to(self._device)

@@ -24,6 +24,7 @@ _CAPABILITIES: dict[tuple[str, str], tuple[Check, ...]] = {
     ("style_transfer", "image_styles"): (style_transfer.only_shares_of_styles_count,),
     ("style_transfer", "named_styles"): (style_transfer.names_are_known_and_checked,),
     ("style_transfer", "no_style"): (style_transfer.works_without_style,),
+    ("style_transfer", "temporal"): (style_transfer.keeps_what_was_painted,),
 }
 
 

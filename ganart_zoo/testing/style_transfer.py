@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
+import torch
 from torch import Tensor
 
-from ganart_zoo.contract import SettingsError, Style, StyleTransfer, generator
+from ganart_zoo.contract import Previous, SettingsError, Style, StyleTransfer, generator
 from ganart_zoo.testing.subject import Check, Subject
 
 __all__ = ["CHECKS"]
@@ -54,9 +55,27 @@ def works_without_style(subject: Subject) -> None:
     assert tuple(_stylized(subject, model, []).shape) == (1, 3, *subject.size)
 
 
-def _stylized(subject: Subject, model: StyleTransfer, styles: list[Style]) -> Tensor:
+def keeps_what_was_painted(subject: Subject) -> None:
+    """For `temporal`: the result is nearer to `previous` where its mask is 1, and as without it where that is 0."""
+    model = cast(StyleTransfer, subject.create())
+    styles = list(subject.chosen_styles())
+    image, everywhere = subject.images(1, seed=300), torch.ones(1, 1, *subject.size)
+    free = _stylized(subject, model, styles)
+    kept = _stylized(subject, model, styles, previous=Previous(image, everywhere))
+    apart, before = (float((picture - image).abs().mean()) for picture in (kept, free))
+    assert apart < 0.8 * before, (
+        f"with previous the result is {apart:.3g} from it on average, and {before:.3g} without; it is not kept"
+    )
+    hidden = _stylized(subject, model, styles, previous=Previous(image, 0 * everywhere))
+    _assert_near(hidden, free, subject.tolerance, "a previous picture whose mask is 0")
+    _stylized(subject, model, styles, previous=None)
+    for wrong in (Previous(image[..., 1:], everywhere), Previous(image, everywhere[..., 1:])):
+        _assert_refused(subject, model, styles, previous=wrong)
+
+
+def _stylized(subject: Subject, model: StyleTransfer, styles: list[Style], **more: Any) -> Tensor:
     options = subject.zoo.options(subject.name, **subject.options)
-    return model.stylize(subject.images(1), styles, rng=generator(1), options=options)
+    return model.stylize(subject.images(1), styles, rng=generator(1), options=options, **more)
 
 
 def _assert_near(one: Tensor, other: Tensor, tolerance: float, what: str) -> None:
@@ -66,12 +85,13 @@ def _assert_near(one: Tensor, other: Tensor, tolerance: float, what: str) -> Non
     )
 
 
-def _assert_refused(subject: Subject, model: StyleTransfer, styles: list[Style]) -> None:
+def _assert_refused(subject: Subject, model: StyleTransfer, styles: list[Style], **more: Any) -> None:
     try:
-        _stylized(subject, model, styles)
+        _stylized(subject, model, styles, **more)
     except SettingsError:
         return
-    raise AssertionError(f"{styles} were accepted, expected a SettingsError")
+    shapes = {name: [list(each.shape) for each in value] for name, value in more.items()}
+    raise AssertionError(f"{shapes or styles} were accepted, expected a SettingsError")
 
 
 CHECKS: tuple[Check, ...] = (keeps_the_size,)

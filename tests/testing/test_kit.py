@@ -32,6 +32,7 @@ from ganart_zoo.contract import (
     StyleTransfer,
     randn,
 )
+from ganart_zoo.perceptual import check_previous
 from ganart_zoo.testing import Check, Subject, any_kind, backbones, behaviour, checks_for, critics, generators, steps
 from ganart_zoo.testing import style_transfer as transfers
 
@@ -169,6 +170,28 @@ class Starts(Pass):
 
     def stylize(self, content, styles, *, init=None, **keywords) -> Tensor:  # type: ignore[no-untyped-def]
         return super().stylize(content if init is None else init, styles, **keywords)
+
+
+class Keeps(Pass):
+    """Sound: keeps what was painted on the frame before, where it is right."""
+
+    def stylize(self, content, styles, *, previous=None, **keywords) -> Tensor:  # type: ignore[no-untyped-def]
+        check_previous(previous, content)
+        picture = super().stylize(content, styles, **keywords)
+        return picture if previous is None else torch.lerp(picture, *self.kept(*previous))
+
+    def kept(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return image, mask
+
+
+class KeepsNothing(Keeps):
+    def kept(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return image, 0 * mask
+
+
+class KeepsTheHidden(Keeps):
+    def kept(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return image, torch.ones_like(mask)
 
 
 class OvercountsSteps(Pass):
@@ -390,6 +413,7 @@ FREE = {"kind": "generator", "capabilities": {"unconditional"}}
 SOUND: list[tuple[type, dict[str, Any]]] = [
     (Pass, {**IN_STEPS, "capabilities": {"no_style", "named_styles", "image_styles", "differentiable", "trainable"}}),
     (Starts, {**STYLE, "capabilities": {"no_style", "init"}}),
+    (Keeps, {**STYLE, "capabilities": {"no_style", "temporal"}}),
     (Paint, {**FREE, "config": f"{__name__}:Resolution", "capabilities": {"unconditional", "labels"}}),
     (Styled, FREE),
     (Brightness, {**CRITIC, "capabilities": {"prompt", "differentiable"}}),
@@ -477,6 +501,8 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     (transfers.only_shares_of_styles_count, SumsStyles, STYLE),
     (transfers.names_are_known_and_checked, TakesAnyName, STYLE),
     (transfers.works_without_style, NeedsAStyle, STYLE),
+    (transfers.keeps_what_was_painted, KeepsNothing, {**STYLE, "capabilities": {"no_style", "temporal"}}),
+    (transfers.keeps_what_was_painted, KeepsTheHidden, {**STYLE, "capabilities": {"no_style", "temporal"}}),
     (backbones.layers_are_as_declared, MisstatesStride, BACKBONE),
     (backbones.layers_are_as_declared, UnpaddedMisstatesStride, BACKBONE),
     (backbones.reach_is_as_declared, MisstatesReach, BACKBONE),

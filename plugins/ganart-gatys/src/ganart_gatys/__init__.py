@@ -19,7 +19,7 @@ def ganart_models() -> list[ModelSpec]:
             factory="ganart_gatys.model:Gatys",
             config="ganart_gatys.config:Config",
             options="ganart_gatys.config:Options",
-            capabilities=frozenset({"image_styles", "regions", "init"}),
+            capabilities=frozenset({"image_styles", "regions", "init", "temporal"}),
             uses={
                 "backbone": Use(
                     "backbone",

@@ -75,6 +75,13 @@ class Options(Settings):
         le=1e6,
         description="Weight of the total variation: higher values give a smoother picture with fewer specks.",
     )
+    temporal_weight: float = Field(
+        200.0,
+        ge=0,
+        le=1e6,
+        description="Of a frame of a clip: weight of its change from what was painted on the frame before, where that "
+        "was moved to. Higher values flicker less.",
+    )
     style_scale: float = Field(
         1.0,
         ge=0.1,

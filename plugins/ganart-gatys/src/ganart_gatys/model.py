@@ -20,7 +20,7 @@ from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.sizes import fitted, style_size
 from ganart_gatys.sliced import SlicedObjective
 from ganart_gatys.tiled import TiledObjective
-from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, Style, StyleTransfer, randn
+from ganart_zoo.contract import Backbone, OnStep, Previous, Rng, SettingsError, Style, StyleTransfer, randn
 from ganart_zoo.imaging import guided_upsample, match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
 from ganart_zoo.perceptual import (
     SHIFTS,
@@ -32,6 +32,7 @@ from ganart_zoo.perceptual import (
     Scale,
     check_init,
     check_pictures,
+    check_previous,
     check_styles,
     descend,
     fastest,
@@ -76,6 +77,7 @@ class Gatys(StyleTransfer):
         styles: Sequence[Style],
         *,
         init: Tensor | None = None,
+        previous: Previous | None = None,
         rng: Rng = None,
         options: Options | None = None,
         on_step: OnStep | None = None,
@@ -89,13 +91,16 @@ class Gatys(StyleTransfer):
             content: `[n, 3, H, W]` in 0..1, at least 16 pixels a side.
             styles: Pictures, blended by weight; regions pair parts of the content with parts of them.
             init: `[n, 3, H, W]`: the picture to start from. None: as `options.start` says.
+            previous: What was painted on the frame before, and where it counts. Each size starts from it there, and its
+                change is part of the loss (Ruder, Dosovitskiy, Brox, "Artistic style transfer for videos", GCPR 2016).
             rng: For the noise to start from.
             options: None for the defaults.
-            on_step: Called with the losses `total`, `content`, `style` and `variation` of each step.
+            on_step: Called with the losses `total`, `content`, `style` and `variation` of each step; with `previous`
+                also `temporal`.
 
         Raises:
             ImageError: A picture is too small, or not a picture.
-            SettingsError: Styles, regions, init or options do not fit together or do not fit the content.
+            SettingsError: Styles, regions, init, previous or options do not fit together or do not fit the content.
             ModelError: The loss became NaN or infinite.
         """
         options = options or Options()
@@ -103,6 +108,7 @@ class Gatys(StyleTransfer):
         check_styles("gatys", styles, content)
         check_style_term(styles, options)
         check_init(init, content)
+        check_previous(previous, content)
         if init is not None and options.start == "noise":
             raise SettingsError("an init picture and start='noise' were both given; leave one out")
         small = fitted(_size(content), options.paint_size)
@@ -112,6 +118,7 @@ class Gatys(StyleTransfer):
                 resize(content.detach(), small),
                 resized,
                 init=None if init is None else resize(init.detach(), small),
+                previous=_resized_previous(previous, small, content),
                 rng=rng,
                 options=options.model_copy(update={"paint_size": None}),
                 on_step=on_step,
@@ -125,11 +132,13 @@ class Gatys(StyleTransfer):
             photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=content.is_inference())
             starts = _starts(photos, init, plan[0], rng, options)
             own = [_moved(style, photos) for style in styles]
+            kept = _resized_previous(previous, _size(photos), photos)
             result = photos if init is None else starts
             result = result.clone() if len(photos) > 1 else result
             progress = Progress(result, options.steps * len(photos), on_step)
             for row in range(len(photos)):
-                painter = _Painter(backbone, self._layers, photos[row : row + 1], own, plan, options)
+                before = None if kept is None else Previous(*(each[row : row + 1] for each in kept))
+                painter = _Painter(backbone, self._layers, photos[row : row + 1], own, plan, options, before)
                 progress.begin(row)
                 painted = painter.paint(starts[row : row + 1], progress)
                 if len(photos) > 1:
@@ -169,6 +178,7 @@ class _Painter:
         styles: Sequence[Style],
         plan: Sequence[Scale],
         options: Options,
+        previous: Previous | None,
     ) -> None:
         self._backbone = backbone
         self._layers = layers
@@ -178,6 +188,9 @@ class _Painter:
         self._groups = group_styles(styles)
         self._carried: tuple[Adam, list[Tensor]] | None = None
         self._content = _luminance(photo) if options.preserve_colour == "luminance" else photo
+        if previous is not None and options.preserve_colour == "luminance":
+            previous = previous._replace(image=_luminance(previous.image))
+        self._previous = previous
         self._styles = [
             (_recoloured(style.image, photo, options.preserve_colour), style.source_region)
             for style in styles
@@ -195,7 +208,10 @@ class _Painter:
 
     def _descend(self, start: Tensor, scale: Scale, progress: Progress) -> Descent:
         """Lower the loss of one scale from a picture of its size."""
-        objective, options = self._objective(scale), self._options
+        options, previous = self._options, _resized_previous(self._previous, scale[:2], self._photo)
+        objective = self._objective(scale, previous)
+        if previous is not None:
+            start = start.lerp(previous.image, previous.mask)
         levels = [level.requires_grad_() for level in to_pyramid(start)]
         del start
         optimizer = _optimizer(levels, options)
@@ -208,7 +224,10 @@ class _Painter:
         def evaluate(step: int) -> Evaluation:
             picture = from_pyramid(levels)
             losses = objective(picture, SHIFTS[step % len(SHIFTS)] if shifted else UNSHIFTED)
-            return Evaluation(losses.total, picture, losses._asdict())
+            terms = losses._asdict()
+            if previous is None:
+                del terms["temporal"]
+            return Evaluation(losses.total, picture, terms)
 
         def report(evaluation: Evaluation, _: Descent) -> bool:
             phase = f"{max(scale[:2])} px"
@@ -224,7 +243,7 @@ class _Painter:
             on_step=report,
         )
 
-    def _objective(self, scale: Scale) -> Objective:
+    def _objective(self, scale: Scale, previous: Previous | None) -> Objective:
         size = scale[:2]
         paintings = []
         for picture, region in self._styles:
@@ -232,12 +251,13 @@ class _Painter:
             paintings.append(Painting(resize(picture, wanted), _resized_region(region, wanted)))
         groups = [group._replace(region=_resized_region(group.region, size)) for group in self._groups]
         content = resize(self._content, size)
+        arguments = (self._backbone, self._layers, content, paintings, groups, self._options)
         if self._options.style_term != "gram":
-            return SlicedObjective(self._backbone, self._layers, content, paintings, groups, self._options)
+            return SlicedObjective(*arguments, previous)
         tile = self._options.tile
         if tile is None or max(*size, *(side for painting in paintings for side in _size(painting.picture))) <= tile:
-            return Objective(self._backbone, self._layers, content, paintings, groups, self._options)
-        return TiledObjective(self._backbone, self._layers, content, paintings, groups, self._options, tile)
+            return Objective(*arguments, previous)
+        return TiledObjective(*arguments, tile, previous)
 
     def _finished(self, picture: Tensor) -> Tensor:
         """Return the picture at full size and, for luminance, in the photo's colours."""
@@ -315,3 +335,11 @@ def _size(pictures: Tensor) -> tuple[int, int]:
 
 def _resized_region(region: Tensor | None, size: tuple[int, int]) -> Tensor | None:
     return None if region is None else resize(region, size, mode="bilinear")
+
+
+def _resized_previous(previous: Previous | None, size: tuple[int, int], like: Tensor) -> Previous | None:
+    """Return what to keep at another size, on the device and in the type of `like`, fit for a graph."""
+    if previous is None:
+        return None
+    image, mask = (each.detach().to(like, copy=each.is_inference()) for each in previous)
+    return Previous(resize(image, size), resize(mask, size, mode="bilinear").clamp(0, 1))

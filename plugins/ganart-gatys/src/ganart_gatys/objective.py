@@ -4,10 +4,12 @@
           + style_weight * sum_g s_g sum_l v_l * mean (G_lg - A_lg)^2 / mean A_lg^2
           + tv_weight * (mean of squared differences, down + across)
           + 10 * mean (distance from 0..1)^2
+          + temporal_weight * mean m (x - p)^2
 
 F and G are features and Gram matrices of the picture, P and A those of the content and the styles; u and v are the
 layers' weights, each divided by their sum; g runs over the groups of styles, and s are their shares
-(`perceptual.group_styles`).
+(`perceptual.group_styles`). x is the picture, and p with the mask m is what a frame of a clip should keep
+(`contract.Previous`).
 
 The network sees every picture with a margin and shifted (`perceptual.with_margin`); the content is shifted alike.
 """
@@ -21,13 +23,14 @@ import torch
 from torch import Tensor
 
 from ganart_gatys.config import Options
-from ganart_zoo.contract import Backbone
+from ganart_zoo.contract import Backbone, Previous
 from ganart_zoo.perceptual import (
     UNSHIFTED,
     ContentTarget,
     GramTarget,
     Shift,
     StyleGroup,
+    change_penalty,
     gram_term,
     guidance,
     guided_gram,
@@ -62,6 +65,7 @@ class Losses(NamedTuple):
     content: Tensor
     style: Tensor
     variation: Tensor
+    temporal: Tensor
 
 
 class _Shifted(NamedTuple):
@@ -81,6 +85,7 @@ class Objective:
         paintings: One for each style.
         groups: Which style goes where; regions have the size H, W.
         options: The weights and alpha.
+        previous: What to keep of the frame before, of the size H, W.
     """
 
     def __init__(
@@ -91,10 +96,12 @@ class Objective:
         paintings: Sequence[Painting],
         groups: Sequence[StyleGroup],
         options: Options,
+        previous: Previous | None = None,
     ) -> None:
         self._backbone = backbone
         self._content = content
         self._options = options
+        self._previous = previous if options.temporal_weight else None
         self._style_layers = layers.style if options.style_weight else {}
         self._content_layers = layers.content if options.content_weight else {}
         self._asked = tuple(dict.fromkeys([*self._style_layers, *self._content_layers]))
@@ -120,7 +127,10 @@ class Objective:
             + options.tv_weight * variation
             + RANGE_WEIGHT * range_penalty(picture)
         )
-        return Losses(total, content, style, variation)
+        temporal = nothing if self._previous is None else change_penalty(picture, *self._previous)
+        if self._previous is not None:
+            total = total + options.temporal_weight * temporal
+        return Losses(total, content, style, variation, temporal)
 
     def _style_loss(self, seen: Mapping[str, Tensor], guidance: Sequence[dict[str, Tensor]], shift: Shift) -> Tensor:
         """Return the style loss of the features of a shifted picture."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganart_gatys.config import Options
 from ganart_gatys.objective import RANGE_WEIGHT, LayerWeights, Losses, Objective, Painting
 from ganart_zoo import ops
-from ganart_zoo.contract import Backbone
+from ganart_zoo.contract import Backbone, Previous
 from ganart_zoo.imaging.tiles import Tile
 from ganart_zoo.perceptual import (
     UNSHIFTED,
@@ -27,6 +27,7 @@ from ganart_zoo.perceptual import (
     Tiling,
     guidance,
     margins,
+    pixel_change,
     pixel_penalties,
     with_gradient,
     with_margin,
@@ -42,7 +43,7 @@ Guides = Mapping[str, Tensor]
 
 
 class TiledObjective(Objective):
-    """The loss of a picture of one size. Arguments are those of `Objective`, and the side of a tile at most."""
+    """The loss of a picture of one size. Arguments are those of `Objective`, and the largest side of a tile."""
 
     def __init__(
         self,
@@ -53,12 +54,13 @@ class TiledObjective(Objective):
         groups: Sequence[StyleGroup],
         options: Options,
         tile: int,
+        previous: Previous | None = None,
     ) -> None:
         self._tile = tile
         self._energies: dict[Shift, list[Tensor]] = {}
         self._kept: dict[tuple[Shift, Tile], dict[str, Tensor]] = {}
         self._room = KEPT_BYTES
-        super().__init__(backbone, layers, content, paintings, groups, options)
+        super().__init__(backbone, layers, content, paintings, groups, options, previous)
 
     def __call__(self, picture: Tensor, shift: Shift = UNSHIFTED) -> Losses:
         """Return the losses of `picture` `[1, 3, H, W]`, which the network sees shifted."""
@@ -99,8 +101,13 @@ class TiledObjective(Objective):
             + options.tv_weight * variation
             + RANGE_WEIGHT * beyond
         )
+        temporal = pixels.new_zeros(())
+        if self._previous is not None:
+            weight = options.temporal_weight
+            temporal = pixel_change(pixels, *self._previous, gradient, weight=weight)
+            total = total + weight * temporal
         content, style, total = (value.to(pixels.dtype) for value in (content, style, total))
-        return Losses(with_gradient(total, picture, gradient), content, style, variation)
+        return Losses(with_gradient(total, picture, gradient), content, style, variation, temporal)
 
     def _style(
         self, tiling: Tiling, pixels: Tensor, guides: Sequence[Guides], sides: Mapping[str, tuple[int, int]]
