@@ -15,6 +15,7 @@ from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS
 
 if TYPE_CHECKING:
     from ganart_zoo.cli.long_work import LongWork
+    from ganart_zoo.running.processes import Processes
     from ganart_zoo.tasks.clip import ClipStylizer, RestyledClip
 
 __all__ = ["clip_options", "clip_source", "report_clip", "restyle_clip"]
@@ -68,10 +69,11 @@ def restyle_clip(
     smooth: float,
     fps: float | None,
     force: bool,
+    team: Processes,
 ) -> RestyledClip:
     """Restyle the clip and show its progress; errors are those of `ClipStylizer.clip`."""
     work.start(source.name)
-    return stylizer.clip(source, output, smooth=smooth, fps=fps, force=force, on_step=work.step)
+    return stylizer.clip(source, output, smooth=smooth, fps=fps, force=force, processes=team, on_step=work.step)
 
 
 def report_clip(made: RestyledClip, *, as_json: bool, quiet: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,9 +18,10 @@ from ganart_zoo.contract.errors import SettingsError
 if TYPE_CHECKING:
     from ganart_zoo.cli.long_work import LongWork
     from ganart_zoo.running.batch import Job, Outcome
+    from ganart_zoo.running.processes import Processes
     from ganart_zoo.running.stylists import Stylizer
 
-__all__ = ["finish", "limits_of", "long_side_of", "long_side_option", "report", "run_jobs", "weighted"]
+__all__ = ["finish", "gathered", "limits_of", "long_side_of", "long_side_option", "report", "run_jobs", "weighted"]
 
 _KEPT = 1 << 25
 """Bytes of freed memory to keep for reuse where memory is limited."""
@@ -106,22 +109,44 @@ def report(outcome: Outcome) -> None:
         click.echo(f"{output}  already done", file=sys.stdout)
 
 
-def finish(jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: bool) -> None:
-    """Print the results of `jobs` photos, and end with the exit code that they call for."""
+def finish(
+    jobs: int, outcomes: Sequence[Outcome], as_json: bool, interrupted: bool, others: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Print the results of `jobs` photos, and end with the exit code that they call for.
+
+    `others` are what other processes made, as `gathered` returns it.
+    """
+    done = len(outcomes) + len(others)
     if as_json:
-        emit_json({"results": [_as_json(outcome) for outcome in outcomes]})
+        emit_json({"results": [_as_json(outcome) for outcome in outcomes] + list(others)})
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if interrupted:
-        if len(outcomes) < jobs:
-            note(f"stopped; {jobs - len(outcomes)} of {jobs} not started; the same command continues with them")
+        if done < jobs:
+            note(f"stopped; {jobs - done} of {jobs} not started; the same command continues with them")
         click.get_current_context().exit(INTERRUPTED)
     if failed and jobs == 1:
         raise failed[0]
+    failed += [SettingsError(other["error"]) for other in others if other["error"] is not None]
     if failed:
         note(f"{len(failed)} of {jobs} failed:")
         for error in failed:
             note(str(error))
         click.get_current_context().exit(BROKEN)
+
+
+def gathered(team: Processes, outcomes: Sequence[Outcome], work: LongWork) -> list[dict[str, Any]] | None:
+    """Return what the other processes made, in the first process; None in the others, which tell it, and may end.
+
+    After Ctrl-C what is not told yet is left out.
+    """
+    if not team.is_first:
+        team.tell(f"photos/{team.rank}", json.dumps([_as_json(outcome) for outcome in outcomes]))
+        if not work.interrupted:
+            team.wait_for("over", work.step)
+        return None
+    texts = [team.wait_for(f"photos/{rank}", work.step) for rank in range(1, team.count)]
+    team.tell("over")
+    return list(itertools.chain.from_iterable(json.loads(text) for text in texts if text is not None))
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from torch.nn import functional as nn_functional
 
 from ganart_zoo.contract.errors import ImageError
 
-__all__ = ["Motion", "check_motion", "motion_between"]
+__all__ = ["Motion", "check_motion", "is_cut", "motion_between"]
 
 _STILL = 0.15
 """Pixels. Flow below this is taken for none, so that what stands still is copied and not interpolated."""
 _CUT = 0.1
-"""Mean difference, in 0..1, of a frame from the one before, moved by the flow, from which the scene is another."""
+"""Mean difference, in 0..1, of a frame from the one before from which the scene is another: with and without moving it
+by the flow."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,17 @@ def motion_between(before: Tensor, now: Tensor) -> Motion:
     valid &= edges <= 0.01 * backward.square().sum(1, keepdim=True) + 0.5
     valid &= _inside(backward)
     difference = (_warped(before, backward, mode="bilinear") - now).abs().mean(1, keepdim=True)
-    return Motion(backward, valid.float(), difference, float(difference.mean()) > _CUT)
+    another = float(difference.mean()) > _CUT and _differ(before, now)
+    return Motion(backward, valid.float(), difference, another)
+
+
+def is_cut(before: Tensor, now: Tensor) -> bool:
+    """Return `motion_between(before, now).is_cut`, without computing the motion of frames that look alike."""
+    return _differ(before, now) and motion_between(before, now).is_cut
+
+
+def _differ(before: Tensor, now: Tensor) -> bool:
+    return float((before - now).abs().mean()) > _CUT
 
 
 def _grey(frame: Tensor) -> npt.NDArray[np.uint8]:

@@ -9,14 +9,17 @@ ClipStylizer(Zoo(), "multistyle", ["mosaic"]).clip("clip.mp4", "out.mp4")
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,15 +30,20 @@ from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.clips import Clip, Frame, check_clip_output, open_clip, write_clip
 from ganart_zoo.imaging.files import write_text
 from ganart_zoo.imaging.images import load, save
-from ganart_zoo.imaging.motion import Motion, check_motion, motion_between
+from ganart_zoo.imaging.motion import Motion, check_motion, is_cut, motion_between
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.outputs import make_folder
 from ganart_zoo.running.pictures import check_side, shrink
+from ganart_zoo.running.processes import Processes
 from ganart_zoo.running.stylists import Stylizer
 
 __all__ = ["ClipStylizer", "RestyledClip"]
 
+_log = logging.getLogger("ganart_zoo")
+
 _STATE = "clip.json"
+_READY = "clip"
+"""What the first process says when the others may begin; with a number, what they say at their end."""
 _RESIDUAL = 0.06
 """Difference, in 0..1, of what is seen from what was seen there, at which the old paint counts for a third."""
 
@@ -71,6 +79,7 @@ class ClipStylizer(Stylizer):
         smooth: float = 0.8,
         fps: float | None = None,
         force: bool = False,
+        processes: Processes | None = None,
         on_step: OnStep | None = None,
     ) -> RestyledClip:
         """Restyle a clip.
@@ -84,6 +93,8 @@ class ClipStylizer(Stylizer):
             smooth: How much of the paint moves along, 0 (each frame by itself) to 1. What stands still keeps its paint.
             fps: Frames per second of a folder of frames; None: 25.
             force: Replace an existing output.
+            processes: Those that share the scenes of the clip, and make this call too; they see the same files, and the
+                first of them writes the clip. Without `smooth` they share the frames. None: this process alone.
             on_step: Called after each frame; returning False ends the work with the frames so far.
 
         Raises:
@@ -91,7 +102,7 @@ class ClipStylizer(Stylizer):
             ImageError: The source cannot be read, the output cannot be written, or an extra is missing.
             PluginFaultError: The model broke.
         """
-        target = Path(output)
+        target, team = Path(output), processes or Processes()
         if not 0 <= smooth <= 1:
             raise SettingsError(f"smooth is {smooth:g}, expected 0 to 1")
         if fps is not None and not 0 < fps <= 1000:
@@ -99,47 +110,104 @@ class ClipStylizer(Stylizer):
         check_clip_output(target)
         if smooth > 0:
             check_motion()
+        if Path(source).is_dir() and target.is_dir() and target.samefile(source):
+            raise SettingsError(f"{target}: the frames cannot go to the folder they are made from; choose another")
         clip = open_clip(Path(source), fps)
-        kept = _Kept(target, self._request(clip, smooth), force)
+        kept = _Kept(target, self._request(clip, smooth))
+        if team.is_first:
+            kept.prepare(force=force)
+            team.tell(_READY)
+        elif team.wait_for(_READY, on_step) is None:
+            return RestyledClip(target, 0, 0, (), 0.0, stopped=True)
+        resumed = kept.count()
         details = {"content": clip.path.name, "seed": self._seed}
         start = time.perf_counter()
         with self._loaded.work("stylize", details, path=target, on_step=on_step) as work:
-            painted = self._paint(clip, kept, smooth, work)
-            count = kept.finish(clip, stopped=work.stopped, comment=self._comment())
+            part = None if team.count == 1 else self._part(clip, smooth, team, work)
+            painted = self._paint(clip, kept, smooth, work, part)
+            count = self._join(clip, kept, team, work) if team.is_first else kept.count()
+            if not team.is_first:
+                team.tell(f"{_READY}/{team.rank}", "stopped" if work.stopped else "done")
             work.results["frames"] = count
-            work.saved()
+            if team.is_first:
+                work.saved()
         seconds = time.perf_counter() - start
-        return RestyledClip(target, count, kept.resumed, tuple(painted), seconds, work.stopped)
+        return RestyledClip(target, count, resumed, tuple(painted), seconds, work.stopped)
 
-    def _paint(self, clip: Clip, kept: _Kept, smooth: float, work: Work) -> list[int]:
+    def _part(self, clip: Clip, smooth: float, team: Processes, work: Work) -> _Part:
+        """Return what this process paints: whole scenes, so that each has as little to do as possible."""
+        times: dict[int, Fraction] = {}
+        starts: list[int] = []
+        before: Tensor | None = None
+        for number, frame in enumerate(clip.frames()):
+            times[number] = frame.time
+            image = self._seen(frame, clip)
+            if before is None or smooth == 0 or is_cut(before.cpu(), image.cpu()):
+                starts.append(number)
+            before = image
+            if work.steps(StepEvent.of(number + 1, None, "looking for cuts")) is False:
+                break
+        scenes = [range(*ends) for ends in itertools.pairwise([*starts, len(times)])]
+        if team.is_first and len(scenes) < team.count:
+            _log.warning(
+                "%s: %d processes share a clip by its scenes, and this one has no more than %d; the rest do nothing",
+                clip.path,
+                team.count,
+                len(scenes),
+            )
+        return _Part(share_scenes(scenes, team.count)[team.rank], times)
+
+    def _paint(self, clip: Clip, kept: _Kept, smooth: float, work: Work, part: _Part | None) -> list[int]:
         """Paint the frames that are not there yet, and return where scenes begin."""
         cuts: list[int] = []
         before: Tensor | None = None
         paint: Tensor | None = None
+        total = clip.count if part is None else len(part.frames)
         inner = _Inner(work, clip.count)
-        for number, frame in enumerate(clip.frames()):
-            image = shrink(frame.image, self._size).to(self._device)
-            check_side(image, clip.path.name)
-            if number < kept.resumed:
-                if number == kept.resumed - 1:
-                    paint = kept.load(number)
-                kept.times.append(frame.time)
-                before = image
+        done = 0
+        if part is not None:
+            kept.times = dict(part.times)
+        for number, frame in enumerate(clip.frames() if total != 0 and not work.stopped else ()):
+            if part is not None and number not in part.frames:
+                if done == total:
+                    break
+                before = None  # the next frame of this process begins a scene
+                continue
+            kept.times[number] = frame.time
+            image = self._seen(frame, clip)
+            done += 1
+            if kept.has(number):
+                before, paint = image, None
                 continue
             motion = None if before is None or smooth == 0 else motion_between(before.cpu(), image.cpu())
             if motion is not None and motion.is_cut:
-                cuts.append(number)
                 motion = None
+            if motion is None and smooth > 0 and number > 0:
+                cuts.append(number)
+            if motion is not None and paint is None:
+                paint = kept.load(number - 1)
             inner.frame = number + 1
             images = self._frame(image, motion, paint, smooth, work, inner)
             if inner.stopped:
                 break
-            paint = kept.add(number, images, frame.time)
+            paint = kept.add(number, images)
             before = image
-            event = StepEvent.of(number + 1, clip.count, "frames", picture=images)
-            if work.steps(event) is False:
+            if work.steps(StepEvent.of(done, total, "frames", picture=images)) is False:
                 break
         return cuts
+
+    def _join(self, clip: Clip, kept: _Kept, team: Processes, work: Work) -> int:
+        """Write the clip when all frames are there, or after a stop of those that are; return their number."""
+        for rank in range(1, team.count):
+            word = None if work.stopped else team.wait_for(f"{_READY}/{rank}", work.steps)
+            work.ended_early |= word != "done"
+        return kept.finish(clip, stopped=work.stopped, comment=self._comment())
+
+    def _seen(self, frame: Frame, clip: Clip) -> Tensor:
+        """Return a frame at the size to work on."""
+        image = shrink(frame.image, self._size).to(self._device)
+        check_side(image, clip.path.name)
+        return image
 
     def _frame(
         self, image: Tensor, motion: Motion | None, paint: Tensor | None, smooth: float, work: Work, inner: OnStep
@@ -152,7 +220,8 @@ class ClipStylizer(Stylizer):
         share = motion.valid * torch.exp(-motion.difference / _RESIDUAL) * (smooth + (1 - smooth) * 0.95 * still)
         if "temporal" in self._loaded.entry.spec.capabilities:
             previous = Previous(*(each.to(self._device) for each in (moved, share)))
-            return self._call_model(image, work, on_step=inner, previous=previous).detach().cpu()
+            own = self._call_model(image, work, on_step=inner, previous=previous).detach().cpu()
+            return torch.lerp(own, moved, share * still)  # the model keeps the rest itself, and no blending blurs it
         kept = self._init
         if "init" in self._loaded.entry.spec.capabilities:
             self._init = (share * moved + (1 - share) * image.cpu()).to(self._device)
@@ -190,62 +259,98 @@ class _Inner:
         return asked
 
 
+class _Part(NamedTuple):
+    """What one of several processes paints."""
+
+    frames: frozenset[int]
+    times: dict[int, Fraction]
+    """Of all frames."""
+
+
+def share_scenes(scenes: Sequence[range], count: int) -> list[frozenset[int]]:
+    """Divide scenes among processes: the longest first, each to the process that has the fewest frames so far."""
+    shares: list[list[int]] = [[] for _ in range(count)]
+    for scene in sorted(scenes, key=len, reverse=True):
+        min(shares, key=len).extend(scene)
+    return [frozenset(share) for share in shares]
+
+
 class _Kept:
     """The finished frames on the disk: the output itself where it is a folder, else a folder beside it."""
 
-    def __init__(self, target: Path, request: str, force: bool) -> None:
+    def __init__(self, target: Path, request: str) -> None:
         self.target = target
+        self._request = request
         self._is_folder = not target.suffix
         self.folder = target if self._is_folder else target.with_name(f".{target.name}.frames")
         self._state = self.folder / (f".{_STATE}" if self._is_folder else _STATE)
-        known = self._read()
-        self.resumed = self._whole_frames() if known == request else 0
-        if not self._is_folder and target.exists() and not (force or known == request):
+        self.times: dict[int, Fraction] = {}
+        """When frames are shown, by their number, as far as is known."""
+
+    def prepare(self, *, force: bool) -> None:
+        """Make the folder, and leave in it what an earlier call with the same request finished.
+
+        Raises:
+            SettingsError: The output exists.
+            ImageError: The folder cannot be written.
+        """
+        target, known = self.target, self._read()
+        if not self._is_folder and target.exists() and not (force or known == self._request):
             raise SettingsError(f"{target}: exists; choose another output, or use --force (force=True)")
-        if self._is_folder and known != request and self.folder.is_dir() and any(self.folder.iterdir()) and not force:
+        if self._is_folder and known != self._request and self._holds_files() and not force:
             raise SettingsError(f"{target}: is not empty; choose another folder, or use --force (force=True)")
-        if known != request and not self._is_folder:
+        if known != self._request and self._is_folder:
+            for old in self._files():
+                old.unlink()
+        elif known != self._request:
             shutil.rmtree(self.folder, ignore_errors=True)
         make_folder(self.folder)
-        self._write(request)
-        self.times: list[Fraction] = []
+        try:
+            write_text(self._state, json.dumps({"request": self._request}))
+        except OSError as error:
+            raise ImageError(f"{self.folder}: cannot be written to ({error.strerror or error})") from None
 
-    def add(self, number: int, image: Tensor, shown: Fraction) -> Tensor:
+    def has(self, number: int) -> bool:
+        """Return whether a frame is there; frames appear whole or not at all."""
+        return self._file(number).is_file()
+
+    def add(self, number: int, image: Tensor) -> Tensor:
         """Keep a frame, and return it as it is kept, so that resumed work sees no other."""
         save(image, self._file(number))
-        self.times.append(shown)
         return self.load(number)
 
     def load(self, number: int) -> Tensor:
         """Return a frame that is kept."""
         return load(self._file(number))
 
+    def count(self) -> int:
+        """Return how many frames are there."""
+        return len(self._files())
+
     def finish(self, clip: Clip, *, stopped: bool, comment: str) -> int:
         """Write the clip, drop what is kept unless the work goes on later, and return the number of frames."""
-        count = len(self.times)
-        if not count:
+        there = [number for number in sorted(self.times) if self.has(number)]
+        if not there:
             if not self._is_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise ImageError(f"{clip.path}: no frame was finished, so nothing was saved")
         if self._is_folder:
-            return count
+            return len(there)
         source = clip.path if clip.path.is_file() else None
-        write_clip(self._all(), self.target, fps=clip.fps, source=source, comment=comment)
+        frames = (Frame(self.load(number), self.times[number]) for number in there)
+        write_clip(frames, self.target, fps=clip.fps, source=source, comment=comment)
         if not stopped:
             shutil.rmtree(self.folder, ignore_errors=True)
-        return count
-
-    def _all(self) -> Iterator[Frame]:
-        return (Frame(self.load(number), shown) for number, shown in enumerate(self.times))
+        return len(there)
 
     def _file(self, number: int) -> Path:
         return self.folder / f"frame{number:06d}.png"
 
-    def _whole_frames(self) -> int:
-        number = 0
-        while self._file(number).is_file():  # frames appear whole or not at all
-            number += 1
-        return number
+    def _files(self) -> list[Path]:
+        return list(self.folder.glob(f"frame{'[0-9]' * 6}*.png"))
+
+    def _holds_files(self) -> bool:
+        return self.folder.is_dir() and any(self.folder.iterdir())
 
     def _read(self) -> str | None:
         try:
@@ -253,9 +358,3 @@ class _Kept:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return found if isinstance(found, str) else None
-
-    def _write(self, request: str) -> None:
-        try:
-            write_text(self._state, json.dumps({"request": request}))
-        except OSError as error:
-            raise ImageError(f"{self.folder}: cannot be written to ({error.strerror or error})") from None

@@ -22,10 +22,11 @@ from ganart_zoo.cli.options import (
     result_options,
     settings_flags,
 )
-from ganart_zoo.cli.photos import finish, limits_of, long_side_of, long_side_option, run_jobs, weighted
+from ganart_zoo.cli.photos import finish, gathered, limits_of, long_side_of, long_side_option, run_jobs, weighted
 from ganart_zoo.cli.show import emit_json
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.registry import Entry, Zoo
+from ganart_zoo.running.processes import launched
 
 if TYPE_CHECKING:
     from ganart_zoo.running.stylists import StyleInput, Stylizer
@@ -107,6 +108,7 @@ def command(
     ganart stylize photo.jpg -m multistyle --contact-sheet -o all.jpg
     ganart stylize - --style painting.jpg -o - < photo.jpg > out.png
     ganart stylize clip.mp4 -m multistyle --style mosaic -o out.mp4
+    torchrun --nproc-per-node 2 -m ganart_zoo stylize holiday/ --style painting.jpg -o restyled/
 
     A picture that exists already, made of the same inputs with the same settings, is skipped; --force makes it again.
     One that ganart made otherwise is replaced. A file that ganart did not make is left alone, unless --force.
@@ -122,8 +124,11 @@ def command(
     if sheet and (piped or regions or init):
         raise SettingsError("--contact-sheet goes with neither '-' nor --region nor --init; leave one of them out")
     clip = None if sheet or piped else clip_source(contents, output)
+    team = launched()
+    if team.count > 1 and (sheet or piped):
+        raise SettingsError("--contact-sheet and '-' are work for one process; start it without a launcher")
 
-    with LongWork(quiet) as work:
+    with LongWork(quiet or not team.is_first) as work:
         work.show(f"loading {zoo.display_name(entry)}")
         options = loading.options(settings)
         limits = limits_of(max_memory, max_pixels, depth)
@@ -141,14 +146,16 @@ def command(
             from ganart_zoo.tasks.clip import ClipStylizer
 
             animator = ClipStylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
-            restyled = restyle_clip(animator, clip, output, work, smooth=smooth, fps=fps, force=force)
+            restyled = restyle_clip(animator, clip, output, work, smooth=smooth, fps=fps, force=force, team=team)
         else:
             jobs = () if piped else plan(contents, output)
             stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **limits, **options)
             if piped:
                 _pipe(stylizer, contents[0], output, work, force=force)
             else:
-                outcomes = run_jobs(stylizer, jobs, work, force=force, silent=quiet or as_json)
+                mine = team.share(jobs)
+                outcomes = run_jobs(stylizer, mine, work, force=force, silent=quiet or as_json)
+                others = gathered(team, outcomes, work)
     if sheet:
         if not saved:
             exit_interrupted("stopped; no sheet was saved")
@@ -157,14 +164,17 @@ def command(
         elif not quiet:
             click.echo(output, file=sys.stdout)
     elif clip is not None:
-        report_clip(restyled, as_json=as_json, quiet=quiet)
+        if team.is_first:
+            report_clip(restyled, as_json=as_json, quiet=quiet)
         if restyled.stopped:
             exit_interrupted(None)
     elif piped:
         if work.interrupted:
             exit_interrupted(None)
-    else:
-        finish(len(jobs), outcomes, as_json, work.interrupted)
+    elif others is not None:
+        finish(len(jobs), outcomes, as_json, work.interrupted, others)
+    elif work.interrupted:
+        exit_interrupted(None)
 
 
 def _contact_sheet(

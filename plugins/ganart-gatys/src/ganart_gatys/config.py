@@ -76,7 +76,7 @@ class Options(Settings):
         description="Weight of the total variation: higher values give a smoother picture with fewer specks.",
     )
     temporal_weight: float = Field(
-        200.0,
+        500.0,
         ge=0,
         le=1e6,
         description="Of a frame of a clip: weight of its change from what was painted on the frame before, where that "
