@@ -16,7 +16,8 @@ class Fault:
     distribution: str
     """The normalised name of the distribution that declares it."""
     stage: str
-    """metadata, api, import, hooks, models, recipes, spec, settings, uses, factory, weights, or the name of a hook."""
+    """metadata, api, import, hooks, models, recipes, spec, settings, uses, factory, weights,
+    isolation, call, or the name of a hook or a task."""
     cause: str
     """One line."""
     model: str | None = None

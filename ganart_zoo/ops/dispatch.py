@@ -28,6 +28,7 @@ __all__ = [
     "OpStatus",
     "constant_when_compiled",
     "library_beside",
+    "mode",
     "registered",
     "status",
     "use",
@@ -67,6 +68,11 @@ def use(mode: Mode) -> AbstractContextManager[None]:
     """
     previous, _switch.mode = _switch.mode, _checked_mode(mode, "ops.use")
     return _Restore(previous)
+
+
+def mode() -> Mode:
+    """Return the mode that `use` or `GANART_OPS` has set."""
+    return _switch.mode
 
 
 def registered() -> Mapping[str, NativeOp]:

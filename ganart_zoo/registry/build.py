@@ -90,6 +90,8 @@ class Builder:
             _log.warning("%s has not finished; this is %s of step %d", folder, what, described.step)
         resolved = self._zoo.store.resolve(described.file, entry.spec, owner=entry.canonical, fetch=False)
         weights = replace(resolved, source=str(folder.absolute()))
+        if entry.plugin.isolation is not None:
+            return self._isolated(entry, folder, settings, part=part, weights="default")
         known = ModelSettings(entry)
         settings = {**trained.config, **trained.uses_settings(settings), **settings}
         self._refuse_unknown(known, settings)  # another version of the plugin may have renamed settings
@@ -100,12 +102,21 @@ class Builder:
         entry = self._zoo.entry(name)
         known = ModelSettings(entry)
         self._refuse_unknown(known, settings)  # before anything is fetched
+        if entry.plugin.isolation is not None:
+            return self._isolated(entry, entry.canonical, settings, part=None, weights=weights)
         resolved = self._zoo.store.resolve(weights, entry.spec, owner=entry.canonical, fetch=self._fetch)
         return self._build(known, settings, resolved)
 
     def uses(self, entry: Entry | RecipeEntry, settings: Mapping[str, Any]) -> dict[str, Model]:
         """Build the models that a model or a recipe is built on: those in `settings` by key, else the defaults."""
         return {key: self._use(entry, key, settings) for key in entry.spec.uses}
+
+    def _isolated(self, entry: Entry, model: str | Path, settings: Mapping[str, Any], **how: Any) -> Model:
+        """Return a model that runs in the process of its distribution."""
+        from ganart_zoo.registry.isolation.models import create_isolated
+
+        how = {**how, "device": str(self._device), "dtype": self._dtype, "fetch": self._fetch}
+        return create_isolated(self._zoo, entry, model, settings, self._rng, **how)
 
     def _build(
         self,

@@ -163,7 +163,8 @@ def model_bytes(model: Model) -> int:
         for tensor in (*model.parameters(), *model.buffers())
         for storage in (tensor.untyped_storage(),)
     }
-    return sum(storages.values())
+    elsewhere: int = getattr(model, "remote_bytes", 0)  # of a model in a process of its own
+    return sum(storages.values()) + elsewhere
 
 
 def model_key(*parts: Any) -> Hashable | None:

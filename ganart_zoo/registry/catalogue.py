@@ -94,6 +94,7 @@ def _model(zoo: Zoo, entry: Entry) -> dict[str, Any]:
         "stability": spec.stability,
         "distribution": entry.plugin.distribution,
         "version": entry.plugin.version,
+        "isolated": entry.plugin.isolation is not None,
         "uses": {
             key: {"kind": use.kind, "default": use.default, "summary": use.summary} for key, use in spec.uses.items()
         },

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import Distribution, EntryPoint, distributions
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -28,6 +28,7 @@ from ganart_zoo.contract.errors import PluginFaultError, did_you_mean
 from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.recipes import RecipeSpec
 from ganart_zoo.contract.spec import ModelSpec
+from ganart_zoo.registry.isolation.choice import Isolation
 
 __all__ = ["Candidate", "Fault", "Plugin", "candidates", "load", "models", "one_line", "recipes"]
 
@@ -79,10 +80,12 @@ class Plugin:
     import_seconds: float
     heavy: tuple[str, ...] = ()
     """Of `HEAVY`, what importing it loaded: why it is slow."""
+    isolation: Isolation | None = None
+    """How its models run in a process of their own; None: they run in this one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is loaded from: another process imports it again."""
-        return _load_again, (self.candidate,)
+        return _load_again, (self.candidate, self.isolation)
 
     @property
     def name(self) -> str:
@@ -333,5 +336,5 @@ def _candidate(plugin: str, distribution: str, version: str, target: Any, requir
     return Candidate(plugin, distribution, version, from_name(target), requires)
 
 
-def _load_again(candidate: Candidate) -> Plugin:
-    return load(candidate, ganart_zoo.__version__)
+def _load_again(candidate: Candidate, isolation: Isolation | None = None) -> Plugin:
+    return replace(load(candidate, ganart_zoo.__version__), isolation=isolation)

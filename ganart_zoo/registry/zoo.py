@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ from ganart_zoo.registry.cache import ModelCache, model_key
 from ganart_zoo.registry.devices import find_device
 from ganart_zoo.registry.disabled import disabled_plugins
 from ganart_zoo.registry.discovery import Plugin
+from ganart_zoo.registry.isolation import Isolates, Isolation, chosen_isolation
+from ganart_zoo.registry.isolation.choice import WITHDRAWN
 from ganart_zoo.registry.names import Entry, NameTable, RecipeEntry
 from ganart_zoo.registry.settings import ModelSettings, RecipeSettings
 
@@ -50,9 +54,12 @@ class Zoo:
         disabled: Distributions or entry points to leave out; default: the comma-separated `GANART_DISABLE_PLUGINS`
             and, where plugins are discovered, what `ganart plugins disable` has listed.
         store: The store of the weights; default: `WeightsStore()`.
+        isolate: Distributions whose models run in a process of their own, for inference only: `Isolation` by name, or
+            texts `DIST` and `DIST=/path/to/python`; default: the comma-separated `GANART_ISOLATE`.
 
     Raises:
         PluginFaultError: A plugin is faulty and `strict` is set.
+        SettingsError: `isolate` is not of that form.
 
     Example:
         >>> zoo = Zoo(plugins=[])
@@ -67,6 +74,7 @@ class Zoo:
         strict: bool = False,
         disabled: Iterable[str] | None = None,
         store: WeightsStore | None = None,
+        isolate: Mapping[str, Isolation] | Iterable[str] | None = None,
     ) -> None:
         if disabled is None:
             disabled = disabled_plugins(file=plugins is None)
@@ -78,6 +86,8 @@ class Zoo:
         self._faults: list[Fault] = []
         self._muted: set[str] = set()
         self._store = store
+        self.isolates = Isolates(chosen_isolation(isolate))
+        """The processes of isolated distributions."""
         self.models = ModelCache()
         """Models that `shared` keeps, within the budget that a program reserves."""
         loaded: list[Plugin] = []
@@ -96,21 +106,31 @@ class Zoo:
             except PluginFaultError as error:
                 self.report(error.fault, error)
                 continue
+            isolation = self.isolates.chosen.get(plugin.distribution)
+            plugin = replace(plugin, isolation=isolation) if isolation is not None else plugin
             loaded.append(plugin)
             for item in discovery.models(plugin):
                 if isinstance(item, Fault):
                     self.report(item)
                 else:
-                    entries.append(Entry(item, plugin))
+                    spec = item if isolation is None else replace(item, capabilities=item.capabilities - WITHDRAWN)
+                    entries.append(Entry(spec, plugin))
             for recipe in discovery.recipes(plugin):
                 if isinstance(recipe, Fault):
                     self.report(recipe)
-                else:
+                elif isolation is None:  # an isolated plugin trains nothing
                     recipes.append(RecipeEntry(recipe, plugin))
         self.plugins: tuple[Plugin, ...] = tuple(loaded)
         """The plugins that were loaded."""
         self.disabled: tuple[str, ...] = tuple(dict.fromkeys(skipped))
         """The distributions that `disabled` excludes."""
+        if plugins is None:
+            known = {candidate.distribution for candidate in loaded} | set(skipped)
+            for name in self.isolates.chosen.keys() - known - {fault.distribution for fault in self._faults}:
+                near = did_you_mean(name, known)
+                self.report(
+                    Fault(name, name, "isolation", f"it is to be isolated but no such plugin is installed{near}")
+                )
         self._names = NameTable(entries)
         self._recipes = NameTable(recipes, "recipe")
 
@@ -121,8 +141,15 @@ class Zoo:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle how the zoo is made: another process discovers the plugins again."""
+        return _make_zoo, self._made_from(self.isolates.chosen)
+
+    def pickled_plain(self) -> bytes:
+        """Return a pickle of how the zoo is made, without isolation: for the process of an isolated distribution."""
+        return pickle.dumps((_make_zoo, self._made_from({})), protocol=5)
+
+    def _made_from(self, isolate: Mapping[str, Isolation]) -> tuple[Any, ...]:
         plugins = None if self._given is None else [discovery.by_name(plugin) for plugin in self._given]
-        return _make_zoo, (plugins, self._strict, self.disabled, self._store)
+        return plugins, self._strict, self.disabled, self._store, dict(isolate)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -203,7 +230,15 @@ class Zoo:
             UnknownModelError: No recipe has that name.
             AmbiguousModelError: Several plugins offer a recipe with that short name.
         """
-        return self._recipes.find(name)
+        try:
+            return self._recipes.find(name)
+        except UnknownModelError as error:
+            distribution = name.partition("/")[0]
+            if distribution in self.isolates.chosen:
+                raise UnknownModelError(
+                    f"{name} cannot train: {distribution} runs in a process of its own, which is for inference only"
+                ) from None
+            raise error
 
     def display_name(self, entry: Entry | RecipeEntry) -> str:
         """Return the shortest name that identifies this model or recipe."""
@@ -346,9 +381,15 @@ class Zoo:
         Args:
             model: Those of one name or run; None for all.
 
+        Processes of isolated distributions end too, unless a call is under way; the next call starts a new one.
+
         Returns:
             The bytes of what was dropped. A model that is in use lives until its users drop it.
         """
+        if model is None:
+            self.isolates.end()
+        elif not isinstance(model, Path):
+            self.isolates.end(self.entry(model).plugin.distribution)
         name = None if model is None else str(model) if isinstance(model, Path) else self.entry(model).canonical
         return self.models.release(name)
 
@@ -404,6 +445,12 @@ class Zoo:
             raise error or PluginFaultError(fault)
 
 
-def _make_zoo(plugins: Iterable[Any] | None, strict: bool, disabled: Iterable[str], store: WeightsStore | None) -> Zoo:
+def _make_zoo(
+    plugins: Iterable[Any] | None,
+    strict: bool,
+    disabled: Iterable[str],
+    store: WeightsStore | None,
+    isolate: Mapping[str, Isolation] | None = None,
+) -> Zoo:
     found = None if plugins is None else [discovery.from_name(plugin) for plugin in plugins]
-    return Zoo(plugins=found, strict=strict, disabled=disabled, store=store)
+    return Zoo(plugins=found, strict=strict, disabled=disabled, store=store, isolate=isolate or {})

@@ -197,7 +197,8 @@ class Work:
 
 def _warn_if_untrained(entry: Entry, model: Model) -> None:
     provenance = model.provenance
-    if provenance is not None and not provenance.files and next(model.own_parameters(), None) is not None:
+    learns = next(model.own_parameters(), None) is not None or getattr(model, "remote_parameters", 0)
+    if provenance is not None and not provenance.files and learns:
         _log.warning(
             "%s has no published weights, so it is untrained: give weights or a run, or none to accept that",
             entry.canonical,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.registry.processes import parse_bytes, resident, show_bytes
 
 __all__ = ["Forecast", "MemoryPlan", "available", "parse_bytes", "plan_memory", "resident", "show_bytes", "spare_limit"]
 
@@ -17,7 +16,6 @@ Forecast: TypeAlias = "Callable[[int, int, int | None], int]"
 """Takes the height and width of a picture and a tile, and returns the bytes that the call adds."""
 
 _TILES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64)
-_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1, "": 1}
 _SPARE = 0.9
 """The share of the memory that is free which is used where no limit is given."""
 
@@ -36,35 +34,6 @@ class MemoryPlan:
     def __str__(self) -> str:
         how = "in one piece" if self.tile is None else f"in tiles of {self.tile} pixels"
         return f"{how}: {show_bytes(self.peak)} forecast of {show_bytes(self.limit)}"
-
-
-def parse_bytes(text: str) -> int:
-    """Return the bytes of a text such as `1536MiB` or `2GiB`.
-
-    Raises:
-        SettingsError: It is not of that form.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?b|b|)\s*", text.lower())
-    if match is None or not float(match[1]):
-        raise SettingsError(f"memory is {text!r}, expected a size such as 1536MiB or 2GiB")
-    return round(float(match[1]) * _UNITS[match[2]])
-
-
-def show_bytes(count: int) -> str:
-    """Return a size for people."""
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
-
-
-def resident() -> int:
-    """Return the bytes that this process holds in memory now."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):  # systems other than Linux tell the peak alone
-        import resource
-        import sys
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def available() -> int | None:

@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, Literal
 
 from ganart_zoo.contract.errors import GanartError
 from ganart_zoo.registry import Zoo
+from ganart_zoo.registry.processes import exit_reason, resident_of
 from ganart_zoo.service.running import Aborted, Report, Watch, run
 from ganart_zoo.service.verbs import find_verb
 
@@ -149,21 +149,13 @@ class Worker:
 
     def _resident(self) -> int:
         """Return the bytes of memory that the process takes; 0 where the system does not tell."""
-        try:
-            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return 0 if self.pid is None else resident_of(self.pid) or 0
 
     def _exit_code(self) -> str:
         if self._process is None:
             return "it was ended"
         self._process.join(5)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                return f"signal {signal.Signals(-code).name}"
-        return f"exit code {code}"
+        return exit_reason(self._process.exitcode)
 
 
 def _send(connection: Connection, *message: Any) -> None:

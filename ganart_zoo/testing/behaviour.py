@@ -156,14 +156,14 @@ def _other_switches() -> Iterator[None]:
     benchmark, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
     torch.set_default_dtype(torch.float64 if dtype == torch.float32 else torch.float32)
     torch.set_num_threads(threads + 1)
-    torch.use_deterministic_algorithms(not strict, warn_only=True)
+    torch._C._set_deterministic_algorithms(not strict, warn_only=True)  # the public one imports a compiler first
     torch.backends.cudnn.benchmark = not benchmark
     try:
         yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        torch._C._set_deterministic_algorithms(strict, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
         torch.set_float32_matmul_precision(precision)
 

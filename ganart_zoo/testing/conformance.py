@@ -27,6 +27,9 @@ _CAPABILITIES: dict[tuple[str, str], tuple[Check, ...]] = {
     ("style_transfer", "temporal"): (style_transfer.keeps_what_was_painted,),
 }
 
+_IN_THIS_PROCESS = (backbones.stops_at_the_deepest_layer, backbones.reach_is_as_declared)
+"""They count operations or follow gradients, which is not possible for a model in a process of its own."""
+
 
 def checks_for(subject: Subject) -> tuple[Check, ...]:
     """Return every check that applies to the subject's model, by its kind, capabilities and settings."""
@@ -45,4 +48,6 @@ def checks_for(subject: Subject) -> tuple[Check, ...]:
         checks += steps.CHECKS
     if spec.kind == "generator" and isinstance(subject.create(), StyleGenerator):
         checks += generators.STYLE_CHECKS
+    if subject.zoo.entry(subject.name).plugin.isolation is not None:
+        checks = [check for check in checks if check not in _IN_THIS_PROCESS]
     return tuple(checks)

@@ -68,6 +68,7 @@ def _report(zoo: Zoo) -> dict[str, Any]:
                 "import_seconds": round(plugin.import_seconds, 4),
                 "slow": plugin.import_seconds > _SLOW,
                 "heavy": list(plugin.heavy),
+                "isolated": None if plugin.isolation is None else str(plugin.isolation),
             }
             for plugin in zoo.plugins
         ],
@@ -123,6 +124,9 @@ def _print(report: dict[str, Any]) -> None:
                 for plugin in report["plugins"]
             ],
         )
+    for plugin in report["plugins"]:
+        if plugin["isolated"]:
+            click.echo(f"\n{plugin['distribution']} runs in a process of its own, for inference: {plugin['isolated']}")
     if report["disabled"]:
         click.echo(f"\ndisabled by GANART_DISABLE_PLUGINS: {', '.join(report['disabled'])}")
     if report["ops"]:

@@ -24,6 +24,7 @@ def command(ctx: click.Context) -> None:
     """List the installed plugins; disable and enable them. Alone, it lists.
 
     A disabled plugin is not imported by any command or by Zoo(). GANART_DISABLE_PLUGINS disables more for one process.
+    The models of the plugins that GANART_ISOLATE names run in a process of their own.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_plugins)
@@ -46,6 +47,7 @@ def list_plugins(zoo: Zoo, as_json: bool) -> None:
                 "distribution": name,
                 "version": version,
                 "state": "disabled" if off else "faulty" if name in faulty or plugin is None else "enabled",
+                "isolated": None if plugin is None or plugin.isolation is None else str(plugin.isolation),
                 "models": len(zoo.list(plugin=name)),
                 "recipes": len(zoo.recipes(plugin=name)),
                 "import_seconds": None if plugin is None else round(plugin.import_seconds, 4),
@@ -54,8 +56,12 @@ def list_plugins(zoo: Zoo, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     elif rows:
-        columns = ("distribution", "version", "state", "models", "recipes")
-        table(columns, [[str(row[column]) for column in columns] for row in rows])
+        columns = ["distribution", "version", "state", "models", "recipes"]
+        columns += ["isolated"] if any(row["isolated"] for row in rows) else []
+        table(
+            columns,
+            [[str(row[column] or "" if column == "isolated" else row[column]) for column in columns] for row in rows],
+        )
     else:
         note("no plugin is installed")
 

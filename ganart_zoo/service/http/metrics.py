@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ganart_zoo.registry.processes import resident
 from ganart_zoo.service import STATES, Jobs
 
 __all__ = ["Metrics"]
@@ -55,13 +55,5 @@ class _JobStates(Collector):
         for state, count in counts.items():
             family.add_metric((state,), count)
         yield family
-        if (resident := _resident_bytes()) is not None:
-            yield GaugeMetricFamily("ganart_resident_bytes", "Resident memory of the server.", value=resident)
-
-
-def _resident_bytes() -> int | None:
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, AttributeError, ValueError):  # not Linux
-        return None
+        if held := resident():
+            yield GaugeMetricFamily("ganart_resident_bytes", "Resident memory of the server.", value=held)
