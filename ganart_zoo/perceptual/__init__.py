@@ -11,7 +11,7 @@ Everything here works on any `contract.Backbone` and on batches. Importing this 
 
 from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
 from ganart_zoo.perceptual.checks import check_init, check_pictures, check_previous, check_region, check_styles
-from ganart_zoo.perceptual.descent import Adam, Descent, Evaluation, NormalizedGradient, descend
+from ganart_zoo.perceptual.descent import LBFGS, Adam, Descent, Evaluation, NormalizedGradient, descend
 from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, peak_bytes
 from ganart_zoo.perceptual.penalties import change_penalty, range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
@@ -25,6 +25,7 @@ from ganart_zoo.perceptual.targets import ContentTarget, GramTarget, StatisticsT
 from ganart_zoo.perceptual.tiled import Tiling, pixel_change, pixel_penalties, with_gradient
 
 __all__ = [
+    "LBFGS",
     "SHIFTS",
     "SMALLEST_SIDE",
     "UNSHIFTED",

@@ -13,7 +13,7 @@ from torch.optim.adam import adam
 
 from ganart_zoo.contract.errors import ModelError
 
-__all__ = ["Adam", "Descent", "Evaluation", "NormalizedGradient", "descend"]
+__all__ = ["LBFGS", "Adam", "Descent", "Evaluation", "NormalizedGradient", "descend"]
 
 _WINDOW = 20
 """Steps whose mean loss is compared with that of as many steps before."""
@@ -170,7 +170,7 @@ class Adam(_Lean):
             states = [self._state_of(tensor) for tensor in tensors]
             adam(
                 tensors,
-                [tensor.grad for tensor in tensors],
+                [_laid_out(tensor.grad, tensor) for tensor in tensors],
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
                 [],
@@ -192,6 +192,20 @@ class Adam(_Lean):
             state["step"] = torch.zeros((), dtype=torch.float32, device=tensor.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(tensor), torch.zeros_like(tensor)
         return state
+
+
+class LBFGS(_Lean, torch.optim.LBFGS):
+    """`torch.optim.LBFGS(parameters, lr, max_iter=1)` without tolerances: each step computes one gradient.
+
+    What was learned of the curvature is kept from step to step.
+
+    Args:
+        parameters: Tensors that require gradients, all of one device.
+        lr: The learning rate.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], lr: float) -> None:
+        super().__init__(parameters, lr, max_iter=1, tolerance_grad=0, tolerance_change=0)
 
 
 class NormalizedGradient(_Lean):
@@ -223,6 +237,11 @@ class NormalizedGradient(_Lean):
                     size = gradient.abs().mean(dim=tuple(range(1, gradient.ndim)), keepdim=True)
                     tensor.sub_(gradient / size.clamp_min(_NO_GRADIENT), alpha=group["lr"])
         return result
+
+
+def _laid_out(gradient: Tensor, like: Tensor) -> Tensor:
+    """Return the gradient with the strides of its parameter, which the fused kernel takes for granted."""
+    return gradient if gradient.stride() == like.stride() else torch.empty_like(like).copy_(gradient)
 
 
 def _better(best: Descent | None, evaluation: Evaluation, copies: tuple[Tensor, ...], step: int) -> Descent:

@@ -23,6 +23,7 @@ from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.contract.rng import randn
 from ganart_zoo.imaging.images import resize
+from ganart_zoo.perceptual import Adam
 from ganart_zoo.running.generators import LoadedGenerator
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.panel import Panel
@@ -203,7 +204,7 @@ class Search:
     def _by_gradient(self) -> None:
         parents = self._parents()
         latents = torch.cat([parent.latents for parent in parents]).to(self._generator.model.device).detach().clone()
-        optimizer = torch.optim.Adam([latents], lr=_GRADIENT_RATE)
+        optimizer = Adam([latents], lr=_GRADIENT_RATE)
         at_once = max(1, self._batch // _GRADIENT_SHARE)
         while not self._done():
             gradients: list[Tensor] = []

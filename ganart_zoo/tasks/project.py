@@ -20,7 +20,7 @@ from ganart_zoo.data.pictures import fit_square
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.metrics import PerceptualDistance
-from ganart_zoo.perceptual import Descent, Evaluation, descend
+from ganart_zoo.perceptual import Adam, Descent, Evaluation, descend
 from ganart_zoo.running.calls import Steps, stopping_at
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
 from ganart_zoo.running.latent_files import Latents, Paint, painter, write_latents
@@ -214,7 +214,7 @@ def _search(
         losses = {"loss": float(evaluation.loss)}
         return progress(StepEvent.of(best.steps, steps, "search", losses, picture=best.picture)) is False
 
-    optimizer = torch.optim.Adam([point], lr=rate)
+    optimizer = Adam([point], lr=rate)
     best = descend(optimizer, evaluate, steps=steps, last_rate=0.0, keep_parameters=True, on_step=report)
     return _Best(float(best.loss), best.parameters[0].cpu(), best.picture.cpu())
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganart_zoo.contract import ModelError, StepEvent
 from ganart_zoo.perceptual import (
+    LBFGS,
     Adam,
     Descent,
     Evaluation,
@@ -38,10 +39,19 @@ def test_adam_on_a_pyramid_finds_the_minimum():
     assert not end.picture.requires_grad
 
 
+def torch_adam(levels: list[Tensor], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(levels, lr=lr, fused=True)
+
+
+def torch_lbfgs(levels: list[Tensor], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.LBFGS(levels, lr=lr, max_iter=1, tolerance_grad=0, tolerance_change=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_adam_takes_the_steps_of_torch(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("kinds", [(Adam, torch_adam), (LBFGS, torch_lbfgs)], ids=["adam", "lbfgs"])
+def test_optimizers_take_the_steps_of_torch(kinds, dtype: torch.dtype) -> None:
     ends = []
-    for kind in (Adam, lambda levels, lr: torch.optim.Adam(levels, lr=lr, fused=True)):
+    for kind in kinds:
         levels = [level.requires_grad_() for level in to_pyramid(torch.full_like(GOAL, 0.5, dtype=dtype))]
         goal = GOAL.to(dtype)
 
@@ -54,11 +64,25 @@ def test_adam_takes_the_steps_of_torch(dtype: torch.dtype) -> None:
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*ends, strict=True))
 
 
+def test_adam_follows_gradients_of_any_layout() -> None:
+    """What `torch.autograd.grad` returns may be transposed, or expanded from a single number."""
+    goal = torch.linspace(0, 1, 12).view(3, 4)
+    for loss in (lambda x: (x.T - goal.T).square().sum(), lambda x: x.sum()):
+        ours, theirs = (torch.full((3, 4), 0.5, requires_grad=True) for _ in range(2))
+        optimizer = torch_adam([theirs], 0.1)
+        descend(Adam([ours], lr=0.1), lambda _, x=ours, loss=loss: Evaluation(loss(x), x[None, None]), steps=3)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss(theirs).backward()
+            optimizer.step()
+        assert torch.equal(ours, theirs)
+
+
 def test_a_descent_does_not_import_the_compiler() -> None:
     code = """
 import sys, torch
-from ganart_zoo.perceptual import Adam, Evaluation, NormalizedGradient, descend
-for kind in (Adam, NormalizedGradient):
+from ganart_zoo.perceptual import LBFGS, Adam, Evaluation, NormalizedGradient, descend
+for kind in (Adam, LBFGS, NormalizedGradient):
     x = torch.zeros(1, 3, 4, 4, requires_grad=True)
     descend(kind([x], lr=0.1), lambda _: Evaluation((x - 0.5).square().mean(), x), steps=2)
 print("torch._dynamo" in sys.modules)

@@ -7,6 +7,8 @@ import logging
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -125,6 +127,14 @@ def test_a_verb_changes_nothing_for_others(world, name: str) -> None:
     verb.call(zoo, arguments)
     after = state()
     assert {what for what in before if before[what] != after[what]} == set()
+
+
+def test_no_verb_but_training_imports_the_compiler() -> None:
+    """Torch's optimizers import it when they are built, among others, and it takes seconds."""
+    program = Path(__file__).with_name("compiler_imports.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_training_gives_the_same_weights_beside_a_thread_that_creates_models(world, tmp_path: Path) -> None:

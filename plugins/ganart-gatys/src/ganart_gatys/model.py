@@ -23,6 +23,7 @@ from ganart_gatys.tiled import TiledObjective
 from ganart_zoo.contract import Backbone, OnStep, Previous, Rng, SettingsError, Style, StyleTransfer, randn
 from ganart_zoo.imaging import guided_upsample, match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
 from ganart_zoo.perceptual import (
+    LBFGS,
     SHIFTS,
     UNSHIFTED,
     Adam,
@@ -270,9 +271,7 @@ class _Painter:
 def _optimizer(levels: list[Tensor], options: Options) -> torch.optim.Optimizer:
     if options.optimizer == "adam":
         return Adam(levels, lr=options.learning_rate or 0.01)
-    # One iteration without a line search is one gradient, and the learned curvature stays for the next step.
-    rate = options.learning_rate or 1.0
-    return torch.optim.LBFGS(levels, lr=rate, max_iter=1, tolerance_grad=0, tolerance_change=0)
+    return LBFGS(levels, lr=options.learning_rate or 1.0)
 
 
 def _layer_weights(

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from ganart_patches.config import MatchingOptions
 from ganart_patches.pyramid import Level, Report, scaled
 from ganart_zoo.imaging import resize
-from ganart_zoo.perceptual import match_ranks, random_directions, resample_sorted, sort_rows
+from ganart_zoo.perceptual import Adam, match_ranks, random_directions, resample_sorted, sort_rows
 
 __all__ = ["match_sliced", "sliced_wasserstein"]
 
@@ -80,7 +80,7 @@ def match_sliced(
         inner = resize(picture, level.size)
         canvas = F.pad(inner, (margin,) * 4, mode="replicate" if min(inner.shape[-2:]) <= margin else "reflect")
         canvas = canvas.detach().clone(memory_format=torch.contiguous_format).requires_grad_(True)
-        optimizer = torch.optim.Adam([canvas], lr=options.learning_rate)
+        optimizer = Adam([canvas], lr=options.learning_rate)
         stride = max(1, math.ceil(math.sqrt(level.height * level.width / _MOST_PATCHES)))
 
         def current(canvas: Tensor = canvas) -> Tensor:
