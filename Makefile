@@ -13,7 +13,7 @@ TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test pytest lint format bench bench-compare docs cuda sanitize soak gallery train-emoji train-scenes train-upscaler check-environment check-install clean
+.PHONY: help install demo test pytest lint format bench bench-compare bench-history docs cuda sanitize soak gallery train-emoji train-scenes train-upscaler check-environment check-install clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,10 +60,13 @@ format: install  ## Let ruff and clang-format fix what they can
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 bench: install  ## Benchmarks: JSON, a table and a picture under benchmarks/latest/
-	$(BIN)/ganart bench --out benchmarks/latest
+	$(BIN)/ganart bench --suite benchmarks --out benchmarks/latest
 
 bench-compare: install  ## Hold benchmarks/latest/ against the last committed results
 	$(BIN)/ganart bench --compare benchmarks/latest
+
+bench-history: install  ## docs/benchmark-history.md and its pictures, from benchmarks/results/
+	$(BIN)/python tools/bench_history.py
 
 docs: install  ## The documentation, into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html

@@ -13,6 +13,7 @@ import torch
 
 from ganart_zoo import native
 from ganart_zoo.bench import Rivals, Roofs, Row, probe_roofs
+from ganart_zoo.bench.measure import summary
 from ganart_zoo.bench.roofs import describe_machine
 
 Race = Callable[..., Row]
@@ -90,6 +91,7 @@ def race(benchmark: Any) -> Race:
             floor=floor,
             seconds={**rivals.best, **beside},
             images=images,
+            statistics={name: asdict(summary(taken)) for name, taken in rivals.taken.items()},
         )
         benchmark.extra_info["row"] = asdict(row)
         return row

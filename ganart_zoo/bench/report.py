@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganart_zoo.contract.errors import SettingsError
 
@@ -49,6 +49,13 @@ class Row:
     """The best time of each candidate: `ganart`, the subject of the row, `eager`, `compile` and others."""
     images: int = 0
     """Pictures that one call produces, reads or trains on; 0 if it handles none."""
+    statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By candidate, its `median`, the 95 % interval `low` to `high`, `spread`, `best` and `rounds`; empty in files of
+    old releases."""
+    cold: Mapping[str, float] = field(default_factory=dict)
+    """The same for the subject with cold caches; empty where that was not measured."""
+    peak_memory: int | None = None
+    """Bytes that the subject allocated at most; None where it is not known."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -83,6 +90,12 @@ class Row:
     def times(self, rival: str) -> float | None:
         """Return how many times faster than a rival the subject is; None if that rival was not run."""
         return self.seconds[rival] / self.seconds[SUBJECT] if rival in self.seconds else None
+
+    @property
+    def baseline(self) -> str:
+        """The fastest candidate other than the subject; empty if it ran alone."""
+        rivals = [name for name in self.seconds if name != SUBJECT]
+        return min(rivals, key=lambda name: self.seconds[name]) if rivals else ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,14 @@ class Report:
         return grouped
 
 
+class Ratio(NamedTuple):
+    """A figure of a run and its 95 % interval; both ends are the value where none is known."""
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Drop:
     """A ratio that fell between two runs."""
@@ -131,27 +152,33 @@ class Drop:
     ratio: str
     before: float
     now: float
+    certain: bool = False
+    """Whether the intervals of the two runs lie apart; without intervals the size alone decides."""
 
     def __str__(self) -> str:
         change = 1 - self.now / self.before
-        return f"{self.row}: {self.ratio} fell by {change:.0%}, from {self.before:.2f} to {self.now:.2f}"
+        apart = "; the 95 % intervals lie apart" if self.certain else ""
+        return f"{self.row}: {self.ratio} fell by {change:.0%}, from {self.before:.2f} to {self.now:.2f}{apart}"
 
 
 def drops(before: Report, now: Report, tolerance: float = 0.1) -> list[Drop]:
     """Return the ratios that fell by more than `tolerance`, a fraction, for rows that both runs have.
 
-    Shares of the roof and ratios to eager PyTorch are compared, and not times, because ratios
-    carry over to another machine.
+    Shares of the roof and ratios to eager PyTorch are compared, and not times, because ratios carry over to another
+    machine. Where both runs know the intervals of their medians, a ratio counts as fallen only if its interval lies
+    wholly below the one before: a drop is large enough to matter, and too large for chance.
     """
-    known = {row.key: _tracked(row) for row in before.rows}
+    known = {row.key: row for row in before.rows}
     fallen = []
     for row in now.rows:
-        old = known.get(row.key, {})
-        fallen += [
-            Drop(row.title, name, old[name], new)
-            for name, new in _tracked(row).items()
-            if name in old and new < old[name] * (1 - tolerance)
-        ]
+        earlier = known.get(row.key)
+        if earlier is None:
+            continue
+        intervals = bool(row.statistics and earlier.statistics)
+        old = _tracked(earlier, intervals)
+        for name, new in _tracked(row, intervals).items():
+            if name in old and new.value < old[name].value * (1 - tolerance) and new.high < old[name].low:
+                fallen.append(Drop(row.title, name, old[name].value, new.value, intervals))
     return fallen
 
 
@@ -168,9 +195,24 @@ def other_machine(before: Report, now: Report) -> list[str]:
     return [f"{name} was {old} and is {new}" for name, (old, new) in pairs.items() if old != new]
 
 
-def _tracked(row: Row) -> dict[str, float]:
-    ratios = {f"times {name}": row.times(name) for name in row.seconds if name.startswith(EAGER)}
-    return {name: ratio for name, ratio in {"share of roof": row.of_roof, **ratios}.items() if ratio is not None}
+def _tracked(row: Row, intervals: bool) -> dict[str, Ratio]:
+    """Return the ratios that carry over to other machines: of medians with `intervals`, else of the best times."""
+    found: dict[str, Ratio] = {}
+    seconds = {name: _seconds(row, name, intervals) for name in row.seconds}
+    own = seconds[SUBJECT]
+    if row.floor:
+        found["share of roof"] = Ratio(row.floor / own.value, row.floor / own.high, row.floor / own.low)
+    for name, other in seconds.items():
+        if name.startswith(EAGER):
+            found[f"times {name}"] = Ratio(other.value / own.value, other.low / own.high, other.high / own.low)
+    return found
+
+
+def _seconds(row: Row, name: str, intervals: bool) -> Ratio:
+    if intervals and name in row.statistics:
+        times = row.statistics[name]
+        return Ratio(times["median"], times["low"], times["high"])
+    return Ratio(row.seconds[name], row.seconds[name], row.seconds[name])
 
 
 def geometric_mean(values: Iterable[float]) -> float:

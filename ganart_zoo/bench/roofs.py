@@ -64,15 +64,20 @@ def probe_roofs(device: str = "cpu") -> Roofs:
 
 def describe_machine() -> dict[str, str | int]:
     """Return what the figures depend on: processor, instruction set, threads, GPU and versions."""
+    try:
+        probes = native.introspection()
+        isa, compiler = probes.cpu_isa(), probes.build_facts()["compiler"]
+    except native.NativeBuildError:
+        isa = compiler = "no kernels"
     machine: dict[str, str | int] = {
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
-        "isa": native.introspection().cpu_isa(),
+        "isa": isa,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "ganart-zoo": ganart_zoo.__version__,
-        "compiler": native.introspection().build_facts()["compiler"],
+        "compiler": compiler,
     }
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()

@@ -32,6 +32,8 @@ class Rivals:
         self._synchronize = synchronize
         self.best = dict.fromkeys(self._candidates, math.inf)
         """Seconds of the fastest call so far, by candidate."""
+        self.taken: dict[str, list[float]] = {name: [] for name in self._candidates}
+        """Seconds of each timing, by candidate, but for the one that finds out how often to repeat."""
         for call in self._candidates.values():  # compiles, allocates, fills caches
             call()
         synchronize()
@@ -39,6 +41,7 @@ class Rivals:
         self.repeats = 1
         """Calls per timing."""
         self.repeats = max(1, math.ceil(_SHORTEST / self._time(self._subject)))
+        self.taken[self._subject].clear()
 
     def take_turns(self, seconds: float, least_rounds: int = 5) -> Mapping[str, float]:
         """Time every candidate once per round until `seconds` have passed; return `best`."""
@@ -68,6 +71,7 @@ class Rivals:
         self._synchronize()
         took = (time.perf_counter() - start) / self.repeats
         self.best[name] = min(self.best[name], took)
+        self.taken[name].append(took)
         return took
 
 

@@ -31,6 +31,7 @@ from ganart_zoo.ops.style_loss import style_loss
 from ganart_zoo.ops.style_losses import style_losses
 from ganart_zoo.ops.upfirdn2d import blur, downsample2d, upfirdn2d, upsample2d
 from ganart_zoo.ops.winograd_conv2d import WinogradKernel, winograd_conv2d, winograd_kernel
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = [
     "Activation",
@@ -50,6 +51,7 @@ __all__ = [
     "minibatch_stddev",
     "modulated_conv2d",
     "pixel_norm",
+    "shaped",
     "spectral_norm",
     "status",
     "style_loss",

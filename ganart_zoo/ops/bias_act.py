@@ -27,6 +27,7 @@ from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import pull_back
 from ganart_zoo.ops.layout import like_features
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["bias_act"]
 
@@ -84,7 +85,15 @@ def bias_act_reference(
 KEEPS_X = frozenset({"elu", "selu", "softplus", "swish"})  # their derivative is not a function of their result
 PIECEWISE_LINEAR = frozenset({"linear", "relu", "lrelu"})
 
-_bias_act = own_op("bias_act", bias_act_reference, NATIVE_TYPES)
+_bias_act = own_op(
+    "bias_act",
+    bias_act_reference,
+    NATIVE_TYPES,
+    {
+        "small": (shaped(1, 16, 32, 32), shaped(16), "lrelu", 0.2, 2**0.5, None),
+        "standard": (shaped(8, 64, 128, 128), shaped(64), "lrelu", 0.2, 2**0.5, None),
+    },
+)
 
 
 inner_bias_act = InnerOp("bias_act", bias_act_reference)

@@ -26,6 +26,7 @@ from ganart_zoo.ops.bias_act import bias_act_reference, gradients_from_output
 from ganart_zoo.ops.dispatch import InnerOp, constant_when_compiled, own_op
 from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.layout import result_format
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
 
@@ -116,9 +117,31 @@ def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
 
 _TYPES = {"cpu": frozenset({torch.float32, torch.bfloat16})}
 
-_conv3x3 = own_op("conv3x3", conv3x3_reference, _TYPES)
-_conv3x3_bias_act = own_op("conv3x3_bias_act", conv3x3_bias_act_reference, _TYPES)
-_conv3x3_weight = own_op("conv3x3_weight", conv3x3_weight_reference, _TYPES)
+_SMALL, _SMALL_WEIGHT = shaped(1, 32, 32, 32), shaped(32, 32, 3, 3)
+_STANDARD, _STANDARD_WEIGHT = shaped(1, 128, 128, 128), shaped(128, 128, 3, 3)
+_LAYER = ("lrelu", 0.2, 1.0, None)
+
+_conv3x3 = own_op(
+    "conv3x3",
+    conv3x3_reference,
+    _TYPES,
+    {"small": (_SMALL, _SMALL_WEIGHT, False), "standard": (_STANDARD, _STANDARD_WEIGHT, False)},
+)
+_conv3x3_bias_act = own_op(
+    "conv3x3_bias_act",
+    conv3x3_bias_act_reference,
+    _TYPES,
+    {
+        "small": (_SMALL, _SMALL_WEIGHT, shaped(32), *_LAYER),
+        "standard": (_STANDARD, _STANDARD_WEIGHT, shaped(128), *_LAYER),
+    },
+)
+_conv3x3_weight = own_op(
+    "conv3x3_weight",
+    conv3x3_weight_reference,
+    _TYPES,
+    {"small": (_SMALL, _SMALL), "standard": (_STANDARD, _STANDARD)},
+)
 _inner_conv3x3 = InnerOp("conv3x3", conv3x3_reference)
 _inner_conv3x3_weight = InnerOp("conv3x3_weight", conv3x3_weight_reference)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -19,6 +19,7 @@ from torch.autograd import forward_ad
 from ganart_zoo import native
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
 from ganart_zoo.ops import tracing
+from ganart_zoo.ops.workloads import Peers, Workloads, check_workloads
 
 __all__ = [
     "FallbackWarning",
@@ -105,6 +106,10 @@ class NativeOp:
         library: the compiled library that registers the op, or None where none was built.
         dtypes: for each device type, the dtypes of the first argument that the kernel accepts; None means all.
         missing: the reason to report when `library` is None.
+        workloads: what `ganart bench` times the op at: the arguments of a call by the name of its size, `small` and
+            `standard`, with `ops.shaped(8, 64, 128, 128)` in place of each tensor.
+        peers: other implementations that it is timed against, by name, beside the reference: functions of the same
+            arguments, which prepare what need not be timed and return the call to time.
     """
 
     def __init__(
@@ -115,12 +120,17 @@ class NativeOp:
         library: str | Path | None,
         dtypes: Mapping[str, Collection[torch.dtype]] | None = None,
         missing: str = "no compiled library was built",
+        workloads: Workloads = MappingProxyType({}),
+        peers: Peers = MappingProxyType({}),
     ) -> None:
         namespace, separator, op = name.partition("::")
         if not (namespace.isidentifier() and separator and op.isidentifier()):
             raise SettingsError(f"op name {name!r} is not of the form '<module>::<op>'")
         self.name = name
         self.reference = reference
+        check_workloads(name, workloads)
+        self.workloads = workloads
+        self.peers = peers
         self._dtypes = dtypes
         self._obstacles: dict[tuple[str, torch.dtype | None], str | None] = {}
         self._native: Callable[..., Any] | None = None
@@ -205,10 +215,17 @@ def library_beside(module_file: str | Path, stem: str = "_ops") -> Path | None:
     return None
 
 
-def own_op(name: str, reference: Callable[..., Any], dtypes: Mapping[str, Collection[torch.dtype]]) -> NativeOp:
+def own_op(
+    name: str,
+    reference: Callable[..., Any],
+    dtypes: Mapping[str, Collection[torch.dtype]],
+    workloads: Workloads = MappingProxyType({}),
+) -> NativeOp:
     """Return the op `ganart::<name>` of this package's own library."""
     library, missing = native.ops_library(), native.why_not_built()
-    return NativeOp(f"ganart::{name}", reference=reference, library=library, dtypes=dtypes, missing=missing)
+    return NativeOp(
+        f"ganart::{name}", reference=reference, library=library, dtypes=dtypes, missing=missing, workloads=workloads
+    )
 
 
 class InnerOp:

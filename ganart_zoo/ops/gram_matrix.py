@@ -25,6 +25,7 @@ from ganart_zoo.ops.checks import check_pictures
 from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import sum_type
 from ganart_zoo.ops.layout import like_features
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = [
     "GRAM_TYPES",
@@ -91,7 +92,12 @@ def cross_gram(grad: Tensor, features: Tensor) -> Tensor:
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
-_gram_matrix = own_op("gram_matrix", gram_matrix_reference, GRAM_TYPES)
+_gram_matrix = own_op(
+    "gram_matrix",
+    gram_matrix_reference,
+    GRAM_TYPES,
+    {"small": (shaped(1, 32, 32, 32), False), "standard": (shaped(1, 256, 128, 128), False)},
+)
 gram_matrix_backward = InnerOp("gram_matrix_backward", gram_matrix_backward_reference)
 
 

@@ -25,6 +25,7 @@ from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import gradient_of, pull_back, pulled_back
 from ganart_zoo.ops.layout import like_features
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["instance_norm_act"]
 
@@ -91,7 +92,13 @@ def instance_norm_act_reference(
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
 _instance_norm_act = own_op(
-    "instance_norm_act", lambda *arguments: (instance_norm_act_reference(*arguments),), NATIVE_TYPES
+    "instance_norm_act",
+    lambda *arguments: (instance_norm_act_reference(*arguments),),
+    NATIVE_TYPES,
+    {
+        "small": (shaped(1, 16, 32, 32), shaped(16), shaped(16), "relu", 0.2, 1e-5),
+        "standard": (shaped(1, 64, 256, 256), shaped(64), shaped(64), "relu", 0.2, 1e-5),
+    },
 )
 
 

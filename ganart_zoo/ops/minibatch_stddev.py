@@ -27,6 +27,7 @@ from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import pulled_back
 from ganart_zoo.ops.layout import result_format
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["minibatch_stddev"]
 
@@ -85,7 +86,12 @@ def _append(x: Tensor, values: Tensor, group_size: int, neighbours: bool) -> Ten
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
-_minibatch_stddev = own_op("minibatch_stddev", minibatch_stddev_reference, NATIVE_TYPES)
+_minibatch_stddev = own_op(
+    "minibatch_stddev",
+    minibatch_stddev_reference,
+    NATIVE_TYPES,
+    {"small": (shaped(8, 32, 4, 4), 4, 1, False), "standard": (shaped(32, 512, 4, 4), 4, 1, False)},
+)
 
 
 def _backward_reference(grad: Tensor, x: Tensor, *settings: Any) -> Tensor:

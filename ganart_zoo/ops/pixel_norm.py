@@ -22,6 +22,7 @@ from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.higher_order import pulled_back
 from ganart_zoo.ops.layout import result_format
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["pixel_norm"]
 
@@ -53,7 +54,12 @@ def pixel_norm_reference(x: Tensor, eps: float) -> Tensor:
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
-_pixel_norm = own_op("pixel_norm", pixel_norm_reference, NATIVE_TYPES)
+_pixel_norm = own_op(
+    "pixel_norm",
+    pixel_norm_reference,
+    NATIVE_TYPES,
+    {"small": (shaped(1, 16, 32, 32), 1e-8), "standard": (shaped(8, 128, 64, 64), 1e-8)},
+)
 
 
 def _backward_reference(grad: Tensor, x: Tensor, eps: float) -> Tensor:

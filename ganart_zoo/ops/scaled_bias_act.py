@@ -26,6 +26,7 @@ from ganart_zoo.ops.checks import check_channels, check_device, check_shape
 from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
 from ganart_zoo.ops.layout import like_features
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["scaled_bias_act"]
 
@@ -84,7 +85,18 @@ def _scale_and_add(x: Tensor, scale: Tensor | None, noise: Tensor | None) -> Ten
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
-_scaled_bias_act = own_op("scaled_bias_act", scaled_bias_act_reference, NATIVE_TYPES)
+_scaled_bias_act = own_op(
+    "scaled_bias_act",
+    scaled_bias_act_reference,
+    NATIVE_TYPES,
+    {
+        "small": (shaped(1, 16, 32, 32), shaped(1, 16), shaped(1, 1, 32, 32), shaped(16), "lrelu", 0.2, 2**0.5, None),
+        "standard": (
+            *(shaped(4, 128, 128, 128), shaped(4, 128), shaped(4, 1, 128, 128), shaped(128)),
+            *("lrelu", 0.2, 2**0.5, None),
+        ),
+    },
+)
 
 
 def _like_gradients(grad: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:

@@ -32,6 +32,7 @@ from ganart_zoo.ops.gram_matrix import (
     like_gram,
 )
 from ganart_zoo.ops.layout import like_features
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["check_style_loss", "style_loss", "style_loss_backward", "style_loss_op", "style_loss_reference"]
 
@@ -78,7 +79,15 @@ def check_style_loss(op: str, features: Tensor, target_gram: Tensor) -> None:
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
-style_loss_op = own_op("style_loss", style_loss_reference, GRAM_TYPES)
+style_loss_op = own_op(
+    "style_loss",
+    style_loss_reference,
+    GRAM_TYPES,
+    {
+        "small": (shaped(1, 32, 32, 32), shaped(1, 32, 32), False),
+        "standard": (shaped(1, 256, 128, 128), shaped(1, 256, 256), False),
+    },
+)
 style_loss_backward = InnerOp("style_loss_backward", style_loss_backward_reference)
 
 

@@ -26,6 +26,7 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.checks import check_device, check_factor, check_pictures, check_taps
 from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
+from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["blur", "downsample2d", "upfirdn2d", "upsample2d"]
 
@@ -170,7 +171,15 @@ def output_size(
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
-_upfirdn2d = own_op("upfirdn2d", upfirdn2d_reference, NATIVE_TYPES)
+_upfirdn2d = own_op(
+    "upfirdn2d",
+    upfirdn2d_reference,
+    NATIVE_TYPES,
+    {
+        "small": (shaped(1, 16, 32, 32), shaped(4), [2, 2], [1, 1], [2, 1, 2, 1], 4.0, False),
+        "standard": (shaped(8, 64, 64, 64), shaped(4), [2, 2], [1, 1], [2, 1, 2, 1], 4.0, False),
+    },
+)
 _inner_upfirdn2d = InnerOp("upfirdn2d", upfirdn2d_reference)
 
 

@@ -27,8 +27,9 @@ from ganart_zoo.ops.bias_act import sums_of_channels
 from ganart_zoo.ops.checks import check_device, check_pictures, check_shape, check_type
 from ganart_zoo.ops.dispatch import InnerOp, own_op
 from ganart_zoo.ops.layout import result_format
+from ganart_zoo.ops.workloads import shaped
 
-__all__ = ["WinogradKernel", "winograd_conv2d", "winograd_kernel"]
+__all__ = ["WinogradKernel", "recovered_weight", "winograd_conv2d", "winograd_kernel"]
 
 _PANEL = 32  # output channels that are adjacent in memory
 _AT_ONCE = 16  # input channels that are transformed together: the float64 numbers in between stay in the cache
@@ -111,11 +112,16 @@ def winograd_conv2d_reference(
     x: Tensor, kernel: Tensor, adjoint: Tensor, bias: Tensor | None, out_channels: int
 ) -> Tensor:
     """Define `winograd_conv2d`: the direct convolution, with the weights recovered from `kernel`."""
-    back = torch.linalg.pinv(torch.kron(_TRANSFORM, _TRANSFORM)).to(kernel.device)
-    points = kernel.double().transpose(1, 2).flatten(2)[..., :out_channels]
-    weight = (back @ points.flatten(1)).view(3, 3, -1, out_channels).permute(3, 2, 0, 1)
+    weight = recovered_weight(kernel, out_channels)
     with torch.autocast(x.device.type, enabled=False):
         return functional.conv2d(x.float(), weight.float(), bias, padding=1).to(x.dtype)
+
+
+def recovered_weight(kernel: Tensor, out_channels: int) -> Tensor:
+    """Return the weights `[K, C, 3, 3]` that `kernel` was made from, in float64."""
+    back = torch.linalg.pinv(torch.kron(_TRANSFORM, _TRANSFORM)).to(kernel.device)
+    points = kernel.double().transpose(1, 2).flatten(2)[..., :out_channels]
+    return (back @ points.flatten(1)).view(3, 3, -1, out_channels).permute(3, 2, 0, 1)
 
 
 def _transformed(weight: Tensor) -> Tensor:
@@ -130,7 +136,15 @@ def _transformed(weight: Tensor) -> Tensor:
     return result
 
 
-_winograd_conv2d = own_op("winograd_conv2d", winograd_conv2d_reference, _TYPES)
+_winograd_conv2d = own_op(
+    "winograd_conv2d",
+    winograd_conv2d_reference,
+    _TYPES,
+    {
+        "small": (shaped(1, 32, 32, 32), shaped(64, 1, 32, 32), shaped(64, 1, 32, 32), shaped(32), 32),
+        "standard": (shaped(1, 128, 128, 128), shaped(64, 4, 128, 32), shaped(64, 4, 128, 32), shaped(128), 128),
+    },
+)
 _inner_winograd_conv2d = InnerOp("winograd_conv2d", winograd_conv2d_reference)
 
 

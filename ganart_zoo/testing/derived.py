@@ -12,6 +12,7 @@ from ganart_zoo.contract import (
     Condition,
     ImageError,
     Model,
+    ModelError,
     ModelSpec,
     SettingsError,
     Style,
@@ -58,10 +59,10 @@ def subject_for(zoo: Zoo, entry: Entry) -> Subject:
         try:
             created = subject.create()
             break
-        except SettingsError as error:
-            failure = failure or error
         except WeightsMissingError as error:
             raise NotHereError(str(error)) from error
+        except (SettingsError, ModelError) as error:  # weights may fit one resolution alone
+            failure = failure or error
     if created is None:
         if spec.folder and chosen is None:
             raise NotHereError(f"its weights are not on this machine, and untrained: {failure}")

@@ -86,6 +86,28 @@ def test_only_rows_of_both_runs_are_held_against_each_other() -> None:
     assert [drop.ratio for drop in drops(report(faster), report(without_counts))] == ["times eager float32"]
 
 
+def timed(own: tuple[float, float, float], eager: tuple[float, float, float]) -> Row:
+    """A row whose medians and their intervals are known."""
+    names = ("median", "low", "high")
+    statistics = {name: dict(zip(names, values, strict=True)) for name, values in (("ganart", own), ("eager", eager))}
+    return replace(ROW, statistics=statistics, seconds={"ganart": own[1], "eager": eager[1]})
+
+
+def test_a_drop_must_be_large_and_beyond_chance() -> None:
+    before = timed((1.0, 0.95, 1.05), (4.0, 3.9, 4.1))
+    large_and_certain = timed((1.5, 1.45, 1.55), (4.0, 3.9, 4.1))
+    found = drops(report(before), report(large_and_certain))
+    assert {drop.ratio for drop in found} == {"share of roof", "times eager"}
+    assert "from 4.00 to 2.67; the 95 % intervals lie apart" in str(found[1])
+    large_but_uncertain = timed((1.5, 0.9, 2.5), (4.0, 3.0, 5.0))
+    assert drops(report(before), report(large_but_uncertain)) == []
+    small_but_certain = timed((1.07, 1.06, 1.08), (4.0, 3.99, 4.01))
+    narrow = timed((1.0, 0.99, 1.01), (4.0, 3.99, 4.01))
+    assert drops(report(narrow), report(small_but_certain)) == []
+    # a file of an old release has best times alone, which are compared with best times
+    assert drops(report(replace(before, statistics={})), report(timed((1.5, 0.95, 1.55), (4.0, 3.9, 4.1)))) == []
+
+
 def test_rows_that_are_gone_are_told() -> None:
     other = replace(ROW, shape="3x8x8")
     assert vanished(report(ROW, other), report(other)) == ["style_loss forward VGG-19 64x8x8 float32 cpu"]

@@ -57,7 +57,7 @@ def test_the_command_runs_one_op_and_leaves_its_figures(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(benchmarks.parent)
-    assert main(["bench", "blur and not broken", "--no-compile", "--out", "figures"]) == 0
+    assert main(["bench", "blur and not broken", "--suite", "benchmarks", "--no-compile", "--out", "figures"]) == 0
     assert Report.load(Path("figures/results.json")).rows == [ROW]
     assert Path("figures/bars.png").exists()
     captured = capsys.readouterr()

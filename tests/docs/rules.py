@@ -64,6 +64,9 @@ PRELUDES: dict[str, str] = {
         features = torch.rand(1, 8, 12, 12, requires_grad=True)
         target_gram = torch.rand(1, 8, 8)
     """,
+    "docs/benchmarks.md": """
+        __file__ = "my_plugin/ops.py"
+    """,
     "plugins/ganart-text-critic/README.md": """
         import torch
         pictures = torch.rand(2, 3, 64, 64)
@@ -88,7 +91,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
     ("README.md", "make test"): "it is what runs this test",
     ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
-    ("docs/ops.md", "ganart bench --shapes"): "times kernels; tests/bench/test_replay.py records and replays",
+    ("docs/benchmarks.md", "ganart bench"): "times kernels for minutes; tests/bench runs each form of the command",
     ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
     ("docs/styling.md", "ganart stylize - "): "a shell's redirections; tests/cli/test_stylize.py pipes pictures",
     ("docs/styling.md", "ganart bench style_loss"): "times kernels for minutes; tests/bench runs the command",
