@@ -24,7 +24,7 @@ install: $(VENV)/.installed $(VENV)/.built  ## Make .venv with the core, the fir
 $(VENV)/.installed: $(PACKAGES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch "setuptools>=77" wheel ninja "pybind11>=2.13"
-	GANART_BUILD=0 $(PIP) install -c constraints.txt --no-build-isolation -e ".[test,lint,bench,docs,train,onnx,photos,video,serve]" $(addprefix -e ./,$(PLUGINS))
+	GANART_BUILD=0 $(PIP) install -c constraints.txt --no-build-isolation -e ".[test,lint,bench,docs,train,onnx,photos,ray,video,serve]" $(addprefix -e ./,$(PLUGINS))
 	touch $@
 
 $(VENV)/.built: $(KERNEL_SOURCES) setup.py $(VENV)/.installed

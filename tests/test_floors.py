@@ -73,6 +73,7 @@ THIRD_PARTY = {
     "pytest": "testing",  # which its own plugin is loaded by
     "fastapi": "service",
     "prometheus_client": "service",
+    "ray": "service",
     "starlette": "service",
     "uvicorn": "service",
     "matplotlib": "bench",

@@ -17,7 +17,7 @@ from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.imaging.images import load, resize
 from ganart_zoo.imaging.record import InputFile
 
-__all__ = ["MIN_SIDE", "Picture", "check_side", "describe", "fit", "name_of", "read", "shrink"]
+__all__ = ["MIN_SIDE", "NamedBytes", "Picture", "check_side", "describe", "fit", "name_of", "read", "shrink"]
 
 MIN_SIDE = 16
 """Pixels. A picture with a shorter side is refused, since there is too little to work on."""
@@ -29,8 +29,29 @@ _LARGEST = 2.0
 """No picture in 0..1 has a larger value, whatever sharpening did to it."""
 
 
+class NamedBytes(bytes):
+    """The bytes of a file with its name, for where the file itself cannot be reached.
+
+    Args:
+        content: The bytes.
+        name: For messages and records.
+    """
+
+    name: str
+
+    def __new__(cls, content: bytes, name: str) -> NamedBytes:
+        made = super().__new__(cls, content)
+        made.name = name
+        return made
+
+    def __reduce__(self) -> tuple[type[NamedBytes], tuple[bytes, str]]:
+        return NamedBytes, (bytes(self), self.name)
+
+
 def name_of(picture: Picture) -> str:
     """Return the name of the picture in messages and records."""
+    if isinstance(picture, NamedBytes):
+        return picture.name
     if isinstance(picture, (str, os.PathLike)):
         return os.fspath(picture)
     if isinstance(picture, bytes):

@@ -20,6 +20,7 @@ from ganart_zoo.contract.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ganart_zoo.registry.untrusted import UntrustedPolicy
+    from ganart_zoo.service.cluster import RayExecutor
     from ganart_zoo.service.description import describe
     from ganart_zoo.service.events import STATES, JobEvent
     from ganart_zoo.service.job import Job, JobStoppedError
@@ -36,6 +37,7 @@ _LAZY = {
     "describe": "description",
     "Limits": "limits",
     **dict.fromkeys(("MadePicture", "pictures_of"), "outcome"),
+    "RayExecutor": "cluster",
     **dict.fromkeys(("UntrustedPolicy", "message_for_users"), "untrusted"),
     **dict.fromkeys(("VERBS", "Verb"), "verbs"),
 }
@@ -49,6 +51,7 @@ __all__ = [
     "Jobs",
     "Limits",
     "MadePicture",
+    "RayExecutor",
     "UntrustedPolicy",
     "Verb",
     "describe",

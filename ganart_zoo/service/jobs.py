@@ -25,7 +25,7 @@ from ganart_zoo.service.limits import Limits
 from ganart_zoo.service.running import Aborted, Watch, run
 from ganart_zoo.service.untrusted import UntrustedPolicy, check_request
 from ganart_zoo.service.verbs import Verb, find_verb
-from ganart_zoo.service.worker import StartMethod, Worker
+from ganart_zoo.service.worker import Executor, Processes, Runner
 
 __all__ = ["Jobs"]
 
@@ -33,12 +33,7 @@ _MODEL_BYTES = 2 << 30
 
 _KEEP = 100
 
-_METHODS: Mapping[str, StartMethod | None] = {
-    "threads": None,
-    "processes": "spawn",
-    "spawn": "spawn",
-    "forkserver": "forkserver",
-}
+_EXECUTORS = ("threads", "processes", "spawn", "forkserver", "ray")
 
 _IDLE = 10.0
 """Seconds without work after which a thread ends; the next job starts another."""
@@ -53,8 +48,9 @@ class Jobs:
             the process ended are queued again. Results are then read from files. None: in memory alone.
         executor: `"threads"`, or `"spawn"` or `"forkserver"` for processes (`"processes"` is `"spawn"`): a job that
             hangs can be ended there, and a crash fails one job. The script that uses processes needs Python's usual
-            `if __name__ == "__main__":`.
-        workers: How many jobs run at once.
+            `if __name__ == "__main__":`. `"ray"`, or a `RayExecutor`: a Ray cluster; needs the extra `ray`.
+        workers: How many jobs run at once. None: 1; on Ray, one a GPU of the cluster, or one a core where there is
+            none.
         limits: The most that any job may take; a job's own limits can only be smaller.
         keep: How many jobs that have ended are remembered; None: 100 without a folder, else all.
         model_bytes: Bytes of models that are kept from one job to the next, and shared by jobs that run at once; those
@@ -73,30 +69,34 @@ class Jobs:
         zoo: Zoo,
         folder: str | os.PathLike[str] | None = None,
         *,
-        executor: Literal["threads", "processes", "spawn", "forkserver"] = "threads",
-        workers: int = 1,
+        executor: Literal["threads", "processes", "spawn", "forkserver", "ray"] | Executor = "threads",
+        workers: int | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         keep: int | None = None,
         model_bytes: int = _MODEL_BYTES,
         untrusted: UntrustedPolicy | None = None,
     ) -> None:
         keep = (_KEEP if folder is None else sys.maxsize) if keep is None else keep
-        for name, value, least in (("workers", workers, 1), ("keep", keep, 0)):
+        for name, value, least in (("workers", 1 if workers is None else workers, 1), ("keep", keep, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise SettingsError(f"{name} is {value!r}, expected a whole number of at least {least}")
-        if executor not in _METHODS:
-            raise SettingsError(f"executor is {executor!r:.40}, expected one of {', '.join(_METHODS)}")
+        self._executor = _executor_of(executor)
+        started = 1 if self._executor is None else self._executor.start()
         self.zoo = zoo
-        self._method = _METHODS[executor]
-        self._processes: dict[threading.Thread, Worker] = {}
+        self._processes: dict[threading.Thread, Runner] = {}
         self._model_bytes = model_bytes
-        self._history = None if folder is None else History(folder)
+        try:
+            self._history = None if folder is None else History(folder)
+        except BaseException:
+            if self._executor is not None:
+                self._executor.close()
+            raise
         self._give_back_models = zoo.models.reserve(model_bytes)
         self._idle_release: float | None = None
         self._idle_timer: threading.Timer | None = None
         self.limits = Limits.of(limits)
         self._untrusted = untrusted
-        self._workers = workers
+        self._workers = workers or started
         self._keep = keep
         self._changed = threading.Condition()
         self._queue: list[tuple[int, int, Job]] = []
@@ -143,7 +143,7 @@ class Jobs:
             check_request(self.zoo, verb, arguments, self._untrusted)
         self._check_model(verb, arguments)
         within = self.limits.within(Limits.of(limits))
-        if self._method is None and (within.timeout, within.memory) != (None, None):
+        if self._executor is None and (within.timeout, within.memory) != (None, None):
             raise SettingsError(
                 "limits of timeout and memory need jobs in processes, which can be ended; give Jobs "
                 "executor='processes'"
@@ -233,6 +233,8 @@ class Jobs:
                 thread.join(None if until is None else max(0.0, until - time.monotonic()))
         self._stop_idle_timer()
         self._end_processes()
+        if self._executor is not None:
+            self._executor.close()
         self._give_back_models()
         if self._history is not None:
             self._history.close()
@@ -293,7 +295,7 @@ class Jobs:
     def _next(self) -> Job | None:
         with self._changed:
             # a thread with a process of its own stays, for a new process takes seconds to start
-            until = time.monotonic() + _IDLE if self._method is None else math.inf
+            until = time.monotonic() + _IDLE if self._executor is None else math.inf
             while True:
                 while self._queue:
                     _, _, job = heapq.heappop(self._queue)
@@ -321,11 +323,11 @@ class Jobs:
         stop = _stop_of(job)
         try:
             arguments = self._with_output(job, verb)
-            if self._method is None:
+            if self._executor is None:
                 watch = Watch(job.step, stop, job.preview, verb.keeps)
                 result, stopped = run(self.zoo, verb, arguments, watch, stop)
             else:
-                worker = self._worker(self._method)
+                worker = self._worker(self._executor)
                 result, stopped = worker.run(
                     job.task,
                     arguments,
@@ -407,11 +409,11 @@ class Jobs:
                 continue
             self._enqueue(job)
 
-    def _worker(self, method: StartMethod) -> Worker:
+    def _worker(self, executor: Executor) -> Runner:
         thread = threading.current_thread()
         with self._changed:
             if thread not in self._processes:
-                self._processes[thread] = Worker(self.zoo, method, self._model_bytes)
+                self._processes[thread] = executor.runner(self.zoo, self._model_bytes)
             return self._processes[thread]
 
     def _end_process(self, thread: threading.Thread) -> None:
@@ -467,6 +469,24 @@ class Jobs:
         known = self.zoo.settings(entry.canonical)
         _, for_call = known.sort(arguments.get("settings") or {})
         known.options(for_call)
+
+
+def _executor_of(executor: Any) -> Executor | None:
+    """Return what does the work; None for threads."""
+    if hasattr(executor, "runner"):
+        found: Executor = executor
+        return found
+    if executor == "threads":
+        return None
+    if executor in ("processes", "spawn"):
+        return Processes("spawn")
+    if executor == "forkserver":
+        return Processes("forkserver")
+    if executor == "ray":
+        from ganart_zoo.service.cluster import RayExecutor
+
+        return RayExecutor()
+    raise SettingsError(f"executor is {executor!r:.40}, expected one of {', '.join(_EXECUTORS)}")
 
 
 def _stop_of(job: Job) -> Callable[[], str]:

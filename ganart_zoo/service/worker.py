@@ -11,9 +11,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ganart_zoo.contract.errors import GanartError
 from ganart_zoo.registry import Zoo
@@ -21,7 +22,18 @@ from ganart_zoo.registry.processes import exit_reason, resident_of
 from ganart_zoo.service.running import Aborted, Report, Watch, run
 from ganart_zoo.service.verbs import find_verb
 
-__all__ = ["GRACE", "JobMemoryError", "JobTimeoutError", "StartMethod", "Worker", "WorkerDiedError"]
+__all__ = [
+    "GRACE",
+    "Executor",
+    "JobMemoryError",
+    "JobTimeoutError",
+    "Processes",
+    "Runner",
+    "StartMethod",
+    "Worker",
+    "WorkerDiedError",
+    "perform",
+]
 
 StartMethod = Literal["spawn", "forkserver"]
 
@@ -43,7 +55,129 @@ class JobTimeoutError(GanartError):
     """A job took longer than its `timeout`, and its process was ended."""
 
 
-class Worker:
+class Runner(ABC):
+    """Does the jobs of one thread of `Jobs`, in a process elsewhere. Used by one thread."""
+
+    def run(
+        self,
+        verb: str,
+        arguments: Mapping[str, Any],
+        report: Report,
+        stop: Callable[[], str],
+        *,
+        preview: float | None,
+        timeout: float | None,
+        memory: float | None = None,
+    ) -> tuple[Any, bool]:
+        """Do the work of a job, and return its result and whether it was stopped early.
+
+        Raises:
+            Aborted: It was stopped and has no result.
+            WorkerDiedError, JobTimeoutError, JobMemoryError: The process ended, or was ended.
+            BaseException: What the task raised.
+        """
+        begun = self._begin(verb, arguments, preview)
+        since = time.monotonic()
+        asked: float | None = None
+        while True:
+            now = time.monotonic()
+            if begun and timeout is not None and now - since > timeout:
+                self.end()
+                raise JobTimeoutError(f"{verb} took longer than its timeout of {timeout:g} seconds, and was ended")
+            if begun and memory is not None and (taken := self._resident()) > memory:
+                self.end()
+                raise JobMemoryError(
+                    f"{verb} took {taken:.3g} bytes, more than its limit of {memory:.3g}, and was ended"
+                )
+            if asked is None and stop():
+                asked = now
+                if not begun:  # it may wait for a free machine for long
+                    self.end()
+                    raise Aborted
+                with contextlib.suppress(OSError):
+                    self._ask_to_stop()
+            if asked is not None and now - asked > GRACE:
+                self.end()
+                raise Aborted
+            try:
+                messages = self._receive(_POLL)
+            except (EOFError, OSError) as error:
+                cause = self._cause(error)
+                self.end()
+                raise WorkerDiedError(f"the process of {verb} died ({cause}); other jobs go on") from None
+            for kind, *more in messages:
+                if kind == "step":
+                    report(*more)
+                elif kind == "begun":
+                    begun, since = True, time.monotonic()
+                elif kind == "done":
+                    return more[0], more[1]
+                elif kind == "aborted":
+                    raise Aborted
+                else:
+                    raise more[0]
+
+    @abstractmethod
+    def end(self) -> None:
+        """End the process at once; the next job starts another."""
+
+    @abstractmethod
+    def _begin(self, verb: str, arguments: Mapping[str, Any], preview: float | None) -> bool:
+        """Start a job, and return whether it began; else a message "begun" will say so."""
+
+    @abstractmethod
+    def _ask_to_stop(self) -> None:
+        """Ask the job to stop at its next step."""
+
+    @abstractmethod
+    def _receive(self, seconds: float) -> Sequence[tuple[Any, ...]]:
+        """Return what the job says within some seconds; OSError or EOFError where its process is gone."""
+
+    @abstractmethod
+    def _resident(self) -> int:
+        """Return the bytes of memory that the process takes; 0 where nobody can tell."""
+
+    @abstractmethod
+    def _cause(self, error: Exception) -> str:
+        """Return why the process is gone."""
+
+
+class Executor(Protocol):
+    """Where `Jobs` have their work done, if not in their own threads."""
+
+    def start(self) -> int:
+        """Get ready, and return how many jobs to run at once unless the caller says."""
+
+    def runner(self, zoo: Zoo, model_bytes: int) -> Runner:
+        """Return what does the jobs of one thread; it keeps models of so many bytes."""
+
+    def close(self) -> None:
+        """Give everything back. All runners were ended."""
+
+
+class Processes:
+    """Processes of this machine.
+
+    Args:
+        method: How they start.
+    """
+
+    def __init__(self, method: StartMethod) -> None:
+        self._method: StartMethod = method
+
+    def start(self) -> int:
+        """Return 1: one job at a time."""
+        return 1
+
+    def runner(self, zoo: Zoo, model_bytes: int) -> Worker:
+        """Return a process, which starts with its first job."""
+        return Worker(zoo, self._method, model_bytes)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing but the workers."""
+
+
+class Worker(Runner):
     """One process; it starts with its first job, and again after it was ended. Used by one thread.
 
     Args:
@@ -64,62 +198,6 @@ class Worker:
         """The process that runs now, if one does."""
         return None if self._process is None else self._process.pid
 
-    def run(
-        self,
-        verb: str,
-        arguments: Mapping[str, Any],
-        report: Report,
-        stop: Callable[[], str],
-        *,
-        preview: float | None,
-        timeout: float | None,
-        memory: float | None = None,
-    ) -> tuple[Any, bool]:
-        """Do the work of a job, and return its result and whether it was stopped early.
-
-        Raises:
-            Aborted: It was stopped and has no result.
-            WorkerDiedError, JobTimeoutError, JobMemoryError: The process ended, or was ended.
-            BaseException: What the task raised.
-        """
-        connection = self._started()
-        asked: float | None = None
-        since = time.monotonic()
-        _send(connection, "run", verb, dict(arguments), preview)
-        while True:
-            now = time.monotonic()
-            if timeout is not None and now - since > timeout:
-                self.end()
-                raise JobTimeoutError(f"{verb} took longer than its timeout of {timeout:g} seconds, and was ended")
-            if memory is not None and (taken := self._resident()) > memory:
-                self.end()
-                raise JobMemoryError(
-                    f"{verb} took {taken:.3g} bytes, more than its limit of {memory:.3g}, and was ended"
-                )
-            if asked is None and stop():
-                asked = now
-                with contextlib.suppress(OSError):
-                    _send(connection, "stop")
-            if asked is not None and now - asked > GRACE:
-                self.end()
-                raise Aborted
-            try:
-                if not connection.poll(_POLL):
-                    continue
-                kind, *more = pickle.loads(connection.recv_bytes())
-            except (EOFError, OSError):
-                code = self._exit_code()
-                self.end()
-                raise WorkerDiedError(f"the process of {verb} died ({code}); other jobs go on") from None
-            if kind == "step":
-                report(*more)
-            elif kind == "done":
-                return more[0], more[1]
-            elif kind == "aborted":
-                raise Aborted
-            else:
-                raise more[0]
-
     def end(self) -> None:
         """End the process at once."""
         atexit.unregister(self.end)
@@ -131,6 +209,19 @@ class Worker:
             process.close()
         if connection is not None:
             connection.close()
+
+    def _begin(self, verb: str, arguments: Mapping[str, Any], preview: float | None) -> bool:
+        _send(self._started(), "run", verb, dict(arguments), preview)
+        return True
+
+    def _ask_to_stop(self) -> None:
+        if self._connection is not None:
+            _send(self._connection, "stop")
+
+    def _receive(self, seconds: float) -> Sequence[tuple[Any, ...]]:
+        if self._connection is None:
+            raise EOFError
+        return [pickle.loads(self._connection.recv_bytes())] if self._connection.poll(seconds) else ()
 
     def _started(self) -> Connection:
         if self._process is not None and self._process.is_alive() and self._connection is not None:
@@ -148,10 +239,9 @@ class Worker:
         return ours
 
     def _resident(self) -> int:
-        """Return the bytes of memory that the process takes; 0 where the system does not tell."""
         return 0 if self.pid is None else resident_of(self.pid) or 0
 
-    def _exit_code(self) -> str:
+    def _cause(self, error: Exception) -> str:
         if self._process is None:
             return "it was ended"
         self._process.join(5)
@@ -186,23 +276,44 @@ def _serve(connection: Connection, zoo: bytes, model_bytes: int) -> None:
     made.models.reserve(model_bytes)
     while True:
         name, arguments, preview = inbox.get()
+        perform(made, name, arguments, preview, connection.send_bytes, stop.is_set)
+
+
+def perform(
+    zoo: Zoo,
+    name: str,
+    arguments: Mapping[str, Any],
+    preview: float | None,
+    send: Callable[[bytes], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Do a job in the process of a `Runner`, and send it messages; the last says how it ended.
+
+    Args:
+        zoo: Where its models come from.
+        name: The verb.
+        arguments: Checked ones.
+        preview: Seconds between previews; None for none.
+        send: Takes each message, pickled.
+        stopped: Returns whether the job was asked to stop.
+    """
+
+    def report(*step: Any) -> None:
+        send(pickle.dumps(("step", *step), protocol=5))
+
+    def asked() -> str:
+        return "asked" if stopped() else ""
+
+    try:
         verb = find_verb(name)
-
-        def report(*step: Any) -> None:
-            _send(connection, "step", *step)
-
-        def asked() -> str:
-            return "asked" if stop.is_set() else ""
-
-        try:
-            result, stopped = run(made, verb, arguments, Watch(report, asked, preview, verb.keeps), asked)
-            message = pickle.dumps(("done", result, stopped), protocol=5)
-            del result
-        except Aborted:
-            message = pickle.dumps(("aborted",))
-        except BaseException as error:
-            message = _failure(error)
-        connection.send_bytes(message)
+        result, early = run(zoo, verb, arguments, Watch(report, asked, preview, verb.keeps), asked)
+        message = pickle.dumps(("done", result, early), protocol=5)
+        del result
+    except Aborted:
+        message = pickle.dumps(("aborted",))
+    except BaseException as error:
+        message = _failure(error)
+    send(message)
 
 
 def _failure(error: BaseException) -> bytes:

@@ -85,6 +85,10 @@ SERVES = "serves until Ctrl-C; tests/service/http/test_server.py starts it"
 NOT_RUN: dict[tuple[str, str], str] = {
     ("docs/clips.md", "pip install"): "the tests have the extra already",
     ("docs/serving.md", "pip install"): "the tests have the extra already",
+    (
+        "docs/embedding.md",
+        "from ganart_zoo import Zoo\nfrom ganart_zoo.service import Jobs, RayExecutor",
+    ): "starts a cluster; tests/service/test_ray.py does",
     ("docs/serving.md", "ganart serve"): SERVES,
     ("README.md", "ganart serve"): SERVES,
     ("docs/serving.md", "python examples/serve_client.py"): "needs a server; tests/service/http/test_server.py runs it",

@@ -17,7 +17,7 @@ class Steady(StyleTransfer):
         options = options or Options()
         for step in range(1, options.steps + 1):
             if options.mark and step == 1:
-                Path(options.mark).touch()
+                Path(options.mark).write_text(str(os.getpid()))
             time.sleep(options.pause)
             picture = content * (1 - step / options.steps)
             event = StepEvent.of(step, options.steps, "work", {"loss": 1 / step}, picture=picture)
