@@ -14,6 +14,7 @@ import click
 
 import ganart_zoo
 from ganart_zoo.cli import commands
+from ganart_zoo.cli.profiling import with_profile
 from ganart_zoo.cli.show import note
 from ganart_zoo.contract.errors import did_you_mean
 from ganart_zoo.registry import Plugin, Zoo
@@ -42,9 +43,9 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in CORE_COMMANDS:
-            command: click.Command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
-            return command
-        return _commands_of_plugins(ctx).get(cmd_name)
+            return with_profile(importlib.import_module(f"{commands.__name__}.{cmd_name}").command)
+        command = _commands_of_plugins(ctx).get(cmd_name)
+        return None if command is None else with_profile(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

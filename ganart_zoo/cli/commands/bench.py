@@ -11,6 +11,7 @@ import click
 
 from ganart_zoo.cli.group import zoo_of
 from ganart_zoo.cli.options import json_option, output_option
+from ganart_zoo.cli.profiling import quiet_profiler
 from ganart_zoo.cli.show import BROKEN, emit_json, note, table
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def command(
     if suite is not None:
         _run_suite(suite, word, output or _FOLDER / "latest", compiled is not False)
         return
+    quiet_profiler()
     roofs = _probed()
     ops = _recorded(shapes, word, compiled=bool(compiled), roofs=roofs, seconds=seconds) if shapes else None
     sizes = _SIZES if size == "all" else (size,)
