@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganart_zoo.cli.show import BROKEN, INTERRUPTED, emit_json, note, record_data
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.errors import GanartError, SettingsError
 
 if TYPE_CHECKING:
     from ganart_zoo.cli.long_work import LongWork
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from ganart_zoo.running.processes import Processes
     from ganart_zoo.running.stylists import Stylizer
 
-__all__ = ["finish", "gathered", "limits_of", "long_side_of", "long_side_option", "report", "run_jobs", "weighted"]
+__all__ = [
+    "finish",
+    "gathered",
+    "limits_of",
+    "long_side_of",
+    "long_side_option",
+    "report",
+    "run_elsewhere",
+    "run_jobs",
+    "weighted",
+]
 
 _KEPT = 1 << 25
 """Bytes of freed memory to keep for reuse where memory is limited."""
@@ -93,6 +103,37 @@ def run_jobs(stylizer: Stylizer, jobs: Sequence[Job], work: LongWork, *, force: 
         if not silent:
             report(outcome)
     return outcomes
+
+
+def run_elsewhere(
+    stylizer: Stylizer,
+    jobs: Sequence[Job],
+    work: LongWork,
+    answer: Callable[[Sequence[Mapping[str, Any]]], Iterator[tuple[int, Any]]],
+    request: Mapping[str, Any],
+    *,
+    force: bool,
+    silent: bool,
+) -> list[Outcome]:
+    """Do what `run_jobs` does, where `answer` (see `executors.answers`) does the work that `request` describes."""
+    from ganart_zoo.running.batch import Outcome, settled
+
+    outcomes = {place: settled(stylizer, job, force=force) for place, job in enumerate(jobs)}
+    for outcome in outcomes.values():
+        if outcome is not None and not silent:
+            report(outcome)
+    open_places = [place for place, outcome in outcomes.items() if outcome is None]
+    requests = [{**request, "content": jobs[place].content, "output": jobs[place].output} for place in open_places]
+    for number, answered in answer(requests):
+        job = jobs[open_places[number]]
+        if isinstance(answered, GanartError):
+            outcome = Outcome(job, "failed", error=answered)
+        else:
+            outcome = Outcome(job, "stopped" if answered.stopped else "saved", answered)
+        outcomes[open_places[number]] = outcome
+        if not silent:
+            report(outcome)
+    return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
 def report(outcome: Outcome) -> None:

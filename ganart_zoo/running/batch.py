@@ -14,7 +14,7 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.running.outputs import check_pictures, make_folder, pictures_in
 from ganart_zoo.running.stylists import Stylized, Stylizer
 
-__all__ = ["Job", "Outcome", "plan", "stylize_all"]
+__all__ = ["Job", "Outcome", "plan", "settled", "stylize_all"]
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,10 @@ def stylize_all(
     for job in jobs:
         if stop():
             return
+        if (outcome := settled(stylizer, job, force=force)) is not None:
+            yield outcome
+            continue
         try:
-            _check_output(job, stylizer, force)
-            if not force and stylizer.is_done(job.content, job.output):
-                yield Outcome(job, "skipped")
-                continue
             on_start(job)
             made = stylizer(job.content, job.output, on_step=on_step)
         except GanartError as error:
@@ -100,6 +99,16 @@ def stylize_all(
         yield Outcome(job, "stopped" if made.stopped else "saved", made)
         if made.stopped:
             return
+
+
+def settled(stylizer: Stylizer, job: Job, *, force: bool) -> Outcome | None:
+    """Return the outcome of a job that needs no work: one that is done, or that cannot be saved. Else None."""
+    try:
+        _check_output(job, stylizer, force)
+        done = not force and stylizer.is_done(job.content, job.output)
+    except GanartError as error:
+        return Outcome(job, "failed", error=error)
+    return Outcome(job, "skipped") if done else None
 
 
 def _files(content: Path, target: Path) -> list[Path]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from ganart_zoo.running.loaded import LoadOptions
 
-__all__ = ["Imagined", "Result", "imagine", "imagine_all", "rerun"]
+__all__ = ["Imagined", "PromptJob", "Result", "imagine", "imagine_all", "plan_all", "rerun"]
 
 _log = logging.getLogger("ganart_zoo")
 
@@ -262,6 +262,58 @@ def imagine_all(
         Each prompt's folder and result; None for a result that was there already. None follow a result that was
         stopped.
     """
+    generator, chosen, jobs = _plan_all(zoo, prompts, output, model, critics, asked)
+    for job in jobs:
+        if job.done:
+            yield job.folder, None
+            continue
+        result = imagine(zoo, [job.prompt], job.folder, model=generator, critics=chosen, on_step=on_step, **asked)
+        job.keep(result)
+        yield job.folder, result
+        if result.stopped:
+            return
+
+
+@dataclass(frozen=True)
+class PromptJob:
+    """One prompt of many."""
+
+    prompt: str
+    folder: Path
+    """Where its pictures go."""
+    facts: Mapping[str, Any]
+    """What decides its results."""
+    done: bool
+    """Whether the folder holds the results already."""
+
+    def keep(self, result: Imagined) -> None:
+        """Note that the prompt is done, unless its work was stopped."""
+        if not result.stopped:
+            _write_json(self.folder / _ASKED, self.facts)
+
+
+def plan_all(
+    zoo: Zoo,
+    prompts: Sequence[str],
+    output: str | os.PathLike[str],
+    *,
+    model: str | Path | None = None,
+    critics: Sequence[CriticChoice | str | Path] | None = None,
+    **asked: Any,
+) -> tuple[PromptJob, ...]:
+    """Return what `imagine_all` would do, for programs that have it done elsewhere; arguments are the same."""
+    return _plan_all(zoo, prompts, output, model, critics, asked)[2]
+
+
+def _plan_all(
+    zoo: Zoo,
+    prompts: Sequence[str],
+    output: str | os.PathLike[str],
+    model: str | Path | None,
+    critics: Sequence[CriticChoice | str | Path] | None,
+    asked: dict[str, Any],
+) -> tuple[LoadedGenerator, Sequence[CriticChoice], tuple[PromptJob, ...]]:
+    """Return generator, critics and the jobs; `asked` loses what says how to load the generator."""
     for prompt in prompts:
         read_prompt([prompt])  # a prompt that does not fit is refused before the first is painted
     folder = Path(output)
@@ -277,18 +329,12 @@ def imagine_all(
         device=generator.model.device,
         fetch=how.get("fetch", False),
     )
+    jobs = []
     for number, prompt in enumerate(prompts, start=1):
         target = folder / f"{number:04d}-{_slug(read_prompt([prompt]).text)}"
         facts = _facts(generator, chosen, prompt, asked)
-        if _is_done(target, facts):
-            yield target, None
-            continue
-        result = imagine(zoo, [prompt], target, model=generator, critics=chosen, on_step=on_step, **asked)
-        if not result.stopped:
-            _write_json(target / _ASKED, facts)
-        yield target, result
-        if result.stopped:
-            return
+        jobs.append(PromptJob(prompt, target, facts, _is_done(target, facts)))
+    return generator, chosen, tuple(jobs)
 
 
 def rerun(again: Rerun) -> Imagined:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganart_zoo.cli.chosen import Loading, find_model, model_name
+from ganart_zoo.cli.executors import Where, answers, executor_options
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import (
@@ -22,7 +23,7 @@ from ganart_zoo.cli.options import (
 )
 from ganart_zoo.cli.settings import parse_used_model
 from ganart_zoo.cli.show import count_of, emit_json, record_data
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.contract.errors import GanartError, SettingsError
 from ganart_zoo.registry import Zoo
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ _FOR_EACH = "With --prompts, for each prompt."
 @click.option("--size", type=int, metavar="PIXELS", help="Side of the saved pictures.")
 @click.option("--animate", metavar="FILE", help="A .gif or .mp4 of the best pictures on the way.")
 @settings_flags("steps", "guidance", "negative_prompt")
+@executor_options
 @result_options
 @loading_options
 @pass_zoo
@@ -95,6 +97,8 @@ def command(
     loading: Loading,
     output: str,
     animate: str | None,
+    executor: Where | None,
+    workers: int | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -110,7 +114,7 @@ def command(
     ganart imagine "lion, 3d" --count 64 --keep 8 -o lions/
     ganart imagine "red apple:1" "leaf:0.5" "worm:-1" --budget 200 -o apple.png
     ganart imagine --reference photo.jpg --critic reference --budget 300 -o like.png
-    ganart imagine --prompts list.txt -o pictures/
+    ganart imagine --prompts list.txt -o pictures/ --executor processes
 
     Several PROMPTs are weighted parts of one prompt. A picture file as OUT gets the best picture; anything else is a
     folder for all that are kept, with a contact sheet. Ctrl-C keeps the best so far and ends with exit code 130.
@@ -121,6 +125,9 @@ def command(
         raise SettingsError("nothing says what to paint; give a PROMPT, --prompts, --reference, --class or --critic")
     if prompts is not None and animate is not None:
         raise SettingsError("--animate shows one search, and --prompts makes many; leave one out")
+    elsewhere = (executor, workers) != (None, None)
+    if elsewhere and prompts is None:
+        raise SettingsError("--executor makes the pictures of several prompts at once; give --prompts, or leave it out")
     from ganart_zoo.running.prompts import read_prompt, read_prompts
 
     texts = None if prompts is None else read_prompts(prompts)
@@ -134,22 +141,34 @@ def command(
         work.show(f"loading {generator}")
         options = loading.options(settings)
         from ganart_zoo.running.panel import CriticChoice
-        from ganart_zoo.tasks.imagine import imagine, imagine_all
+        from ganart_zoo.tasks.imagine import imagine, imagine_all, plan_all
 
         common = {
             **asked,
             "model": generator,
             "critics": None if choices is None else [CriticChoice(*choice) for choice in choices],
             "force": force,
-            "on_step": work.step,
             **options,
         }
         work.start(output)
+        results: list[tuple[Path, Imagined]] = []
         if texts is None:
-            results = [(Path(output), imagine(zoo, prompt or None, output, animation=animate, **common))]
+            made = imagine(zoo, prompt or None, output, animation=animate, on_step=work.step, **common)
+            results.append((Path(output), made))
+        elif elsewhere:
+            todo = [job for job in plan_all(zoo, texts, output, **common) if not job.done]
+            requests = [{**common, "prompt": [job.prompt], "output": job.folder} for job in todo]
+            failed: list[GanartError] = []
+            for place, answer in answers(zoo, "imagine", requests, work, executor=executor, workers=workers):
+                if isinstance(answer, GanartError):
+                    failed.append(answer)
+                    continue
+                todo[place].keep(answer)
+                results.append((todo[place].folder, answer))
+            if failed:
+                raise failed[0]
         else:
-            results = []
-            for folder, result in imagine_all(zoo, texts, output, **common):
+            for folder, result in imagine_all(zoo, texts, output, on_step=work.step, **common):
                 if result is not None:
                     results.append((folder, result))
     if as_json:
@@ -160,7 +179,7 @@ def command(
             _show(folder, result)
         if texts is not None and (skipped := len(texts) - len(results)) and not any(r.stopped for _, r in results):
             click.echo(f"{skipped} of {len(texts)} prompts were done already")
-    if any(result.stopped for _, result in results):
+    if work.interrupted or any(result.stopped for _, result in results):
         exit_interrupted("stopped; the best pictures so far are saved")
 
 

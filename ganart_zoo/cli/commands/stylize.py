@@ -11,6 +11,7 @@ import click
 
 from ganart_zoo.cli.chosen import Loading, find_model, model_name
 from ganart_zoo.cli.clips import clip_options, clip_source, report_clip, restyle_clip
+from ganart_zoo.cli.executors import Where, answers, executor_options
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import (
@@ -22,7 +23,16 @@ from ganart_zoo.cli.options import (
     result_options,
     settings_flags,
 )
-from ganart_zoo.cli.photos import finish, gathered, limits_of, long_side_of, long_side_option, run_jobs, weighted
+from ganart_zoo.cli.photos import (
+    finish,
+    gathered,
+    limits_of,
+    long_side_of,
+    long_side_option,
+    run_elsewhere,
+    run_jobs,
+    weighted,
+)
 from ganart_zoo.cli.show import emit_json
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.registry import Entry, Zoo
@@ -74,6 +84,7 @@ __all__ = ["command"]
 @max_memory_option
 @max_pixels_option
 @depth_option
+@executor_options
 @result_options
 @loading_options
 @pass_zoo
@@ -94,6 +105,8 @@ def command(
     max_memory: str | None,
     max_pixels: int | None,
     depth: str,
+    executor: Where | None,
+    workers: int | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -108,6 +121,7 @@ def command(
     ganart stylize photo.jpg -m multistyle --contact-sheet -o all.jpg
     ganart stylize - --style painting.jpg -o - < photo.jpg > out.png
     ganart stylize clip.mp4 -m multistyle --style mosaic -o out.mp4
+    ganart stylize holiday/ --style painting.jpg -o restyled/ --executor processes
     torchrun --nproc-per-node 2 -m ganart_zoo stylize holiday/ --style painting.jpg -o restyled/
 
     A picture that exists already, made of the same inputs with the same settings, is skipped; --force makes it again.
@@ -127,6 +141,9 @@ def command(
     team = launched()
     if team.count > 1 and (sheet or piped):
         raise SettingsError("--contact-sheet and '-' are work for one process; start it without a launcher")
+    elsewhere = (executor, workers) != (None, None)
+    if elsewhere and (sheet or piped or clip is not None or team.count > 1):
+        raise SettingsError("--executor is for photos, without --contact-sheet, '-' or a launcher; leave it out")
 
     with LongWork(quiet or not team.is_first) as work:
         work.show(f"loading {zoo.display_name(entry)}")
@@ -152,6 +169,18 @@ def command(
             stylizer = Stylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **limits, **options)
             if piped:
                 _pipe(stylizer, contents[0], output, work, force=force)
+            elif elsewhere:
+                others = []
+                asked = {"model": chosen, "styles": style_inputs, "init": init, "seed": seed, "size": long_side}
+                outcomes = run_elsewhere(
+                    stylizer,
+                    jobs,
+                    work,
+                    lambda requests: answers(zoo, "stylize", requests, work, executor=executor, workers=workers),
+                    {**asked, **limits, **options},
+                    force=force,
+                    silent=quiet or as_json,
+                )
             else:
                 mine = team.share(jobs)
                 outcomes = run_jobs(stylizer, mine, work, force=force, silent=quiet or as_json)
