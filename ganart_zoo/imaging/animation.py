@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.clips import WRITTEN, Frame, check_video, write_clip
+from ganart_zoo.imaging.files import check_ordinary
 
 __all__ = ["ANIMATED", "check_animation", "save_animation"]
 
@@ -17,10 +18,11 @@ ANIMATED = WRITTEN
 
 
 def check_animation(path: Path) -> None:
-    """Raise ImageError if `save_animation` cannot write the suffix of `path`. Call it before long work."""
+    """Raise ImageError if `save_animation` cannot write to `path`. Call it before long work."""
     if path.suffix.lower() not in ANIMATED:
         raise ImageError(f"{path}: cannot write {path.suffix!r}; end the name with one of {', '.join(ANIMATED)}")
     check_video(path)
+    check_ordinary(path)
 
 
 def save_animation(frames: Iterator[Tensor], path: Path, *, fps: int, loop: bool = False) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganart_zoo.contract.errors import ImageError
-from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS, whole_file
+from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS, check_ordinary, whole_file
 from ganart_zoo.imaging.images import from_pil, load, to_pil
 
 __all__ = [
@@ -134,11 +134,13 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
 
 
 def check_clip_output(path: Path) -> None:
-    """Raise ImageError where `write_clip` cannot write a suffix. Call it before long work."""
+    """Raise ImageError where `write_clip` cannot write a clip. Call it before long work."""
     suffix = path.suffix.lower()
     if suffix and suffix not in WRITTEN:
         raise ImageError(f"{path}: cannot write a clip as {suffix!r}; end the name with one of {', '.join(WRITTEN)}")
     check_video(path)
+    if suffix:
+        check_ordinary(path)
     if not path.absolute().parent.is_dir():
         raise ImageError(f"{path}: there is no folder {path.absolute().parent}; create it first")
 

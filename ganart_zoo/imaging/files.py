@@ -5,15 +5,40 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["ANIMATED_PICTURES", "VIDEOS", "whole_file", "write_text"]
+from ganart_zoo.contract.errors import ImageError
+
+__all__ = ["ANIMATED_PICTURES", "VIDEOS", "check_ordinary", "whole_file", "write_text"]
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 """Suffixes of videos that are read; `.mp4`, `.mov`, `.mkv` and `.webm` are written too."""
 ANIMATED_PICTURES = (".gif", ".webp")
 """Suffixes of pictures that may have several frames."""
+
+
+_OTHERS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def check_ordinary(path: Path) -> None:
+    """Raise ImageError where `path` exists and is no ordinary file, which would be replaced. Call it before long work.
+
+    A link counts as what it points to.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except OSError:  # it does not exist, or its folder cannot be read, which writing reports
+        return
+    if kind != stat.S_IFREG:
+        raise ImageError(f"{path}: is {_OTHERS.get(kind, 'no ordinary file')}; expected a file to write")
 
 
 @contextlib.contextmanager
@@ -29,7 +54,9 @@ def whole_file(path: Path, *, alone: bool = False) -> Iterator[Path]:
 
     Raises:
         OSError: It cannot be written.
+        ImageError: It is no ordinary file.
     """
+    check_ordinary(path)
     place = Path(os.path.realpath(path))
     # the files of tempfile are readable by their owner only, and would stay so after the move
     part = place.with_name(f".{place.name}.part" if alone else f".ganart-{secrets.token_hex(8)}.part")

@@ -43,8 +43,12 @@ class _Recorder:
         with self._lock:
             counts = sorted(self._counts.items(), key=lambda item: -item[1])
         calls = [{**json.loads(key), "count": count} for key, count in counts]
+        text = json.dumps({"ganart_trace": FORMAT, "calls": calls}, indent=1) + "\n"
+        if self._path.exists() and not self._path.is_file():  # such as /dev/stderr, which nothing may take the place of
+            self._path.write_text(text, encoding="utf-8")
+            return
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps({"ganart_trace": FORMAT, "calls": calls}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(self._path)
 
 

@@ -7,12 +7,16 @@ import torch
 from ganart_zoo.contract.errors import GanartError, ModelError, PluginFaultError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.registry import Entry, RecipeEntry, Zoo
+from ganart_zoo.running.interrupts import was_interrupted
 
 __all__ = ["Steps", "broken_call", "stopping_at"]
 
 
 class Steps:
-    """Forwards steps to the user's `on_step`, and remembers at which step it asked to stop and what it raised."""
+    """Forwards steps to the user's `on_step`, and remembers at which step it asked to stop and what it raised.
+
+    Ctrl-C during an `interruptible` task counts as the wish to stop.
+    """
 
     def __init__(self, on_step: OnStep | None) -> None:
         self._on_step = on_step
@@ -20,13 +24,13 @@ class Steps:
         self.raised: Exception | None = None
 
     def __call__(self, event: StepEvent) -> bool | None:
-        if self._on_step is None:
-            return None
         try:
-            answer = self._on_step(event)
+            answer = None if self._on_step is None else self._on_step(event)
         except Exception as error:
             self.raised = error
             raise
+        if was_interrupted():
+            answer = False
         # After the last step there is nothing left to stop.
         if answer is False and event.step != event.total:
             self.stopped_at = event.step

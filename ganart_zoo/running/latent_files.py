@@ -17,6 +17,7 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.rng import generator as seeded
 from ganart_zoo.contract.tensors import load_tensors
+from ganart_zoo.imaging.files import whole_file
 from ganart_zoo.running.generators import LoadedGenerator
 from ganart_zoo.running.results import check_result
 
@@ -42,7 +43,8 @@ def write_latents(path: Path, latents: Latents) -> None:
         ImageError: It cannot be written.
     """
     try:
-        save_file({latents.kind: latents.rows.contiguous()}, path)
+        with whole_file(path) as part:
+            save_file({latents.kind: latents.rows.contiguous()}, part)
     except OSError as error:
         raise ImageError(f"{path}: not written: {error.strerror or error}") from None
 

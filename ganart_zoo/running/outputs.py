@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.data.files import PICTURE_SUFFIXES, counted
+from ganart_zoo.imaging.files import check_ordinary
 from ganart_zoo.imaging.images import check_suffix
 from ganart_zoo.imaging.record import read_record
 
@@ -69,6 +70,7 @@ def check_pictures(files: Sequence[Path], folder: Path | None = None, *, force: 
         make_folder(folder)
     for file in files:
         check_suffix(file, depth)
+        check_ordinary(file)
         if file.exists() and not force:
             check_replaceable(file)
     for parent in {file.parent for file in files}:

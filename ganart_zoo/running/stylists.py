@@ -26,6 +26,7 @@ from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.imaging.strips import RowSource, save_strips
 from ganart_zoo.registry import Entry, Zoo
 from ganart_zoo.running.arguments import whole
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.loaded import Loaded, LoadOptions, Work, find_entry
 from ganart_zoo.running.memory import MemoryPlan, plan_memory, resident, spare_limit
 from ganart_zoo.running.outputs import check_pictures
@@ -204,6 +205,7 @@ class Stylizer:
         pictures = [(style.image, style.region, style.source_region) for style in self._style_inputs]
         return tuple(Path(each) for group in pictures for each in group if isinstance(each, (str, os.PathLike)))
 
+    @interruptible
     def __call__(self, content: Picture, output: Path | None = None, *, on_step: OnStep | None = None) -> Stylized:
         """Restyle one picture, and save it with its record if `output` names a file. An existing file is replaced.
 

@@ -31,6 +31,7 @@ from ganart_zoo.imaging.clips import Clip, Frame, check_clip_output, open_clip, 
 from ganart_zoo.imaging.files import write_text
 from ganart_zoo.imaging.images import load, save
 from ganart_zoo.imaging.motion import Motion, check_motion, is_cut, motion_between
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.outputs import make_folder
 from ganart_zoo.running.pictures import check_side, shrink
@@ -71,6 +72,7 @@ class ClipStylizer(Stylizer):
     it, where the flow is certain and the scene looks as it did. A model that can start from a picture starts from that.
     """
 
+    @interruptible
     def clip(
         self,
         source: str | os.PathLike[str],

@@ -27,6 +27,7 @@ from ganart_zoo.imaging.decode import MAX_PIXELS
 from ganart_zoo.imaging.images import resize
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.calls import stopping_at
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.outputs import check_folder
 from ganart_zoo.running.pictures import Picture, name_of
@@ -102,6 +103,7 @@ class Dreamer(Stylizer):
             **how,
         )
 
+    @interruptible
     def zoom(
         self,
         content: Picture,

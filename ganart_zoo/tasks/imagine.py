@@ -31,6 +31,7 @@ from ganart_zoo.imaging.record import Record
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.defaults import default_generator
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.outputs import check_folder, check_pictures, is_folder, make_folder
 from ganart_zoo.running.panel import CriticChoice, Panel, default_critics, load_critics
 from ganart_zoo.running.pictures import Picture, describe, read
@@ -99,6 +100,7 @@ class Imagined(Shown):
         return self.results[0].record
 
 
+@interruptible
 def imagine(
     zoo: Zoo,
     prompt: str | Sequence[str] | None = None,

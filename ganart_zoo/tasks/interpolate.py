@@ -21,6 +21,7 @@ from ganart_zoo.imaging.animation import check_animation, save_animation
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.latent_files import Paint, painter, read_latents
 from ganart_zoo.running.latents import lerp, slerp
 from ganart_zoo.running.outputs import check_folder, check_pictures, is_folder
@@ -55,6 +56,7 @@ class Frame:
     record: Record
 
 
+@interruptible
 def interpolate(
     generator: LoadedGenerator,
     seeds: Sequence[int],

@@ -17,12 +17,14 @@ from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.contract.models import StyleGenerator
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.data.pictures import fit_square
+from ganart_zoo.imaging.files import check_ordinary
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.metrics import PerceptualDistance
 from ganart_zoo.perceptual import Adam, Descent, Evaluation, descend
 from ganart_zoo.running.calls import Steps, stopping_at
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.latent_files import Latents, Paint, painter, write_latents
 from ganart_zoo.running.outputs import check_pictures
 from ganart_zoo.running.pictures import Picture, describe, read
@@ -62,6 +64,7 @@ class Projected(Shown):
     record: Record
 
 
+@interruptible
 def project(
     generator: LoadedGenerator,
     picture: Picture,
@@ -247,5 +250,6 @@ def _check_output(target: Path | None, force: bool) -> None:
         return
     check_pictures([target], force=force)
     latent = target.with_suffix(".safetensors")
+    check_ordinary(latent)
     if latent.exists() and not target.exists() and not force:  # only the picture's record says whether ganart made it
         raise ImageError(f"{latent}: exists without {target.name}; choose another output, or use --force (force=True)")

@@ -18,6 +18,7 @@ from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.running.arguments import whole
 from ganart_zoo.running.generators import LoadedGenerator, check_seeds
+from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.latent_files import Latents, painter, read_latents
 from ganart_zoo.running.loaded import Work
 from ganart_zoo.running.outputs import check_pictures, is_folder
@@ -46,6 +47,7 @@ class Sampled(Shown):
     """The record of the grid of these pictures."""
 
 
+@interruptible
 def sample(
     generator: LoadedGenerator,
     n: int | None = None,
