@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,10 @@ class Model(nn.Module):
     kind: ClassVar[str]
     provenance: Provenance | None = None
     """Set by `Zoo.create`; None for a model built by hand."""
+
+    if TYPE_CHECKING:  # else every attribute that a kind adds, such as `stylize`, is a Tensor to type checkers
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, config: Settings | None = None) -> None:
         """Store `config`, so that a model without parts needs no constructor."""
@@ -233,6 +237,9 @@ class Critic(Model):
         """Return the mean vote of each picture, `[n]`; higher is better."""
         output = self(images, condition)
         votes: Tensor = output.votes if isinstance(output, CriticOutput) else output
+        if not isinstance(votes, Tensor) or votes.ndim != 2 or len(votes) != len(images):
+            what = f"votes {list(votes.shape)}" if isinstance(votes, Tensor) else f"a {type(votes).__name__}"
+            raise TypeError(f"forward returned {what} for {len(images)} pictures, expected votes [{len(images)}, k]")
         return votes.mean(dim=1)
 
 
@@ -392,6 +399,6 @@ class Backbone(Model):
             return self.check_layers(layers)
         if role not in self.taps:
             raise SettingsError(
-                f"{type(self).__name__} names no layers for the role {role!r}; it has {', '.join(self.taps)}"
+                f"{type(self).__name__} names no layers for the role {role!r}; it has {', '.join(self.taps) or 'none'}"
             )
         return tuple(self.taps[role])

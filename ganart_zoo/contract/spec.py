@@ -8,7 +8,7 @@ plugin.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -77,7 +77,7 @@ class WeightsFile:
 
     name: str = "model"
     """The file's role in its variant; `Model.load_weights` gets `{name: path}`."""
-    urls: tuple[str, ...] = ()
+    urls: Sequence[str] = ()
     package: str | None = None
     """`"distribution:path/inside"` for a file that an installed distribution carries."""
     sha256: str | None = None
@@ -126,7 +126,7 @@ class Weights:
     """A named variant: its files, and the config they require, which a caller cannot change."""
 
     name: str
-    files: tuple[WeightsFile, ...] = ()
+    files: Sequence[WeightsFile] = ()
     config: Mapping[str, Any] = field(default_factory=dict, hash=False)
     summary: str = ""
 
@@ -202,21 +202,21 @@ class ModelSpec:
     """`"module:Class"` of a pydantic model in a torch-free module: what is built. None if nothing can be configured."""
     options: str | None = None
     """The same for what one call may change. None if a call has no options."""
-    capabilities: frozenset[str] = frozenset()
+    capabilities: Set[str] = frozenset()
     """Names from `CAPABILITIES`, or names that start with `x-`."""
     uses: Mapping[str, Use] = field(default_factory=dict, hash=False)
     """The keyword of the factory -> the kind of model to pass for it."""
-    weights: tuple[Weights, ...] = ()
+    weights: Sequence[Weights] = ()
     """The variants. If the caller names none, the variant named "default" is used, or else the first."""
     paper: str | None = None
     """URL."""
-    folder: tuple[str, ...] = ()
+    folder: Sequence[str] = ()
     """Patterns, such as `"unet/*.safetensors"`, of the files in a weights folder of another library's layout.
 
     `load_weights` then gets all of them by relative path, and reads the folder's configuration itself. Empty: a folder
     holds `*.safetensors`, and this model's settings in `config.json`.
     """
-    style_names: tuple[str, ...] = ()
+    style_names: Sequence[str] = ()
     """The names of the learned styles, for `named_styles`, so that they are known before the model is built.
 
     Those of the default weights; empty where they depend on the weights or on the config.

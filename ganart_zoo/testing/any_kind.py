@@ -27,7 +27,7 @@ def is_declared_soundly(subject: Subject) -> None:
     assert not faults, f"{canonical}: {faults[0]}"
     provenance = subject.create().provenance
     assert provenance is not None
-    assert provenance.model == canonical
+    assert provenance.model == canonical, f"provenance names {provenance.model}, expected {canonical}"
 
 
 def settings_survive_json(subject: Subject) -> None:

@@ -24,7 +24,7 @@ def layers_are_as_declared(subject: Subject) -> None:
     """
     model = cast(Backbone, subject.create())
     features = model(subject.images(2), tuple(model.layers))
-    assert tuple(features) == tuple(model.layers)
+    assert tuple(features) == tuple(model.layers), f"all layers were asked for, and {tuple(features)} came"
     for name, info in model.layers.items():
         shape = tuple(features[name].shape)
         assert shape[:2] == (2, info.channels), f"layer {name} is {shape}, expected {info.channels} channels"
@@ -44,10 +44,10 @@ def layers_come_as_asked(subject: Subject) -> None:
     images = subject.images(1)
     names = tuple(model.layers)[::-1]
     features = model(images, names)
-    assert tuple(features) == names
+    assert tuple(features) == names, f"layers {names} were asked for, and {tuple(features)} came"
     for name in names:
         alone = model(images, [name])
-        assert tuple(alone) == (name,)
+        assert tuple(alone) == (name,), f"layer {name} was asked for, and {tuple(alone)} came"
         assert torch.equal(alone[name], features[name]), f"layer {name} has other values when requested alone"
 
 
@@ -70,7 +70,7 @@ def taps_are_layers(subject: Subject) -> None:
         assert role in _ROLES, f"role {role!r} is not one of {', '.join(sorted(_ROLES))}"
         unknown = set(names) - set(model.layers)
         assert not unknown, f"taps for {role} name {', '.join(sorted(unknown))}, which are not layers"
-        assert model.role_layers(role) == tuple(names)
+        assert model.role_layers(role) == tuple(names), f"role_layers({role!r}) is not the taps"
     for call in (lambda: model(subject.images(1), ["no such layer"]), lambda: model.role_layers("no such role")):
         try:
             call()

@@ -24,8 +24,8 @@ def votes_in_rows(subject: Subject) -> None:
         for name, loss in output.losses.items():
             assert loss.ndim == 0, f"loss {name!r} is {list(loss.shape)}, expected a scalar"
     score = model.score(images, subject.condition)
-    assert tuple(score.shape) == (3,)
-    assert torch.allclose(score, votes.mean(dim=1), atol=subject.tolerance)
+    assert tuple(score.shape) == (3,), f"score returned {list(score.shape)} for 3 pictures, expected [3]"
+    assert torch.allclose(score, votes.mean(dim=1), atol=subject.tolerance), "score is not the mean vote"
 
 
 def prompts_embed_once(subject: Subject) -> None:
@@ -40,7 +40,8 @@ def prompts_embed_once(subject: Subject) -> None:
     assert again.embedding is embedded.embedding, "embed recomputed an existing embedding"
     plain = model.score(images, condition)
     for other in (embedded, Condition(embedding=embedded.embedding)):
-        assert torch.allclose(plain, model.score(images, other), atol=subject.tolerance)
+        same = torch.allclose(plain, model.score(images, other), atol=subject.tolerance)
+        assert same, "the embedding of a prompt gives another score than the prompt"
     one = model.score(images, Condition(prompts=condition.prompts[:1]))  # type: ignore[index]  # set above
     assert torch.allclose(one[0], plain[0], atol=subject.tolerance), "one prompt for all pictures gives another score"
 

@@ -32,7 +32,7 @@ def reports_each_step(subject: Subject) -> None:
         assert event.phase, "phase is empty"
         assert all(isinstance(loss, float) for loss in event.losses.values()), f"losses are {dict(event.losses)}"
         assert preview.shape[:2] == pictures.shape[:2], f"preview is {list(preview.shape)}"
-        assert preview.dtype == model.picture_dtype
+        assert preview.dtype == model.picture_dtype, f"preview is {preview.dtype}, expected {model.picture_dtype}"
         assert not preview.requires_grad, "preview is not detached"
         assert preview.min() >= 0, "preview goes below 0"
         assert preview.max() <= 1, "preview goes above 1"
@@ -64,7 +64,7 @@ def only_false_stops(subject: Subject) -> None:
     (pictures,) = subject.call(model, on_step=stop)
     assert steps == [1], f"after False at step 1 there were steps {steps[1:]}"
     assert pictures.shape == whole.shape, f"the interrupted picture is {list(pictures.shape)}"
-    assert pictures.isfinite().all()
+    assert pictures.isfinite().all(), "the interrupted picture is not finite"
 
 
 def errors_of_the_listener_reach_the_caller(subject: Subject) -> None:

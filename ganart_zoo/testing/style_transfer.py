@@ -52,7 +52,8 @@ def names_are_known_and_checked(subject: Subject) -> None:
 def works_without_style(subject: Subject) -> None:
     """For `no_style`: a call with an empty list of styles works."""
     model = cast(StyleTransfer, subject.create())
-    assert tuple(_stylized(subject, model, []).shape) == (1, 3, *subject.size)
+    picture = _stylized(subject, model, [])
+    assert tuple(picture.shape) == (1, 3, *subject.size), f"without a style the picture is {list(picture.shape)}"
 
 
 def keeps_what_was_painted(subject: Subject) -> None:

@@ -53,7 +53,7 @@ class Case:
         Raises:
             AssertionError: The contract is broken.
         """
-        self.check(self.subject)
+        _hold(self.check, self.subject)
 
 
 def examine(zoo: Zoo, distribution: str) -> Iterator[Found]:
@@ -129,16 +129,35 @@ def _run(name: str, subject: Any, checks: Any) -> Iterator[Found]:
     for check in checks:
         torch.manual_seed(0)
         try:
-            check(subject)
+            _hold(check, subject)
         except AssertionError as error:
-            said = " ".join(str(error).split()) or f"not so: {(check.__doc__ or '').splitlines()[0]}"
-            failed.setdefault(said, []).append(check.__name__)
+            failed.setdefault(" ".join(str(error).split()), []).append(check.__name__)
         except Exception as error:
             failed.setdefault(_said(error), []).append(check.__name__)
     for said, names in failed.items():
         more = f" and {len(names) - 2} other checks" if len(names) > 3 else ""
         shown = names[:2] if more else names
         yield Found("kit", f"{name} {', '.join(shown)}{more}", said)
+
+
+def _hold(check: Callable[[Any], None], subject: Any) -> None:
+    """Run a check. What the model leaves behind is put back, so that no other model is blamed for it.
+
+    Raises:
+        AssertionError: The contract is broken.
+    """
+    grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
+    try:
+        check(subject)
+    except AssertionError as error:
+        if str(error):
+            raise
+        raise AssertionError(f"not so: {(check.__doc__ or check.__name__).splitlines()[0]}") from error
+    finally:
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
 
 
 def _said(error: BaseException) -> str:

@@ -35,6 +35,7 @@ from ganart_zoo.contract import (
 from ganart_zoo.perceptual import check_previous
 from ganart_zoo.testing import Check, Subject, any_kind, backbones, behaviour, checks_for, critics, generators, steps
 from ganart_zoo.testing import style_transfer as transfers
+from ganart_zoo.testing.whole import Case
 
 
 class Plugin:
@@ -551,3 +552,16 @@ def test_sound_models_pass(model: type, declared: dict[str, Any]) -> None:
 def test_every_check_is_tried_on_a_sound_model_and_on_a_mistake() -> None:
     used = {check for model, declared in SOUND for check in checks_for(subject(model, declared))}
     assert used == {check for check, _, _ in CAUGHT}
+
+
+def test_what_a_model_leaves_behind_is_not_blamed_on_the_next() -> None:
+    def leaves(subject: None) -> None:
+        """It leaves nothing."""
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        raise AssertionError
+
+    with pytest.raises(AssertionError, match=r"^not so: It leaves nothing\.$"):
+        Case("any", leaves, None)()
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32

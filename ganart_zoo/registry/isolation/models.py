@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganart_zoo.contract import models
-from ganart_zoo.contract.condition import Condition, Style
+from ganart_zoo.contract.condition import Condition, Previous, Style
 from ganart_zoo.contract.errors import ModelError, PluginFaultError, SettingsError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import CriticOutput, LayerInfo, Model, PictureRows
@@ -99,8 +99,8 @@ class IsolatedModel(Model):
         if "mean_w" in described:
             self.mean_w = described["mean_w"].to(self._device)
         if "layers" in described:
-            self.layers = {name: LayerInfo(*info) for name, info in described["layers"].items()}
-            self.taps = described["taps"]
+            layers = {name: LayerInfo(*info) for name, info in described["layers"].items()}
+            self.__dict__.update(layers=layers, taps=described["taps"])
         self.eval()
 
     @property
@@ -201,9 +201,13 @@ class IsolatedStyleTransfer(IsolatedModel, models.StyleTransfer):
         rng: Rng = None,
         options: Settings | None = None,
         on_step: OnStep | None = None,
+        previous: Previous | None = None,
     ) -> Tensor:
         given = tuple(styles)
-        pictures: Tensor = self._there("stylize", content, given, init=init, rng=rng, options=options, on_step=on_step)
+        more = {} if previous is None else {"previous": previous}
+        pictures: Tensor = self._there(
+            "stylize", content, given, init=init, rng=rng, options=options, on_step=on_step, **more
+        )
         return pictures
 
     def memory(

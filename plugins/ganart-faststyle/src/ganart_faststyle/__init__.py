@@ -68,7 +68,7 @@ def ganart_models() -> list[ModelSpec]:
             config="ganart_faststyle.config:MultiStyleConfig",
             options="ganart_faststyle.config:TiledOptions",
             capabilities=frozenset({"named_styles", "differentiable", "trainable"}),
-            weights=(_TWELVE,),
+            weights=[_TWELVE],
             style_names=_STYLES,
             paper="https://arxiv.org/abs/1610.07629",
         ),

@@ -20,7 +20,7 @@ def ganart_models() -> list[ModelSpec]:
             license="Apache-2.0",
             factory="ganart_patches.generator:Patches",
             options="ganart_patches.config:GeneratorOptions",
-            capabilities=frozenset({"reference"}),
+            capabilities={"reference"},
             paper=_PAPER,
         ),
         ModelSpec(
@@ -30,7 +30,7 @@ def ganart_models() -> list[ModelSpec]:
             license="Apache-2.0",
             factory="ganart_patches.style:PatchStyle",
             options="ganart_patches.config:StyleOptions",
-            capabilities=frozenset({"image_styles", "init"}),
+            capabilities={"image_styles", "init"},
             paper=_PAPER,
         ),
     ]
