@@ -30,13 +30,14 @@ from ganart_zoo.registry.settings import ModelSettings, load_object
 from ganart_zoo.registry.weights import ResolvedWeights
 
 if TYPE_CHECKING:
+    from ganart_zoo.registry.download import Progress
     from ganart_zoo.registry.zoo import Zoo
 
 _log = logging.getLogger("ganart_zoo")
 
 __all__ = ["Builder"]
 
-_BASE_CLASSES: dict[str, type[Model]] = {
+BASE_CLASSES: dict[str, type[Model]] = {
     "generator": models.Generator,
     "critic": models.Critic,
     "style_transfer": models.StyleTransfer,
@@ -52,14 +53,15 @@ class Builder:
         zoo: Zoo,
         device: torch.device,
         dtype: torch.dtype | None,
-        fetch: bool,
+        fetch: bool | Progress,
         rng: torch.Generator | None = None,
     ) -> None:
         self._zoo = zoo
         self._rng = copy_of_global() if rng is None else rng
         self._device = device
         self._dtype = torch.float32 if dtype is None else dtype
-        self._fetch = fetch
+        self._fetch = bool(fetch)
+        self._progress = None if isinstance(fetch, bool) else fetch
         if not isinstance(self._dtype, torch.dtype) or not self._dtype.is_floating_point:
             raise SettingsError(f"dtype is {dtype!r}, expected a floating-point torch.dtype such as torch.bfloat16")
 
@@ -110,7 +112,9 @@ class Builder:
         self._refuse_unknown(known, settings)  # before anything is fetched
         if entry.plugin.isolation is not None:
             return self._isolated(entry, entry.canonical, settings, part=None, weights=weights)
-        resolved = self._zoo.store.resolve(weights, entry.spec, owner=entry.canonical, fetch=self._fetch)
+        resolved = self._zoo.store.resolve(
+            weights, entry.spec, owner=entry.canonical, fetch=self._fetch, progress=self._progress
+        )
         return self._build(known, settings, resolved)
 
     def uses(self, entry: Entry | RecipeEntry, settings: Mapping[str, Any]) -> dict[str, Model]:
@@ -207,7 +211,7 @@ class Builder:
                 f"{entry.canonical}: {key} is {requested!r:.80}, expected a name, "
                 "a mapping with 'model', or a live model"
             )
-        if not isinstance(model, _BASE_CLASSES[use.kind]):
+        if not isinstance(model, BASE_CLASSES[use.kind]):
             raise SettingsError(f"{entry.canonical}: {key} is a {model.kind}, expected a {use.kind}")
         return model
 
@@ -236,7 +240,7 @@ class Builder:
                 cause = f"it reads {error.name!r} of its config, but {named} has {has}"
                 fault = replace(fault, cause=cause + did_you_mean(str(error.name), type(config).model_fields))
             raise PluginFaultError(fault) from error
-        expected = _BASE_CLASSES[entry.spec.kind]
+        expected = BASE_CLASSES[entry.spec.kind]
         if not isinstance(model, expected):
             cause = f"{entry.spec.factory} returned a {type(model).__name__}, expected a {expected.__name__}"
             raise PluginFaultError(entry.fault("factory", cause))

@@ -64,6 +64,8 @@ def _problem(detail: ErrorDetails, settings_class: type[BaseModel]) -> str:
         return f"{name} is missing"
     if not name:
         return expected
+    if expected.startswith(f"{name} is "):  # a validator that says it all
+        return expected
     expected = expected.removeprefix("Input should be ").removeprefix("expected ")
     return f"{name} is {detail['input']!r:.80}, expected {expected}"
 
@@ -123,6 +125,9 @@ class ModelSettings(_Declared):
         self.config_class: type[BaseModel] = self._load("config") if spec.config else Settings
         self.options_class: type[BaseModel] = self._load("options") if spec.options else Settings
         self._check_names()
+
+    def __repr__(self) -> str:
+        return f"<ModelSettings of {self.entry.canonical}: {', '.join((*self.config_names, *self.option_names))}>"
 
     def config(self, values: Mapping[str, Any]) -> Any:
         """Return a checked instance of the config class.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.utils import canonicalize_name
 
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     import torch
 
     from ganart_zoo.contract.models import Model
+    from ganart_zoo.registry.download import Progress
     from ganart_zoo.registry.weights import WeightsStore
+
+    M = TypeVar("M", bound=Model)
 
 __all__ = ["Zoo"]
 
@@ -293,7 +296,7 @@ class Zoo:
         weights: str | Path | None = "default",
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
-        fetch: bool = False,
+        fetch: bool | Progress = False,
         rng: torch.Generator | None = None,
         trusted: bool = True,
         **settings: Any,
@@ -307,7 +310,9 @@ class Zoo:
                 left out for a run.
             device: The device of the model.
             dtype: Its compute dtype; None means float32. Pictures stay float32.
-            fetch: Whether to download missing weights, also of the models it uses.
+            fetch: Whether to download missing weights, also of the models it uses. A function does so too: it is
+                called with the bytes that are there and the total (None if unknown) of each file in turn, and what it
+                raises ends the download and is raised here. The next attempt goes on where it ended.
             rng: A CPU generator for the first weights of an untrained model. None: they are what torch's
                 global generator would draw next, and it is not moved.
             trusted: Whether the author of the arguments may read files and use as much memory as there is. False
@@ -339,6 +344,30 @@ class Zoo:
         except PluginFaultError as error:
             self.report(error.fault, error)
             raise
+
+    def create_as(self, kind: type[M], model: str | Path, /, **how: Any) -> M:
+        """Build a model as `create` does, of a kind that type checkers then know.
+
+        Args:
+            kind: A class of `ganart_zoo.contract`, such as `StyleTransfer` or `StyleGenerator`.
+            model: A name, or the `Path` of a run.
+            **how: As for `create`.
+
+        Raises:
+            SettingsError: The model is of another kind.
+            GanartError: As `create` says.
+        """
+        from ganart_zoo.registry.build import BASE_CLASSES
+
+        if not isinstance(model, Path):
+            spec = self.entry(model).spec
+            base = BASE_CLASSES[spec.kind]
+            if not issubclass(base, kind) and not issubclass(kind, base):
+                raise SettingsError(f"{model} is a {spec.kind}, expected a {kind.__name__}")
+        made = self.create(model, **how)
+        if not isinstance(made, kind):
+            raise SettingsError(f"{model} is a {type(made).__name__}, expected a {kind.__name__}")
+        return made
 
     def shared(
         self,

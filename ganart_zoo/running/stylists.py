@@ -177,6 +177,20 @@ class Stylizer:
         """Bits of each channel of the saved pictures."""
         return self._depth
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._loaded.entry.canonical} with {len(self._styles)} styles>"
+
+    def with_options(self, **options: Any) -> Self:
+        """Return what restyles by the same model with other options of its calls; all others stay as they are.
+
+        Raises:
+            SettingsError: An option is unknown or out of range.
+        """
+        zoo, name = self._loaded.zoo, self._loaded.entry.canonical
+        one = copy(self)
+        one._loaded = replace(self._loaded, options=zoo.options(name, **{**dict(self._loaded.options), **options}))
+        return one
+
     @property
     def style_count(self) -> int:
         """The number of styles."""

@@ -102,7 +102,7 @@ class RayExecutor:
 
     def runner(self, zoo: Zoo, model_bytes: int) -> Runner:
         """Return what does the jobs of one worker; its actor starts with the first."""
-        how = {
+        how: dict[str, Any] = {
             "num_cpus": self._num_cpus,
             "num_gpus": self._num_gpus or 0,
             "max_restarts": 0,  # its runner starts another

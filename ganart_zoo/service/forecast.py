@@ -67,6 +67,8 @@ def _sides(picture: Any) -> tuple[int, int] | None:
     if hasattr(picture, "shape"):
         height, width = picture.shape[-2:] if len(picture.shape) == 4 else picture.shape[:2]
         return int(width), int(height)
+    if not isinstance(picture, bytes) and Path(picture).is_dir():
+        return None
     return picture_sides(picture)
 
 

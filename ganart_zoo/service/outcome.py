@@ -82,11 +82,8 @@ def _pictures(result: Any) -> Iterator[MadePicture]:
     images = getattr(result, "images", None)
     if not isinstance(images, Tensor) or not images.numel():
         return
-    if images.ndim == 5:  # mix: one grid, as its record says
-        from ganart_zoo.imaging.grid import to_grid
-
-        rows = images.flatten(0, 1)
-        yield MadePicture(to_grid(rows, columns=images.shape[1], padding=2), None, "grid")
+    if isinstance(getattr(result, "sheet", None), Tensor):  # mix: one grid, as its record says
+        yield MadePicture(result.sheet, record, "grid")
         return
     single = len(images) == 1
     for row, image in enumerate(images):

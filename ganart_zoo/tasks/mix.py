@@ -33,6 +33,9 @@ class Mixed(Shown):
     path: Path | None
     seconds: float
     record: Record
+    """Of the sheet."""
+    sheet: Tensor
+    """`[1, 3, H, W]`: the picture that is saved, with the seeds' own pictures at its edges."""
 
 
 def mixed_styles(rows: Tensor, columns: Tensor, layers: Sequence[int]) -> Tensor:
@@ -102,11 +105,12 @@ def mix(
                 pictures.append(check_result(model.synthesize(ws[None]), 1).to("cpu"))
                 work.steps(StepEvent.of(number, len(styles), picture=pictures[-1]))
         record = generator.record("mix", rows[0], request)
+        sheet = _sheet(pictures, len(rows), len(columns))
         if target is not None:
-            save(_sheet(pictures, len(rows), len(columns)), target, record=record)
+            save(sheet, target, record=record)
             work.saved()
     images = torch.stack(pictures[len(rows) + len(columns) :])
-    return Mixed(images.view(len(rows), len(columns), *images.shape[2:]), target, work.seconds, record)
+    return Mixed(images.view(len(rows), len(columns), *images.shape[2:]), target, work.seconds, record, sheet)
 
 
 def rerun(again: Rerun) -> Mixed:

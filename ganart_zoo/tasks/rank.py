@@ -6,7 +6,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,11 @@ import torch
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
-from ganart_zoo.imaging.images import load
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.critics import LoadedCritic
 from ganart_zoo.running.outputs import check_folder, make_folder, pictures_in
 from ganart_zoo.running.panel import Judge
-from ganart_zoo.running.pictures import Picture, read
+from ganart_zoo.running.pictures import Picture, name_of, read
 from ganart_zoo.running.prompts import read_prompt
 
 if TYPE_CHECKING:
@@ -34,11 +33,14 @@ __all__ = ["Ranked", "Scored", "rank"]
 class Scored:
     """One picture."""
 
-    path: Path
+    path: Path | None
+    """Its file; None for a picture that was given as bytes, an image, an array or a tensor."""
     score: float
     """The critic's mean vote; higher is better. Scores of different critics cannot be compared."""
     copy: Path | None = None
     """The copy, if one was kept."""
+    number: int = 0
+    """Its place, from 1, among the pictures that were given, those of folders in the order of their names."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Ranked:
 def rank(
     zoo: Zoo,
     model: str | Path,
-    pictures: Sequence[str | os.PathLike[str]],
+    pictures: Sequence[Picture],
     *,
     keep: int | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -73,7 +75,7 @@ def rank(
     Args:
         zoo: Where the critic comes from.
         model: Its name, or the `Path` of a run, whose critic is used.
-        pictures: Files, and folders of files. Each is cut to the square in its centre and scaled to the critic's
+        pictures: Pictures, and folders of files. Each is cut to the square in its centre and scaled to the critic's
             `resolution`, if it has one.
         keep: How many to keep; None for all.
         output: A folder for exact copies of the best, named `01-<name>`; created if its parent exists.
@@ -93,6 +95,8 @@ def rank(
         raise SettingsError(f"keep is {keep}, expected at least 1")
     files = list(_files(pictures))
     folder = None if output is None else Path(output)
+    if folder is not None and not all(isinstance(file, Path) for file in files):
+        raise SettingsError("output is a folder for copies of files, and some pictures are none; leave output out")
     if folder is not None:
         make_folder(folder)
         check_folder(folder)
@@ -112,13 +116,13 @@ def rank(
     with critic.work("rank", details, path=folder, on_step=on_step) as work:
         for number, file in enumerate(files, start=1):
             try:
-                image = critic.fit(load(file))
+                image = critic.fit(read(file))
             except ImageError as error:
                 failed.append(error)
                 continue
             with work.calls(size=(image.shape[3], image.shape[2])), torch.no_grad():
-                (score,) = judge.score(image, str(file)).tolist()
-            scored.append(Scored(file, score))
+                (score,) = judge.score(image, name_of(file)).tolist()
+            scored.append(Scored(file if isinstance(file, Path) else None, score, number=number))
             if work.steps(StepEvent.of(number, len(files), "", {"score": score}, picture=image)) is False:
                 break
         if not scored:
@@ -130,10 +134,14 @@ def rank(
     return Ranked(tuple(best), tuple(failed), work.seconds, work.stopped)
 
 
-def _files(pictures: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
-    if not pictures:
+def _files(pictures: Sequence[Picture]) -> Iterator[Path | Picture]:
+    if not len(pictures):
         raise ImageError("no pictures were given; name files or folders")
-    for path in map(Path, pictures):
+    for each in pictures:
+        if not isinstance(each, (str, os.PathLike)):
+            yield each
+            continue
+        path = Path(each)
         if path.is_dir():
             yield from pictures_in(path)
         elif path.exists():
@@ -143,6 +151,7 @@ def _files(pictures: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
 
 
 def _kept(one: Scored, folder: Path, place: int, count: int, force: bool) -> Scored:
+    assert one.path is not None  # checked before the work
     copy = folder / f"{place:0{max(2, len(str(count)))}d}-{one.path.name}"
     if copy.resolve() == one.path.resolve():
         raise ImageError(f"{copy}: is the picture itself; choose another folder")
@@ -152,4 +161,4 @@ def _kept(one: Scored, folder: Path, place: int, count: int, force: bool) -> Sco
         shutil.copyfile(one.path, copy)
     except OSError as error:
         raise ImageError(f"{copy}: not written: {error.strerror or error}") from None
-    return Scored(one.path, one.score, copy)
+    return replace(one, copy=copy)

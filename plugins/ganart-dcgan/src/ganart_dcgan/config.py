@@ -11,7 +11,13 @@ __all__ = ["CriticConfig", "GeneratorConfig"]
 class CriticConfig(Settings):
     """Settings of the critic."""
 
-    resolution: int = Field(32, ge=8, le=512, description="Side of the pictures, in pixels: a power of two.")
+    resolution: int = Field(
+        32,
+        ge=8,
+        le=512,
+        description="Side of the pictures, in pixels: a power of two.",
+        json_schema_extra={"enum": [1 << power for power in range(3, 10)]},
+    )
     class_names: tuple[str, ...] = Field((), description="Names of the labels; empty for a network without classes.")
     width: int = Field(32, ge=1, description="Channels at full resolution; each halving of the side doubles them.")
     max_width: int = Field(512, ge=1, description="The maximum number of channels of a layer.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from ganart_zoo.contract import Field, Settings, field_validator, model_validator
+from ganart_zoo.contract import Field, Settings, model_validator
 
 __all__ = ["Config", "Options"]
+
+_Number = Annotated[int, Field(ge=0)]
+"""Of a channel or an output, counted from 0."""
 
 
 class Config(Settings):
@@ -27,10 +30,10 @@ class Options(Settings):
         min_length=1,
         description="Backbone layers to raise; several count alike. None: its dream taps.",
     )
-    channels: tuple[int, ...] | None = Field(
+    channels: tuple[_Number, ...] | None = Field(
         None, min_length=1, description="Raise only these channels of the one layer, counted from 0. None: all."
     )
-    classes: tuple[int, ...] | None = Field(
+    classes: tuple[_Number, ...] | None = Field(
         None,
         min_length=1,
         description="Raise these outputs of the backbone's class head in place of a layer, counted from 0: for "
@@ -71,13 +74,6 @@ class Options(Settings):
         description="Let the network see the picture in tiles of at most this many pixels a side. Memory for features "
         "is then that of one tile, and the picture is the same to rounding. None: the whole picture at once.",
     )
-
-    @field_validator("channels", "classes")
-    @classmethod
-    def _numbers_are_counted_from_0(cls, numbers: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if numbers is not None and min(numbers) < 0:
-            raise ValueError(f"{min(numbers)} is negative; numbers are counted from 0")
-        return numbers
 
     @model_validator(mode="after")
     def _one_target(self) -> Options:

@@ -10,7 +10,13 @@ __all__ = ["CriticConfig", "GeneratorConfig"]
 class GeneratorConfig(Settings):
     """Settings of FastGAN."""
 
-    resolution: int = Field(64, ge=8, le=1024, description="Side of the pictures, in pixels: a power of two.")
+    resolution: int = Field(
+        64,
+        ge=8,
+        le=1024,
+        description="Side of the pictures, in pixels: a power of two.",
+        json_schema_extra={"enum": [1 << power for power in range(3, 11)]},
+    )
     width: int = Field(
         32,
         ge=8,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from ganart_zoo.contract import Field, Settings, field_validator
 
 __all__ = ["AdaINConfig", "AdaINOptions", "JohnsonConfig", "MultiStyleConfig", "Options", "TiledOptions"]
+
+_Channels = Annotated[int, Field(ge=1, le=512)]
+_Blocks = Annotated[int, Field(ge=0, le=32)]
 
 
 class MultiStyleConfig(Settings):
@@ -18,11 +21,11 @@ class MultiStyleConfig(Settings):
         description="Names of the styles. Empty: the names and the number that the weights file holds; "
         "an untrained network then has one style, 'style00'.",
     )
-    channels: tuple[int, int, int] = Field(
+    channels: tuple[_Channels, _Channels, _Channels] = Field(
         (32, 32, 32), description="Channels of the three convolutions that reduce the photo to a quarter of its side."
     )
     blocks: int = Field(6, ge=0, le=32, description="Residual blocks at a quarter of the photo's side.")
-    expand: tuple[int, int] = Field(
+    expand: tuple[_Channels, _Channels] = Field(
         (8, 4), description="Channels of the two convolutions that enlarge the picture to the photo's side again."
     )
 
@@ -44,17 +47,10 @@ class MultiStyleConfig(Settings):
 class JohnsonConfig(Settings):
     """The shape of the single-style network. The defaults are those of the published networks."""
 
-    channels: tuple[int, int, int] = Field(
+    channels: tuple[_Channels, _Channels, _Channels] = Field(
         (32, 64, 128), description="Channels of the three convolutions that reduce the photo to a quarter of its side."
     )
     blocks: int = Field(5, ge=0, le=32, description="Residual blocks at a quarter of the photo's side.")
-
-    @field_validator("channels")
-    @classmethod
-    def _channels_are_usable(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(1 <= number <= 512 for number in channels):
-            raise ValueError("each number of channels must be from 1 to 512")
-        return channels
 
 
 class AdaINConfig(Settings):
@@ -66,26 +62,14 @@ class AdaINConfig(Settings):
         description="Backbone layers whose features take on the style's statistics, one for each of the strides 2, 4 "
         "and 8, or for the first of these. None: the deepest style tap of each stride.",
     )
-    widths: tuple[int, int, int] = Field((64, 48, 32), description="Channels of the decoder at the strides 8, 4 and 2.")
-    blocks: tuple[int, int, int] = Field(
+    widths: tuple[_Channels, _Channels, _Channels] = Field(
+        (64, 48, 32), description="Channels of the decoder at the strides 8, 4 and 2."
+    )
+    blocks: tuple[_Blocks, _Blocks, _Blocks] = Field(
         (2, 1, 0), description="Residual blocks of the decoder at the strides 8, 4 and 2."
     )
     last: int = Field(16, ge=1, le=512, description="Channels at the photo's size, before the picture.")
     code: int = Field(64, ge=1, le=4096, description="Numbers that describe a style to the decoder's layers.")
-
-    @field_validator("widths")
-    @classmethod
-    def _widths_are_usable(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(1 <= number <= 1024 for number in widths):
-            raise ValueError("each number of channels must be from 1 to 1024")
-        return widths
-
-    @field_validator("blocks")
-    @classmethod
-    def _blocks_are_usable(cls, blocks: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(0 <= number <= 32 for number in blocks):
-            raise ValueError("each number of blocks must be from 0 to 32")
-        return blocks
 
 
 class Options(Settings):

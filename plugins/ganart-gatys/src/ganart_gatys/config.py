@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from ganart_zoo.contract import Field, Settings, field_validator, model_validator
 
 __all__ = ["Config", "Options"]
+
+_Share = Annotated[float, Field(ge=0)]
 
 
 class Config(Settings):
@@ -15,7 +17,7 @@ class Config(Settings):
     style_layers: tuple[str, ...] | None = Field(
         None, min_length=1, description="Backbone layers whose Gram matrices define the style. None: its style taps."
     )
-    style_layer_weights: tuple[float, ...] | None = Field(
+    style_layer_weights: tuple[_Share, ...] | None = Field(
         None,
         min_length=1,
         description="One weight for each style layer; they are divided by their sum. None: equal weights.",
@@ -23,7 +25,7 @@ class Config(Settings):
     content_layers: tuple[str, ...] | None = Field(
         None, min_length=1, description="Backbone layers whose features define the content. None: its content taps."
     )
-    content_layer_weights: tuple[float, ...] | None = Field(
+    content_layer_weights: tuple[_Share, ...] | None = Field(
         None,
         min_length=1,
         description="One weight for each content layer; they are divided by their sum. None: equal weights.",
@@ -36,9 +38,9 @@ class Config(Settings):
 
     @field_validator("style_layer_weights", "content_layer_weights")
     @classmethod
-    def _weights_are_usable(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if weights is not None and (min(weights) < 0 or sum(weights) <= 0):
-            raise ValueError("layer weights must not be negative, and at least one must be above 0")
+    def _weights_are_usable(cls, weights: tuple[_Share, ...] | None) -> tuple[float, ...] | None:
+        if weights is not None and sum(weights) <= 0:
+            raise ValueError("at least one layer weight must be above 0")
         return weights
 
 

@@ -14,7 +14,10 @@ _STRIDE = 8
 class Config(Settings):
     """Settings of the model: autoencoder, text encoder, transformer and upscaler."""
 
-    resolution: int = Field(64, ge=16, le=256, description="Side of the pictures, in pixels.")
+    # What the schemas say of these four makes any choice fit any other; the checks below allow more.
+    resolution: int = Field(
+        64, ge=16, le=256, description="Side of the pictures, in pixels.", json_schema_extra={"multipleOf": 32}
+    )
     latent_channels: int = Field(8, ge=1, description="Numbers that stand for 8x8 pixels.")
     encoder_widths: tuple[int, int, int] = Field(
         (32, 64, 112), description="Channels of the encoder at a half, a quarter and an eighth of the side."
@@ -27,10 +30,17 @@ class Config(Settings):
     word_width: int = Field(96, ge=1, description="Length of a word's vector in that table.")
     words_placed: int = Field(16, ge=1, description="Words of a prompt whose order counts.")
     text_layers: int = Field(1, ge=0, description="Transformer blocks that read the prompt.")
-    patch: int = Field(4, ge=1, description="Latents along each side of a transformer token.")
-    width: int = Field(256, ge=8, description="Channels of the transformer's tokens.")
+    patch: int = Field(
+        4,
+        ge=1,
+        description="Latents along each side of a transformer token.",
+        json_schema_extra={"enum": [1, 2, 4]},
+    )
+    width: int = Field(
+        256, ge=8, description="Channels of the transformer's tokens.", json_schema_extra={"multipleOf": 32}
+    )
     layers: int = Field(4, ge=1, description="Blocks of the transformer.")
-    heads: int = Field(4, ge=1, description="Heads of its attention.")
+    heads: int = Field(4, ge=1, description="Heads of its attention.", json_schema_extra={"enum": [1, 2, 4, 8, 16, 32]})
     expansion: float = Field(3.0, gt=0, description="Hidden units of a block's perceptron per channel.")
     draft: int = Field(1024, ge=1, description="Hidden units of the perceptron that drafts latents from the text.")
     upscaler_width: int = Field(48, ge=1, description="Channels of the network that enlarges pictures four times.")

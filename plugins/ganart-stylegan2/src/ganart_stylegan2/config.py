@@ -13,7 +13,13 @@ _FIRST_SIDE = 4
 class CriticConfig(Settings):
     """Settings of the critic."""
 
-    resolution: int = Field(256, ge=8, le=1024, description="Side of the pictures, in pixels: a power of two.")
+    resolution: int = Field(
+        256,
+        ge=8,
+        le=1024,
+        description="Side of the pictures, in pixels: a power of two.",
+        json_schema_extra={"enum": [1 << power for power in range(3, 11)]},
+    )
     class_names: tuple[str, ...] = Field((), description="Names of the labels; empty for a network without classes.")
     channel_base: int = Field(
         32768, ge=1024, description="A map with sides of s pixels has channel_base / s channels, at most max_channels."
