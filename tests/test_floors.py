@@ -60,6 +60,7 @@ THIRD_PARTY = {
     "tifffile": "imaging",
     "braceexpand": "data",
     "webdataset": "data",
+    "cryptography": "registry",
     "filelock": "registry",
     "packaging": "registry",
     "platformdirs": "registry",

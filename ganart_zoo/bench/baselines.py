@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from ganart_zoo.ops.activation import activate
 from ganart_zoo.ops.winograd_conv2d import recovered_weight
@@ -36,7 +37,7 @@ def _conv2d(x: Tensor, kernel: Tensor, _: Tensor, bias: Tensor | None, out_chann
 
 def _conv2d_weight(x: Tensor, grad: Tensor) -> Callable[[], Tensor]:
     shape = [grad.shape[1], x.shape[1], 3, 3]
-    return lambda: torch.nn.grad.conv2d_weight(x, shape, grad, padding=1)
+    return lambda: conv2d_weight(x, shape, grad, padding=1)
 
 
 def _instance_norm(

@@ -251,7 +251,7 @@ def _peak_memory(call: Callable[[], Any], device: str) -> int | None:
         call()
         torch.cuda.synchronize()
         return int(torch.cuda.max_memory_allocated() - before)
-    if torch.autograd._profiler_enabled():  # by --profile, and there is only one
+    if torch.autograd.profiler._is_profiler_enabled:  # by --profile, and there is only one
         return None
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:

@@ -121,7 +121,8 @@ def recovered_weight(kernel: Tensor, out_channels: int) -> Tensor:
     """Return the weights `[K, C, 3, 3]` that `kernel` was made from, in float64."""
     back = torch.linalg.pinv(torch.kron(_TRANSFORM, _TRANSFORM)).to(kernel.device)
     points = kernel.double().transpose(1, 2).flatten(2)[..., :out_channels]
-    return (back @ points.flatten(1)).view(3, 3, -1, out_channels).permute(3, 2, 0, 1)
+    weight: Tensor = (back @ points.flatten(1)).view(3, 3, -1, out_channels).permute(3, 2, 0, 1)
+    return weight
 
 
 def _transformed(weight: Tensor) -> Tensor:

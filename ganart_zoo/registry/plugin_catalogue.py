@@ -6,7 +6,8 @@
                   "models": [{"name": "oil", "kind": "style_transfer", "summary": "..."}]}]}
 
 `url` and `sha256` are those of a wheel; both may be left out where the distribution is on a package index. A catalogue
-is trusted as far as the place it was read from: its hashes say that a wheel is the one its author listed.
+is trusted as far as the place it was read from, or as the key that it is signed with: `catalogue.json.minisig` beside
+it is a signature of minisign. Its hashes say that a wheel is the one its author listed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ganart_zoo.contract.errors import GanartError, OfflineError
+from ganart_zoo.registry.signatures import SUFFIX, verify
 
 __all__ = ["CatalogueEntry", "CatalogueModel", "read_catalogue"]
 
@@ -64,26 +66,29 @@ class CatalogueEntry:
         return all(word.lower() in text for word in words)
 
 
-def read_catalogue(place: str, *, offline: bool = False) -> tuple[CatalogueEntry, ...]:
+def read_catalogue(place: str, *, offline: bool = False, key: str | None = None) -> tuple[CatalogueEntry, ...]:
     """Read a catalogue from a file or an https URL.
+
+    Args:
+        place: The file or URL.
+        offline: Whether to refuse URLs.
+        key: The public key of minisign that the catalogue must be signed with; None to ask for no signature.
 
     Raises:
         OfflineError: It is a URL, and `offline` is set.
-        GanartError: It cannot be read, or is not a catalogue of a known format.
+        GanartError: It cannot be read, is not a catalogue of a known format, or is not signed with the key.
     """
     if re.match(r"https?://", place):
         if offline:
             raise OfflineError(f"GANART_OFFLINE is set, so {place} is not read; give a file")
         if not place.startswith("https://") and not re.match(r"http://(127\.0\.0\.1|localhost)[:/]", place):
             raise GanartError(f"{place} is not https, so anybody on the way could change it; use https or a file")
-        text = _downloaded(place)
-    else:
-        try:
-            text = Path(place).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise GanartError(f"{place} cannot be read: {error}") from error
+    content = _content(place)
+    if key is not None:
+        signature = _content(f"{place}{SUFFIX}", " beside the catalogue, which --key asks for")
+        verify(content, signature.decode("utf-8", "replace"), key, place)
     try:
-        data = json.loads(text)
+        data = json.loads(content.decode("utf-8"))
     except ValueError as error:
         raise GanartError(f"{place} is not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("ganart_catalogue") != _FORMAT:
@@ -91,7 +96,16 @@ def read_catalogue(place: str, *, offline: bool = False) -> tuple[CatalogueEntry
     return tuple(_entries(data.get("plugins", []), place))
 
 
-def _downloaded(url: str) -> str:
+def _content(place: str, what: str = "") -> bytes:
+    if re.match(r"https?://", place):
+        return _downloaded(place)
+    try:
+        return Path(place).read_bytes()
+    except OSError as error:
+        raise GanartError(f"{place}{what} cannot be read: {error.strerror or error}") from error
+
+
+def _downloaded(url: str) -> bytes:
     from urllib.request import Request, urlopen
 
     try:
@@ -99,7 +113,7 @@ def _downloaded(url: str) -> str:
             content: bytes = answer.read(_LARGEST + 1)
             if len(content) > _LARGEST:
                 raise GanartError(f"{url} has more than {_LARGEST // 1_000_000} MB, which no catalogue has")
-            return content.decode("utf-8")
+            return content
     except (OSError, ValueError) as error:
         raise GanartError(f"{url} cannot be read: {error}") from error
 

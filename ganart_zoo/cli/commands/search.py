@@ -18,14 +18,16 @@ __all__ = ["command"]
 @click.argument("catalogue", metavar="FILE|URL")
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 @click.option("--kind", metavar="KIND", help="Only plugins with a model of this kind.")
+@click.option("--key", metavar="KEY", help="Refuse a catalogue that is not signed with this public key of minisign.")
 @json_option
-def command(catalogue: str, words: tuple[str, ...], kind: str | None, as_json: bool) -> None:
+def command(catalogue: str, words: tuple[str, ...], kind: str | None, key: str | None, as_json: bool) -> None:
     """Look for plugins in a catalogue, a JSON file. All words must occur in a name or summary.
 
-    Nothing is installed: the command that would do so is shown, with the hash that the catalogue states.
+    Nothing is installed: the command that would do so is shown, with the hash that the catalogue states. With --key,
+    the signature beside the catalogue (its name and .minisig) must be by that key.
     """
     offline = os.environ.get("GANART_OFFLINE", "0") not in ("", "0")
-    listed = read_catalogue(catalogue, offline=offline)
+    listed = read_catalogue(catalogue, offline=offline, key=key)
     found = [
         entry
         for entry in listed
