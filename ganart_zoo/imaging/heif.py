@@ -37,5 +37,5 @@ def open_heif(stream: BinaryIO, name: str) -> Image.Image:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise ImageError(f"{name}: HEIC needs pillow-heif; pip install 'ganart-zoo[photos]'") from None
-    image: Image.Image = HeifImageFile(stream, name)
+    image: Image.Image = HeifImageFile(stream, name)  # type: ignore[no-untyped-call]
     return image

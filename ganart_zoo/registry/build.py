@@ -236,9 +236,10 @@ class Builder:
             fault = entry.fault("factory", error)
             if isinstance(error, AttributeError) and error.obj is config:  # the declaration may name another class
                 named = entry.spec.config or "none"
-                has = ", ".join(type(config).model_fields) or "no fields"
+                fields = sorted(getattr(type(config), "model_fields", ()))
+                has = ", ".join(fields) or "no fields"
                 cause = f"it reads {error.name!r} of its config, but {named} has {has}"
-                fault = replace(fault, cause=cause + did_you_mean(str(error.name), type(config).model_fields))
+                fault = replace(fault, cause=cause + did_you_mean(str(error.name), fields))
             raise PluginFaultError(fault) from error
         expected = BASE_CLASSES[entry.spec.kind]
         if not isinstance(model, expected):

@@ -16,7 +16,7 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed import Store  # type: ignore[attr-defined]  # it is documented, and left out of __all__
 
 __all__ = ["Processes", "launched"]
 
@@ -93,7 +93,7 @@ def launched() -> Processes:
 
 
 def _store(address: str, port: int, rank: int, count: int) -> Any:
-    from torch.distributed import PrefixStore, TCPStore
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # as above
 
     kept_by_launcher = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:

@@ -170,7 +170,7 @@ def command(
             if piped:
                 _pipe(stylizer, contents[0], output, work, force=force)
             elif elsewhere:
-                others = []
+                others: list[dict[str, Any]] | None = []
                 asked = {"model": chosen, "styles": style_inputs, "init": init, "seed": seed, "size": long_side}
                 outcomes = run_elsewhere(
                     stylizer,
