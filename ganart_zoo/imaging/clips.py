@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,15 @@ from torch import Tensor
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS, check_ordinary, whole_file
 from ganart_zoo.imaging.images import from_pil, load, to_pil
+from ganart_zoo.imaging.record import (
+    EXIF_IFD,
+    EXIF_USER_COMMENT,
+    PixelDifference,
+    Record,
+    compare_pixels,
+    read_record,
+    to_user_comment,
+)
 
 __all__ = [
     "VIDEOS",
@@ -25,6 +35,8 @@ __all__ = [
     "Frame",
     "check_clip_output",
     "check_video",
+    "clip_record",
+    "compare_clips",
     "is_clip",
     "open_clip",
     "write_clip",
@@ -36,6 +48,8 @@ WRITTEN = (".gif", ".mp4", ".mov", ".mkv", ".webm", ".webp")
 """Suffixes that are written."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _FPS = 25
+_RECORD = "ganart:"
+"""What the comment of a clip begins with, before its record."""
 _CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0"})}
 _H264 = ("libx264", {"crf": "18"})
 _AUDIO = {".mp4": {"aac", "mp3", "ac3", "alac"}, ".mov": {"aac", "mp3", "ac3", "alac"}, ".webm": {"opus", "vorbis"}}
@@ -157,7 +171,7 @@ def write_clip(
     *,
     fps: Fraction,
     source: Path | None = None,
-    comment: str = "",
+    record: Callable[[], Record] | None = None,
     loop: bool = True,
 ) -> int:
     """Write a clip; it appears complete or not at all.
@@ -167,7 +181,7 @@ def write_clip(
         path: `.mp4`, `.mov`, `.mkv`, `.webm`, `.gif` or `.webp`; replaced where it exists.
         fps: Frames per second; the frames' own times say when each is shown.
         source: A video whose sound is copied as it is, as long as the frames last.
-        comment: Text for the metadata of a video.
+        record: Returns how the clip was made, which `clip_record` reads; called before the last frame is written.
         loop: Whether a GIF or WebP repeats.
 
     Returns:
@@ -180,10 +194,58 @@ def write_clip(
     try:
         with whole_file(path) as part:
             if path.suffix.lower() in ANIMATED_PICTURES:
-                return _write_animated(frames, part, path, fps, loop)
-            return _write_video(frames, part, path, fps, source, comment)
+                return _write_animated(frames, part, path, fps, loop, record)
+            return _write_video(frames, part, path, fps, source, record)
     except OSError as error:  # PyAV's errors too
         raise ImageError(f"{path}: not written: {error.strerror or error}") from None
+
+
+def clip_record(path: Path) -> Record:
+    """Return the record of how a clip was made.
+
+    Raises:
+        ImageError: The file cannot be read, has no record, or has one that this version cannot read.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".webp":
+        return read_record(path)
+    if suffix in VIDEOS:
+        with _opened(path) as container:
+            tags = {name.lower(): value for name, value in container.metadata.items()}
+        text = tags.get("comment", "")
+    else:
+        with Image.open(path) as image:
+            text = image.info.get("comment", b"").decode("ascii", errors="replace")
+    if not text.startswith(_RECORD):
+        raise ImageError(f"{path}: carries no ganart record; it was not made by ganart, or a later program dropped it")
+    try:
+        return Record.from_text(text.removeprefix(_RECORD))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+
+
+def compare_clips(a: Path, b: Path) -> PixelDifference:
+    """Compare the decoded pixels of two clips; the sizes are those of all frames one below the other.
+
+    Raises:
+        ImageError: One of them cannot be read.
+    """
+    pairs = itertools.zip_longest(open_clip(a).frames(), open_clip(b).frames())
+    heights, widths = [0, 0], [0, 0]
+    differing, largest, total = 0, 0.0, 0.0
+    for pair in pairs:
+        for number, frame in enumerate(pair):
+            if frame is not None:
+                heights[number] += frame.image.shape[2]
+                widths[number] = frame.image.shape[3]
+        if pair[0] is not None and pair[1] is not None and pair[0].image.shape == pair[1].image.shape:
+            one = compare_pixels(*(to_pil(frame.image) for frame in pair))
+            differing, largest = differing + one.differing, max(largest, one.largest)
+            total += one.mean * one.size_a[0] * one.size_a[1]
+    sizes = (heights[0], widths[0]), (heights[1], widths[1])
+    if sizes[0] != sizes[1]:
+        return PixelDifference(*sizes, heights[0] * widths[0], 255.0, 255.0)
+    return PixelDifference(*sizes, differing, largest, total / max(1, heights[0] * widths[0]))
 
 
 # -- reading
@@ -276,24 +338,36 @@ def _opened(path: Path) -> Any:
 # -- writing
 
 
-def _write_animated(frames: Iterable[Frame], part: Path, path: Path, fps: Fraction, loop: bool) -> int:
-    repeat = {"loop": 0} if loop else {}
+def _write_animated(
+    frames: Iterable[Frame], part: Path, path: Path, fps: Fraction, loop: bool, record: Callable[[], Record] | None
+) -> int:
+    about: dict[str, Any] = {"loop": 0} if loop else {}
     if path.suffix.lower() == ".gif":
         shown = _Timed(frames, fps)
         images = iter(shown)
         first = next(images, None)
         if first is not None:  # frames are written as they come; each brings its duration
-            first.save(part, "GIF", save_all=True, append_images=images, **repeat)
+            if record is not None:
+                about["comment"] = _comment(record).encode("ascii")
+            first.save(part, "GIF", save_all=True, append_images=images, **about)
     else:
         shown = _Timed(frames, fps)
         kept = list(shown)  # the format's writer wants all durations at once
         if kept:
             durations = [image.info["duration"] for image in kept]
-            once = {"loop": 0 if loop else 1}
-            kept[0].save(part, "WEBP", save_all=True, append_images=kept[1:], duration=durations, quality=90, **once)
+            about["loop"] = 0 if loop else 1
+            if record is not None:
+                exif = Image.Exif()
+                exif[EXIF_IFD] = {EXIF_USER_COMMENT: to_user_comment(record())}
+                about["exif"] = exif
+            kept[0].save(part, "WEBP", save_all=True, append_images=kept[1:], duration=durations, quality=90, **about)
     if not shown.count:
         raise ImageError(f"{path}: there are no frames to write")
     return shown.count
+
+
+def _comment(record: Callable[[], Record]) -> str:
+    return f"{_RECORD}{record().to_text()}"
 
 
 class _Timed:
@@ -322,7 +396,12 @@ class _Timed:
 
 
 def _write_video(
-    frames: Iterable[Frame], part: Path, path: Path, fps: Fraction, source: Path | None, comment: str
+    frames: Iterable[Frame],
+    part: Path,
+    path: Path,
+    fps: Fraction,
+    source: Path | None,
+    record: Callable[[], Record] | None,
 ) -> int:
     av = _av(path)
     suffix = path.suffix.lower()
@@ -331,8 +410,8 @@ def _write_video(
     count, last = 0, Fraction(0)
     base = Fraction(1, 90_000)
     with av.open(str(part), "w", format=form) as container:
-        if comment:
-            container.metadata["comment"] = comment
+        if record is not None:
+            container.metadata["comment"] = _comment(record)
         stream = None
         sound: tuple[Any, Any] | None = None
         for frame in frames:

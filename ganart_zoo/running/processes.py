@@ -10,13 +10,10 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
-
-if TYPE_CHECKING:
-    from torch.distributed import Store  # type: ignore[attr-defined]  # it is documented, and left out of __all__
 
 __all__ = ["Processes", "launched"]
 
@@ -28,13 +25,26 @@ _MEETING = timedelta(minutes=5)
 """How long to wait for the place where processes meet, which the launcher or the first of them keeps."""
 
 
+class Store(Protocol):
+    """What is used of a store of `torch.distributed`."""
+
+    def set(self, key: str, value: str) -> None:
+        """Keep a text."""
+
+    def get(self, key: str) -> bytes:
+        """Return a text in UTF-8."""
+
+    def check(self, keys: list[str]) -> bool:
+        """Say whether there are texts with all these names."""
+
+
 class Processes:
     """The processes that a launcher started, as one of them sees it. Without a launcher: this one alone.
 
     Args:
         rank: The number of this process, from 0.
         count: How many there are.
-        store: Where they leave word for each other; None for one process.
+        store: Where they leave word for each other, as a store of `torch.distributed`; None for one process.
     """
 
     def __init__(self, rank: int = 0, count: int = 1, store: Store | None = None) -> None:
@@ -92,12 +102,13 @@ def launched() -> Processes:
     return Processes(rank, count, _store(address, port, rank, count))
 
 
-def _store(address: str, port: int, rank: int, count: int) -> Any:
-    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # as above
+def _store(address: str, port: int, rank: int, count: int) -> Store:
+    from torch import distributed
 
+    library: Any = distributed  # which does not name its stores to type checkers
     kept_by_launcher = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
-        store = TCPStore(
+        store = library.TCPStore(
             address,
             port,
             world_size=count,
@@ -108,4 +119,5 @@ def _store(address: str, port: int, rank: int, count: int) -> Any:
         )
     except RuntimeError as error:  # of which DistError is one
         raise SettingsError(f"the processes cannot meet at {address}:{port} ({str(error).splitlines()[0]})") from None
-    return PrefixStore(f"ganart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    prefixed: Store = library.PrefixStore(f"ganart/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return prefixed

@@ -3,7 +3,7 @@
 from ganart_zoo import Zoo
 from ganart_zoo.tasks.clip import ClipStylizer
 
-ClipStylizer(Zoo(), "multistyle", ["mosaic"]).clip("clip.mp4", "out.mp4")
+ClipStylizer(Zoo(), "multistyle", [StyleInput(name="mosaic")]).clip("clip.mp4", "out.mp4")
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,18 +33,23 @@ from ganart_zoo.imaging.clips import Clip, Frame, check_clip_output, open_clip, 
 from ganart_zoo.imaging.files import write_text
 from ganart_zoo.imaging.images import load, save
 from ganart_zoo.imaging.motion import Motion, check_motion, is_cut, motion_between
+from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.running.interrupts import interruptible
 from ganart_zoo.running.loaded import Work
+from ganart_zoo.running.memory import MemoryPlan
 from ganart_zoo.running.outputs import make_folder
 from ganart_zoo.running.pictures import check_side, shrink
 from ganart_zoo.running.processes import Processes
+from ganart_zoo.running.reruns import Rerun
 from ganart_zoo.running.stylists import Stylizer
 
-__all__ = ["ClipStylizer", "RestyledClip"]
+__all__ = ["ClipStylizer", "RestyledClip", "rerun"]
 
 _log = logging.getLogger("ganart_zoo")
 
 _STATE = "clip.json"
+_FRAMES = "frames"
+"""The phase of the event of a finished frame."""
 _READY = "clip"
 """What the first process says when the others may begin; with a number, what they say at their end."""
 _RESIDUAL = 0.06
@@ -63,6 +70,10 @@ class RestyledClip:
     seconds: float
     stopped: bool
     """`on_step` ended the work early; the clip has the frames so far, and the same call goes on from there."""
+    record: Record | None = None
+    """How it was made; None where nothing was."""
+    plan: MemoryPlan | None = None
+    """How the frames keep within their memory; None where that was no question."""
 
 
 class ClipStylizer(Stylizer):
@@ -115,26 +126,50 @@ class ClipStylizer(Stylizer):
         if Path(source).is_dir() and target.is_dir() and target.samefile(source):
             raise SettingsError(f"{target}: the frames cannot go to the folder they are made from; choose another")
         clip = open_clip(Path(source), fps)
-        kept = _Kept(target, self._request(clip, smooth))
+        first = next(clip.frames())
+        plan, options = self.plan(self._seen(first, clip), clip.path.name)
+        about: dict[str, Any] = {"smooth": smooth, "fps": fps}
+        inputs = [*self._inputs] if clip.path.is_dir() else [InputFile.of(clip.path, "content"), *self._inputs]
+        kept = _Kept(target, _digest(clip, about, self._record(inputs, None)))
         if team.is_first:
-            kept.prepare(force=force)
+            kept.prepare(None if plan is None else plan.tile, force=force)
             team.tell(_READY)
         elif team.wait_for(_READY, on_step) is None:
             return RestyledClip(target, 0, 0, (), 0.0, stopped=True)
+        if "tile" in type(options).model_fields:
+            options = options.model_copy(update={"tile": kept.tile()})
+        painter = copy(self)
+        painter._loaded = replace(self._loaded, options=options)
+        record = partial(painter._clip_record, inputs, about)
+        return painter._clip(clip, kept, smooth, team, on_step, record, plan)
+
+    def _clip(
+        self,
+        clip: Clip,
+        kept: _Kept,
+        smooth: float,
+        team: Processes,
+        on_step: OnStep | None,
+        record: Callable[..., Record],
+        plan: MemoryPlan | None,
+    ) -> RestyledClip:
+        """Do what this process has to do, with the options of this clip."""
         resumed = kept.count()
-        details = {"content": clip.path.name, "seed": self._seed}
         start = time.perf_counter()
-        with self._loaded.work("stylize", details, path=target, on_step=on_step) as work:
+        details = {"content": clip.path.name, "seed": self._seed}
+        with self._loaded.work("stylize", details, path=kept.target, on_step=on_step) as work:
             part = None if team.count == 1 else self._part(clip, smooth, team, work)
-            painted = self._paint(clip, kept, smooth, work, part)
-            count = self._join(clip, kept, team, work) if team.is_first else kept.count()
-            if not team.is_first:
+            cuts = self._paint(clip, kept, smooth, work, record, part)
+            count = kept.count()
+            if team.is_first:
+                count = self._join(clip, kept, team, work, record)
+                work.saved()
+            else:
                 team.tell(f"{_READY}/{team.rank}", "stopped" if work.stopped else "done")
             work.results["frames"] = count
-            if team.is_first:
-                work.saved()
+        made = record(stopped_at=count if work.stopped else None)
         seconds = time.perf_counter() - start
-        return RestyledClip(target, count, resumed, tuple(painted), seconds, work.stopped)
+        return RestyledClip(kept.target, count, resumed, tuple(cuts), seconds, work.stopped, made, plan)
 
     def _part(self, clip: Clip, smooth: float, team: Processes, work: Work) -> _Part:
         """Return what this process paints: whole scenes, so that each has as little to do as possible."""
@@ -159,7 +194,15 @@ class ClipStylizer(Stylizer):
             )
         return _Part(share_scenes(scenes, team.count)[team.rank], times)
 
-    def _paint(self, clip: Clip, kept: _Kept, smooth: float, work: Work, part: _Part | None) -> list[int]:
+    def _paint(
+        self,
+        clip: Clip,
+        kept: _Kept,
+        smooth: float,
+        work: Work,
+        record: Callable[..., Record],
+        part: _Part | None,
+    ) -> list[int]:
         """Paint the frames that are not there yet, and return where scenes begin."""
         cuts: list[int] = []
         before: Tensor | None = None
@@ -191,19 +234,20 @@ class ClipStylizer(Stylizer):
             inner.frame = number + 1
             images = self._frame(image, motion, paint, smooth, work, inner)
             if inner.stopped:
+                work.ended_early = True  # even if the frame was at its last step
                 break
-            paint = kept.add(number, images)
+            paint = kept.add(number, images, record(frame=number + 1) if kept.is_folder else None)
             before = image
-            if work.steps(StepEvent.of(done, total, "frames", picture=images)) is False:
+            if work.steps(StepEvent.of(done, total, _FRAMES, picture=images)) is False:
                 break
         return cuts
 
-    def _join(self, clip: Clip, kept: _Kept, team: Processes, work: Work) -> int:
+    def _join(self, clip: Clip, kept: _Kept, team: Processes, work: Work, record: Callable[..., Record]) -> int:
         """Write the clip when all frames are there, or after a stop of those that are; return their number."""
         for rank in range(1, team.count):
             word = None if work.stopped else team.wait_for(f"{_READY}/{rank}", work.steps)
             work.ended_early |= word != "done"
-        return kept.finish(clip, stopped=work.stopped, comment=self._comment())
+        return kept.finish(clip, stopped=work.stopped, record=record)
 
     def _seen(self, frame: Frame, clip: Clip) -> Tensor:
         """Return a frame at the size to work on."""
@@ -233,15 +277,51 @@ class ClipStylizer(Stylizer):
             self._init = kept
         return share * moved + (1 - share) * own
 
-    def _request(self, clip: Clip, smooth: float) -> str:
-        """Return what decides the frames, as text: the source, the model with its settings, the styles, the size."""
-        inputs = [(one.role, one.sha256) for one in self._inputs]
-        record = self._record([], None)
-        facts = [str(clip.path.resolve()), str(clip.fps), smooth, record.to_text(), inputs]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    def _clip_record(
+        self, inputs: Sequence[InputFile], about: Mapping[str, Any], *, stopped_at: int | None = None, **more: Any
+    ) -> Record:
+        """Return the record of a clip, or with `frame=` that of one of its frames."""
+        record = self._record(inputs, stopped_at)
+        return replace(record, task="clip", request={**record.request, "clip": {**about, **more}})
 
-    def _comment(self) -> str:
-        return f"ganart:{self._record(self._inputs, None).to_text()}"
+
+def rerun(again: Rerun) -> RestyledClip:
+    """Make a recorded clip again.
+
+    Raises:
+        ImageError: It was made from a folder, or is a single frame.
+        GanartError: The model cannot be built as recorded, or see `ClipStylizer`.
+    """
+    request = again.record.request
+    about, stopped_at = request["clip"], request["stopped_at"]
+    if "frame" in about:
+        raise ImageError(
+            f"{again.output.name}: is frame {about['frame']} of a clip, and each frame follows from the one before it; "
+            "run the command again that made the clip"
+        )
+    if "content" not in again.files:
+        raise ImageError(
+            f"{again.output.name}: was made from a folder of frames, and a record names single files; "
+            "run the command again that made it"
+        )
+
+    def until_stopped(event: StepEvent) -> bool | None:
+        answer = None if again.on_step is None else again.on_step(event)
+        return False if event.phase == _FRAMES and event.step == stopped_at else answer
+
+    stylizer = ClipStylizer.recorded(again)
+    content, output = again.files["content"], again.output
+    return stylizer.clip(content, output, smooth=about["smooth"], fps=about["fps"], force=True, on_step=until_stopped)
+
+
+def _digest(clip: Clip, about: Mapping[str, Any], record: Record) -> str:
+    """Return what decides the frames, as text: the source, the model with its settings, the styles, the size."""
+    files = sorted(clip.path.iterdir()) if clip.path.is_dir() else []
+    states = [(file.name, *file.stat()[6:9:2]) for file in files]
+    # tiles change rounding only, and those that were begun with are kept
+    options = {name: value for name, value in record.options.items() if name != "tile"}
+    facts = [str(clip.path.resolve()), states, dict(about), replace(record, options=options).to_text()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class _Inner:
@@ -283,32 +363,39 @@ class _Kept:
     def __init__(self, target: Path, request: str) -> None:
         self.target = target
         self._request = request
-        self._is_folder = not target.suffix
-        self.folder = target if self._is_folder else target.with_name(f".{target.name}.frames")
-        self._state = self.folder / (f".{_STATE}" if self._is_folder else _STATE)
+        self.is_folder = not target.suffix
+        """Whether the frames themselves are what was asked for."""
+        self.folder = target if self.is_folder else target.with_name(f".{target.name}.frames")
+        self._state = self.folder / (f".{_STATE}" if self.is_folder else _STATE)
         self.times: dict[int, Fraction] = {}
         """When frames are shown, by their number, as far as is known."""
 
-    def prepare(self, *, force: bool) -> None:
+    def prepare(self, tile: int | None, *, force: bool) -> None:
         """Make the folder, and leave in it what an earlier call with the same request finished.
+
+        Args:
+            tile: The option of this call; that of an earlier one is kept if it takes no more memory.
+            force: Replace an output.
 
         Raises:
             SettingsError: The output exists.
             ImageError: The folder cannot be written.
         """
-        target, known = self.target, self._read()
-        if not self._is_folder and target.exists() and not (force or known == self._request):
+        target, known = self.target, self._read("request")
+        if known == self._request and isinstance(before := self._read("tile"), int):
+            tile = before if tile is None else min(before, tile)
+        if not self.is_folder and target.exists() and not (force or known == self._request):
             raise SettingsError(f"{target}: exists; choose another output, or use --force (force=True)")
-        if self._is_folder and known != self._request and self._holds_files() and not force:
+        if self.is_folder and known != self._request and self._holds_files() and not force:
             raise SettingsError(f"{target}: is not empty; choose another folder, or use --force (force=True)")
-        if known != self._request and self._is_folder:
+        if known != self._request and self.is_folder:
             for old in self._files():
                 old.unlink()
         elif known != self._request:
             shutil.rmtree(self.folder, ignore_errors=True)
         make_folder(self.folder)
         try:
-            write_text(self._state, json.dumps({"request": self._request}))
+            write_text(self._state, json.dumps({"request": self._request, "tile": tile}))
         except OSError as error:
             raise ImageError(f"{self.folder}: cannot be written to ({error.strerror or error})") from None
 
@@ -316,9 +403,14 @@ class _Kept:
         """Return whether a frame is there; frames appear whole or not at all."""
         return self._file(number).is_file()
 
-    def add(self, number: int, image: Tensor) -> Tensor:
+    def tile(self) -> int | None:
+        """Return the option of all frames."""
+        tile = self._read("tile")
+        return tile if isinstance(tile, int) else None
+
+    def add(self, number: int, image: Tensor, record: Record | None) -> Tensor:
         """Keep a frame, and return it as it is kept, so that resumed work sees no other."""
-        save(image, self._file(number))
+        save(image, self._file(number), record=record)
         return self.load(number)
 
     def load(self, number: int) -> Tensor:
@@ -329,18 +421,19 @@ class _Kept:
         """Return how many frames are there."""
         return len(self._files())
 
-    def finish(self, clip: Clip, *, stopped: bool, comment: str) -> int:
+    def finish(self, clip: Clip, *, stopped: bool, record: Callable[..., Record]) -> int:
         """Write the clip, drop what is kept unless the work goes on later, and return the number of frames."""
         there = [number for number in sorted(self.times) if self.has(number)]
         if not there:
-            if not self._is_folder:
+            if not self.is_folder:
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise ImageError(f"{clip.path}: no frame was finished, so nothing was saved")
-        if self._is_folder:
+        if self.is_folder:
             return len(there)
         source = clip.path if clip.path.is_file() else None
         frames = (Frame(self.load(number), self.times[number]) for number in there)
-        write_clip(frames, self.target, fps=clip.fps, source=source, comment=comment)
+        made = partial(record, stopped_at=len(there) if stopped else None)
+        write_clip(frames, self.target, fps=clip.fps, source=source, record=made)
         if not stopped:
             shutil.rmtree(self.folder, ignore_errors=True)
         return len(there)
@@ -354,9 +447,8 @@ class _Kept:
     def _holds_files(self) -> bool:
         return self.folder.is_dir() and any(self.folder.iterdir())
 
-    def _read(self) -> str | None:
+    def _read(self, what: str) -> Any:
         try:
-            found = json.loads(self._state.read_text(encoding="utf-8"))["request"]
+            return json.loads(self._state.read_text(encoding="utf-8"))[what]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return found if isinstance(found, str) else None

@@ -16,6 +16,7 @@ from ganart_zoo import tasks
 from ganart_zoo.contract.errors import ImageError, UnknownModelError
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
+from ganart_zoo.imaging.clips import clip_record, compare_clips, is_clip
 from ganart_zoo.imaging.record import PixelDifference, Record, compare_pixels, find_inputs, read_record
 from ganart_zoo.registry import Zoo
 from ganart_zoo.running.environment import thread_count
@@ -48,7 +49,7 @@ def reproduce(
     fetch: bool = False,
     on_step: OnStep | None = None,
 ) -> Reproduction:
-    """Make a picture again from its record, with as many CPU threads as the first time, and compare the pixels.
+    """Make a picture or clip again from its record, with as many CPU threads as the first time, and compare the pixels.
 
     Args:
         zoo: Where models come from.
@@ -65,7 +66,8 @@ def reproduce(
         GanartError: The model cannot be built as recorded.
     """
     source = Path(picture)
-    record = read_record(source)
+    moves = is_clip(source)
+    record = clip_record(source) if moves else read_record(source)
     rerun = _rerun_of(source, record.task)
     if output is not None and Path(output).suffix.lower() != source.suffix.lower():
         raise ImageError(f"{os.fspath(output)}: expected a name that ends with {source.suffix}, as that of {source}")
@@ -79,7 +81,7 @@ def reproduce(
         else:
             target = Path(output)
         result = rerun(Rerun(zoo, record, files, target, device or record.device, fetch, on_step))
-        pixels = compare_pixels(source, target)
+        pixels = compare_clips(source, target) if moves else compare_pixels(source, target)
     changes = tuple(_changes(record, result.record))
     return Reproduction(record, pixels, changes, result.seconds, None if output is None else target)
 

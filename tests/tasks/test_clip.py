@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from ganart_zoo import Zoo
-from ganart_zoo.contract import SettingsError
+from ganart_zoo.contract import ImageError, SettingsError
 from ganart_zoo.contract.rng import generator as seeded
-from ganart_zoo.imaging.clips import Frame, open_clip, write_clip
+from ganart_zoo.imaging.clips import Frame, clip_record, open_clip, write_clip
 
 pytest.importorskip("cv2", reason="needs the extra video")
 
 import itertools
 
 from ganart_zoo.tasks.clip import ClipStylizer
+from ganart_zoo.tasks.reproduce import reproduce
 
 COUNT = 8
 
@@ -168,6 +169,68 @@ def test_a_video_keeps_its_time_and_carries_its_record(panned: Path, tmp_path: P
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.metadata["comment"].startswith("ganart:{")
         assert float(container.streams.video[0].average_rate) == pytest.approx(12, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.webm", "out.gif", "out.webp", "out.mkv", "out.mov"])
+def test_a_clip_is_made_again_from_its_record(panned: Path, tmp_path: Path, name: str) -> None:
+    pytest.importorskip("av")
+    write_clip(open_clip(panned, 12).frames(), tmp_path / "in.mp4", fps=Fraction(12))
+    made = run(tmp_path / "in.mp4", tmp_path / name, smooth=0.5)
+    again = reproduce(Zoo(plugins=[ganart_tiny]), tmp_path / name)
+    assert again.pixels.agree, str(again.pixels)
+    assert again.pixels.size_a == (COUNT * 64, 96)
+    assert again.record == made.record
+    assert again.record.request["clip"] == {"smooth": 0.5, "fps": None}
+    assert [one.role for one in again.record.inputs] == ["content"]
+
+
+def test_a_clip_that_was_stopped_is_made_again_as_far(still: Path, tmp_path: Path) -> None:
+    write_clip(open_clip(still).frames(), tmp_path / "in.gif", fps=Fraction(10))
+    run(tmp_path / "in.gif", tmp_path / "out.gif", on_step=lambda event: event.step < 3)
+    assert clip_record(tmp_path / "out.gif").request["stopped_at"] == 3
+    again = reproduce(Zoo(plugins=[ganart_tiny]), tmp_path / "out.gif")
+    assert again.pixels.agree
+    assert again.pixels.size_a == (3 * 64, 96)
+
+
+def test_why_a_frame_or_a_clip_of_a_folder_cannot_be_made_again(still: Path, tmp_path: Path) -> None:
+    zoo = Zoo(plugins=[ganart_tiny])
+    run(still, tmp_path / "frames")
+    with pytest.raises(ImageError, match=r"frame000002.png: is frame 3 of a clip, and each frame follows from the one"):
+        reproduce(zoo, tmp_path / "frames" / "frame000002.png")
+    run(still, tmp_path / "out.gif")
+    with pytest.raises(ImageError, match=r"was made from a folder of frames"):
+        reproduce(zoo, tmp_path / "out.gif")
+    write_clip(open_clip(still).frames(), tmp_path / "plain.gif", fps=Fraction(10))
+    with pytest.raises(ImageError, match=r"carries no ganart record"):
+        reproduce(zoo, tmp_path / "plain.gif")
+
+
+def test_a_stop_at_the_last_step_of_a_frame_does_not_pass_for_the_end(
+    still: Path, painting: Path, tmp_path: Path
+) -> None:
+    stylizer = ClipStylizer(Zoo(plugins=[ganart_tiny]), "blend", [painting], settings={"noise": False})
+
+    def stop(event) -> bool:
+        return not (event.phase.startswith("frame 3") and event.step == event.total)
+
+    stopped = stylizer.clip(still, tmp_path / "out.gif", on_step=stop)
+    assert (stopped.stopped, stopped.frames) == (True, 2)
+    rest = stylizer.clip(still, tmp_path / "out.gif")
+    assert (rest.stopped, rest.resumed, rest.frames) == (False, 2, COUNT)
+
+
+def test_a_source_that_changed_begins_anew(still: Path, panned: Path, tmp_path: Path) -> None:
+    for number, source in enumerate((still, panned)):
+        write_clip(open_clip(source).frames(), tmp_path / "in.gif", fps=Fraction(10))
+        made = run(tmp_path / "in.gif", tmp_path / "out.gif", force=bool(number), on_step=lambda event: event.step < 3)
+        assert made.resumed == 0
+
+
+def test_frames_do_not_go_to_the_folder_they_come_from(still: Path) -> None:
+    with pytest.raises(SettingsError, match="the folder they are made from"):
+        run(still, still, force=True)
+    assert len(list(still.glob("*.png"))) == COUNT
 
 
 @pytest.mark.parametrize("smooth", [-0.1, 1.5, float("nan")])

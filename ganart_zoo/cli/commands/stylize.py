@@ -153,16 +153,19 @@ def command(
         from ganart_zoo.running.stylists import Stylizer
 
         style_inputs = _styles(entry, styles, regions)
-        if limits and (sheet or clip is not None):
-            what = "--contact-sheet" if sheet else "a clip"
-            raise SettingsError(f"{what} takes none of --max-memory, --max-pixels and --depth; leave them out")
+        if limits and sheet:
+            raise SettingsError("--contact-sheet takes none of --max-memory, --max-pixels and --depth; leave them out")
+        if clip is not None and set(limits) - {"max_memory"}:
+            raise SettingsError("a clip takes neither --max-pixels nor --depth; leave them out")
         if sheet:
             common = {"model": chosen, "seed": seed, "size": long_side, "force": force, **options}
             saved = _contact_sheet(zoo, contents, style_inputs, output, work, common)
         elif clip is not None:
             from ganart_zoo.tasks.clip import ClipStylizer
 
-            animator = ClipStylizer(zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **options)
+            animator = ClipStylizer(
+                zoo, chosen, style_inputs, init=init, seed=seed, size=long_side, **limits, **options
+            )
             restyled = restyle_clip(animator, clip, output, work, smooth=smooth, fps=fps, force=force, team=team)
         else:
             jobs = () if piped else plan(contents, output)
