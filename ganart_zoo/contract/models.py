@@ -313,14 +313,27 @@ class StyleTransfer(Model):
     ) -> Iterator[Tensor] | None:
         """Return the restyled picture in strips `[1, 3, h, W]` from top to bottom, or None where that is not possible.
 
-        For pictures that are too large to be a tensor. The strips together are what `stylize` returns with the same
-        options, and only some of them are in memory at one time.
+        For pictures that are too large to be a tensor; see `strip_memory`. The strips together are what `stylize`
+        returns with the same options, and only some of them are in memory at one time.
 
         Args:
             source: The content.
             styles: As for `stylize`.
             options: As for `stylize`; with their `tile`.
             on_step: Called after each strip.
+        """
+        return None
+
+    def strip_memory(
+        self, styles: Sequence[Style], *, options: Settings | None = None
+    ) -> Callable[[int, int, int | None], int] | None:
+        """Return a forecast of the memory that `strips` takes, or None for a model without strips.
+
+        As for `memory`, but for what the process holds with the decoded source.
+
+        Args:
+            styles: As for `stylize`.
+            options: As for `stylize`; their `tile` does not matter.
         """
         return None
 

@@ -18,7 +18,11 @@ from ganart_zoo.imaging.record import EXIF_IFD, EXIF_USER_COMMENT, PNG_KEYWORD, 
 from ganart_zoo.imaging.row_writers import Levels, write_png, write_tiff
 from ganart_zoo.imaging.source_type import MADE_BY_A_MODEL, jpeg_xmp
 
-__all__ = ["check_longest", "write_image", "write_rows", "write_whole"]
+__all__ = ["EncoderError", "check_longest", "write_image", "write_rows", "write_whole"]
+
+
+class EncoderError(ImageError):
+    """An encoder refused a picture."""
 
 
 def check_longest(form: Format, height: int, width: int) -> None:
@@ -52,7 +56,7 @@ def write_rows(
         record: Returns how the picture was made; called after the last row.
         taken: When the photo was taken, as EXIF has it.
     """
-    if form.name in ("PNG", "TIFF"):
+    if form.streams:
         write = write_png if form.name == "PNG" else write_tiff
         write(stream, rows, height, width, depth=depth, record=record, taken=taken)
         return
@@ -112,6 +116,7 @@ def write_whole(target: Path, form: Format, write: Callable[[BinaryIO], None]) -
 
     Raises:
         ImageError: It cannot be written.
+        EncoderError: The encoder refused, and not the disk.
     """
     try:
         with whole_file(target) as part, part.open("x+b") as stream:
@@ -119,5 +124,10 @@ def write_whole(target: Path, form: Format, write: Callable[[BinaryIO], None]) -
     except FileNotFoundError:
         folder = Path(os.path.realpath(target)).parent
         raise ImageError(f"{target}: not written: the folder {folder} does not exist; create it first") from None
-    except (OSError, ValueError, RuntimeError) as error:  # which encoders raise
-        raise ImageError(f"{target}: not written as {form.name}: {getattr(error, 'strerror', None) or error}") from None
+    except ImageError:  # which says all
+        raise
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # encoders raise it without a number
+            raise ImageError(f"{target}: not written as {form.name}: {error.strerror}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise EncoderError(f"{target}: not written as {form.name}: {reason}") from None

@@ -26,14 +26,16 @@ class Format(NamedTuple):
     """Pixels of the longest side that it can hold."""
     deep: bool = False
     """Whether it can hold 16 bits a channel."""
+    streams: bool = False
+    """Whether a file is written from strips as they come; else they are collected."""
     needs: str | None = None
     """The module of the extra `ganart-zoo[photos]` that writes it."""
 
 
-_JPEG, _TIFF = Format("JPEG", 65500), Format("TIFF", 2**31 - 1, deep=True, needs="tifffile")
+_JPEG, _TIFF = Format("JPEG", 65500), Format("TIFF", 2**31 - 1, deep=True, streams=True, needs="tifffile")
 _HEIF = Format("HEIF", 65535, needs="pillow_heif")
 _WRITABLE = {
-    ".png": Format("PNG", 2**31 - 1, deep=True),
+    ".png": Format("PNG", 2**31 - 1, deep=True, streams=True),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": Format("WEBP", 16383),

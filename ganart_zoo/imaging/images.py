@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, picture_name
-from ganart_zoo.imaging.encoders import check_longest, write_image, write_rows, write_whole
+from ganart_zoo.imaging.encoders import EncoderError, check_longest, write_image, write_rows, write_whole
 from ganart_zoo.imaging.formats import Format, check_suffix, format_of, writable_forms
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.imaging.row_writers import Levels
@@ -177,7 +177,14 @@ def save(
         write = _writer(images, form, depth, record, quality, taken)
     except ImageError as error:
         raise ImageError(f"{target}: not written: {error}") from None
-    write_whole(target, form, write)
+    try:
+        write_whole(target, form, write)
+    except EncoderError as error:
+        kept = target.with_name(f"{target.name}.png")
+        if form.name == "PNG" or kept.exists():
+            raise
+        save(images, kept, record=record, taken=taken, depth=depth)
+        raise ImageError(f"{error}; the picture is kept as {kept}") from None
 
 
 def encode(images: Tensor, form: str, *, record: Record | None = None, quality: int = 95, depth: int = 8) -> bytes:

@@ -101,7 +101,7 @@ def write_tiff(
     packet = MADE_BY_A_MODEL.encode()
     with tifffile.TiffWriter(stream, bigtiff=big, byteorder="<") as writer:
         writer.write(
-            _regrouped(rows, strip),
+            _strips(rows, strip),
             shape=(height, width, 3),
             dtype=np.uint16 if depth == 16 else np.uint8,
             photometric="rgb",
@@ -118,6 +118,15 @@ def write_tiff(
         about[ExifTags.Base.DateTimeOriginal] = taken.encode("ascii") + b"\0"
     if about:
         _append_exif(stream, about, big)
+
+
+def _strips(rows: Iterable[Levels], count: int) -> Iterator[bytes]:
+    """Yield compressed strips of `count` rows: of an iterator, tifffile takes arrays as pages and bytes as strips."""
+    for part in _regrouped(rows, count):
+        values = np.ascontiguousarray(part, part.dtype.newbyteorder("<"))
+        differences = values.copy()  # the horizontal predictor
+        differences[:, 1:] -= values[:, :-1]
+        yield zlib.compress(differences.tobytes(), _LEVEL)
 
 
 def _regrouped(rows: Iterable[Levels], count: int) -> Iterator[Levels]:

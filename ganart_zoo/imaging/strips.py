@@ -19,7 +19,7 @@ from ganart_zoo.imaging.images import load, single_picture, to_levels
 from ganart_zoo.imaging.record import Record
 from ganart_zoo.imaging.row_writers import Levels
 
-__all__ = ["RowSource", "reduced_rows", "save_strips"]
+__all__ = ["RowSource", "reduced_rows", "reduced_sides", "save_strips"]
 
 _WHITE = (1.0, 1.0, 1.0)
 _ROWS = 256
@@ -69,12 +69,22 @@ def reduced_rows(read: Callable[[int, int], Tensor], height: int, width: int, pi
         width: Of the picture.
         pixels: As many as the result may have; a smaller picture is returned as it is.
     """
-    factor = min(math.ceil(math.sqrt(height * width / pixels)), height, width)
+    factor = _factor(height, width, pixels)
     if factor <= 1:
         return read(0, height)
     step = factor * max(1, _ROWS // factor)
     parts = [read(top, min(top + step, height)) for top in range(0, height // factor * factor, step)]
     return torch.cat([functional.avg_pool2d(part, factor) for part in parts if part.shape[-2] >= factor], dim=2)
+
+
+def reduced_sides(height: int, width: int, pixels: int) -> tuple[int, int]:
+    """Return the height and width of what `reduced_rows` returns."""
+    factor = _factor(height, width, pixels)
+    return height // factor, width // factor
+
+
+def _factor(height: int, width: int, pixels: int) -> int:
+    return min(math.ceil(math.sqrt(height * width / pixels)), height, width)
 
 
 def save_strips(

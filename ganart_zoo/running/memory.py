@@ -10,7 +10,17 @@ from typing import TypeAlias
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry.processes import parse_bytes, resident, show_bytes
 
-__all__ = ["Forecast", "MemoryPlan", "available", "parse_bytes", "plan_memory", "resident", "show_bytes", "spare_limit"]
+__all__ = [
+    "Forecast",
+    "MemoryPlan",
+    "available",
+    "parse_bytes",
+    "peak_resident",
+    "plan_memory",
+    "resident",
+    "show_bytes",
+    "spare_limit",
+]
 
 Forecast: TypeAlias = "Callable[[int, int, int | None], int]"
 """Takes the height and width of a picture and a tile, and returns the bytes that the call adds."""
@@ -34,6 +44,15 @@ class MemoryPlan:
     def __str__(self) -> str:
         how = "in one piece" if self.tile is None else f"in tiles of {self.tile} pixels"
         return f"{how}: {show_bytes(self.peak)} forecast of {show_bytes(self.limit)}"
+
+
+def peak_resident() -> int:
+    """Return the most bytes that this process has held in memory so far; 0 where nothing tells."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, ValueError, StopIteration):
+        return 0
 
 
 def available() -> int | None:
@@ -70,7 +89,7 @@ def plan_memory(
         SettingsError: Nothing fits; the message says how much would.
     """
     forecast(min(height, 64), min(width, 64), None)  # what is loaded for a first measurement counts as held already
-    now = resident()
+    now, before = resident(), peak_resident()
     if tile is not None:
         sides: tuple[int | None, ...] = (tile,)
     else:
@@ -78,7 +97,7 @@ def plan_memory(
     peak, last = now, None
     for side in sides:
         try:
-            peak, last = now + forecast(height, width, side), side
+            peak, last = max(before, now + forecast(height, width, side)), side
         except SettingsError:  # what is asked for needs the whole picture at once
             if tile is not None:
                 raise

@@ -20,7 +20,7 @@ from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.rng import generator
 from ganart_zoo.imaging.decode import MAX_PIXELS, capture_date, picture_sides
-from ganart_zoo.imaging.formats import check_depth
+from ganart_zoo.imaging.formats import check_depth, format_of
 from ganart_zoo.imaging.images import save
 from ganart_zoo.imaging.record import InputFile, Record, read_record
 from ganart_zoo.imaging.strips import RowSource, save_strips
@@ -52,6 +52,8 @@ DEFAULT_SIZE = 512
 
 _AS_TENSORS = 60
 """Bytes for each pixel of a picture that becomes a tensor, with the result and what saving it takes."""
+_COLLECTED = 7
+"""Bytes for each pixel of a result that is collected before it is encoded."""
 _MOST_PER_PIXEL = 16 * 1024
 """Bytes for each pixel that no model in use comes near to. Below that no forecast is made."""
 
@@ -290,12 +292,17 @@ class Stylizer:
         source, options = RowSource(content, max_pixels=self._max_pixels), self._loaded.options
         limit = self._max_memory or spare_limit()
         with standard_defaults():
-            forecast = self._loaded.model.memory(self._styles, options=options)
+            forecast = self._loaded.model.strip_memory(self._styles, options=options)
         if forecast is None or limit is None or "tile" not in type(options).model_fields:
             return None
+        pixels = source.height * source.width
+        collected = 0 if format_of(output).streams else _COLLECTED * pixels
+
+        def with_result(height: int, width: int, tile: int | None) -> int:
+            return forecast(height, width, tile) + (_AS_TENSORS * height * width if tile is None else collected)
+
         plan = plan_memory(
-            # a strip, and the rows around it
-            lambda height, width, tile: forecast(height if tile is None else min(height, 3 * tile), width, tile),
+            with_result,
             source.height,
             source.width,
             limit=limit,

@@ -102,6 +102,38 @@ def test_a_tiff_is_what_pillow_reads(levels: np.ndarray, tmp_path: Path) -> None
         np.testing.assert_array_equal(np.asarray(image), np.rint(levels / 257).astype(np.uint8))
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("strips", [False, True], ids=["whole", "strips"])
+def test_a_tiff_of_several_strips_is_what_libtiff_reads(
+    depth: int, strips: bool, levels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr("ganart_zoo.imaging.row_writers._STRIP_BYTES", 43 * 3 * 2 * 8)  # 8 or 16 rows
+    picture, path = as_picture(levels), tmp_path / "a.tif"
+    if strips:
+        save_strips((picture[..., top : top + 13, :] for top in range(0, 61, 13)), path, 61, 43, depth=depth)
+    else:
+        save(picture, path, depth=depth)
+    expected = levels if depth == 16 else np.rint(levels / 257).astype(np.uint8)
+    found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(found[..., ::-1], expected)
+    with Image.open(path) as image:
+        assert len(image.tag_v2[273]) == -(-61 // (8 if depth == 16 else 16))
+        np.testing.assert_array_equal(np.asarray(image), (expected >> (depth - 8)).astype(np.uint8))
+
+
+def test_a_picture_that_an_encoder_refuses_is_kept_as_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("cannot reshape")
+
+    monkeypatch.setattr("ganart_zoo.imaging.encoders.write_tiff", fail)
+    picture = torch.full((1, 3, 4, 4), 0.2)
+    with pytest.raises(ImageError, match=r"a\.tif: not written as TIFF: cannot reshape; .* kept as .*a\.tif\.png"):
+        save(picture, tmp_path / "a.tif", depth=16, record=RECORD)
+    assert np.abs(decode(tmp_path / "a.tif.png") - 0.2).max() < 1 / 65535
+    assert read_record(tmp_path / "a.tif.png") == RECORD
+
+
 def test_a_big_tiff_has_the_same_metadata(levels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganart_zoo.imaging.row_writers._BIG", 1)
     save(as_picture(levels), tmp_path / "a.tiff", depth=16, record=RECORD, taken=TAKEN)

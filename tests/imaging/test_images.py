@@ -194,7 +194,7 @@ def test_unwritable_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="not written as PNG: Not a directory"):
         imaging.save(images, tmp_path / "file" / "a.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError, match=r"folder\.png: not written as PNG: Is a directory"):
+    with pytest.raises(ImageError, match=r"folder\.png: is a folder; expected a file to write"):
         imaging.save(images, tmp_path / "folder.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 

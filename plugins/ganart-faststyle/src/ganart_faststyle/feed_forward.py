@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -25,13 +25,15 @@ from ganart_zoo.contract import (
     load_tensors,
 )
 from ganart_zoo.imaging import match_histogram, rgb_to_yiq, yiq_to_rgb
-from ganart_zoo.imaging.strips import reduced_rows
-from ganart_zoo.perceptual import fit_memory
+from ganart_zoo.imaging.strips import reduced_rows, reduced_sides
+from ganart_zoo.perceptual import MemoryFit, fit_memory, peak_bytes
 
 __all__ = ["FeedForward", "finite_tensors"]
 
 STATISTICS_PIXELS = 2**20
 """Of the copy from which the norms of tiles take their statistics."""
+_DECODING = 24
+"""Bytes that decoding a pixel of some rows takes for a moment."""
 LEAST_PIXELS = 2**12
 """Of the copy on which norms are counted."""
 
@@ -107,27 +109,58 @@ class FeedForward(StyleTransfer):
 
     def memory(
         self, styles: Sequence[Style], *, options: Options | None = None
-    ) -> Callable[[int, int, int | None], int] | None:
+    ) -> Callable[[int, int, int | None], int]:
         """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
-        halo, chosen = self.halo, options or TiledOptions()
-        if halo is None:
-            return None
-        paint = self.painter(torch.empty(1, 3, 1, 1), styles, chosen)
-        with torch.no_grad():
-            # as in tiles, where norms and activations are two steps
-            fit = fit_memory(lambda side: recorded(paint, torch.rand(1, 3, side, side, dtype=self.picture_dtype)))
-        pictures = 6 if chosen.preserve_colour == "luminance" else 2
+        halo, chosen = self.halo, options or Options()
+        reading, fit = self._measured(styles, chosen)
 
         def forecast(height: int, width: int, tile: int | None) -> int:
-            picture = 3 * height * width * self.picture_dtype.itemsize
-            if tile is None or max(height, width) <= tile:
-                return fit(height, width) + pictures * picture
+            row = 3 * width * self.picture_dtype.itemsize
+            end = _finishing(chosen) * row * height  # once the features are gone
+            if halo is None or tile is None or max(height, width) <= tile:
+                parts = row * height * (len(styles) if halo is None else 0)  # pictures that regions share
+                return max(reading, fit(height, width) + parts, end)
             crop = fit(min(height, tile + 2 * halo), min(width, tile + 2 * halo))
-            share = min(1.0, math.sqrt(STATISTICS_PIXELS / (height * width)))
-            reduced = fit(round(height * share), round(width * share))
-            return max(crop, reduced) + pictures * picture
+            reduced = fit(*reduced_sides(height, width, STATISTICS_PIXELS))
+            return max(reading, crop + row * (min(height, tile) + height), reduced, end)
 
         return forecast
+
+    def strip_memory(
+        self, styles: Sequence[Style], *, options: Options | None = None
+    ) -> Callable[[int, int, int | None], int] | None:
+        """Return a forecast of the bytes that strips take; see `StyleTransfer.strip_memory`."""
+        halo, chosen = self.halo, options or Options()
+        if halo is None:
+            return None
+        reading, fit = self._measured(styles, chosen)
+
+        def forecast(height: int, width: int, tile: int | None) -> int:
+            row, tile = 3 * width * self.picture_dtype.itemsize, tile or max(height, width)
+            seen, own = min(height, tile + 2 * halo), min(height, tile)
+            crop = fit(seen, min(width, tile + 2 * halo))
+            reduced = fit(*reduced_sides(height, width, STATISTICS_PIXELS))
+            decoding = _DECODING * width * seen
+            return max(reading, decoding, reduced, row * (seen + own) + max(crop, _finishing(chosen) * row * own))
+
+        return forecast
+
+    def _measured(self, styles: Sequence[Style], options: Options) -> tuple[int, MemoryFit]:
+        """Return the bytes that looking at the styles takes, and those for a size of photo."""
+        made: list[Callable[[Tensor], Tensor]] = []
+        plain = [replace(style, region=None, source_region=None) for style in styles]
+        with torch.no_grad():
+            photo = torch.zeros(1, 3, 64, 64, dtype=self.picture_dtype, device=self.device)
+            reading = peak_bytes(lambda: made.append(self.painter(photo, plain, options)))
+
+            def work(side: int) -> None:
+                photo = torch.rand(1, 3, side, side, dtype=self.picture_dtype, device=self.device)
+                if self.halo is None:
+                    made[0](photo)
+                else:  # as in tiles, where norms and activations are two steps
+                    recorded(made[0], photo)
+
+            return reading, fit_memory(work)
 
     @torch.no_grad()
     def _restyled(self, strips: Strips, options: Options, on_step: OnStep | None) -> Iterator[Tensor]:
@@ -226,6 +259,11 @@ def finite_tensors(files: Mapping[str, Path], model: str) -> dict[str, Tensor]:
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise ModelError(f"{path.name} has values that are NaN or infinite in {broken[0]!r}; get it again")
     return tensors
+
+
+def _finishing(options: Options) -> int:
+    """Return how many pictures changing the colours and the strength of one takes, with itself."""
+    return 6 if options.preserve_colour == "luminance" else 2
 
 
 def _finished(picture: Tensor, photo: Tensor, options: Options) -> Tensor:

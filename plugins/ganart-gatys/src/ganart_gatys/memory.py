@@ -10,7 +10,7 @@ import torch
 from ganart_gatys.config import Options
 from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.tiled import KEPT_BYTES, TiledObjective
-from ganart_zoo.contract import Backbone
+from ganart_zoo.contract import Backbone, SettingsError
 from ganart_zoo.perceptual import SHIFTS, MemoryFit, StyleGroup, fit_memory, reach_of
 
 __all__ = ["forecaster"]
@@ -63,6 +63,8 @@ def forecaster(
         content = round(cells * seen[0] * seen[1] * backbone.compute_dtype.itemsize)  # of one shift
         if tile is None or max(seen) <= tile:
             return round(kept + fit(False)(height, width) + (shifts - 1) * content)
+        if options.style_term != "gram":
+            raise SettingsError(f"style_term={options.style_term!r} needs the whole picture at once")
         halo = -(-reach_of(backbone, tuple(used)) // stride) * stride
         crop = [min(side, tile + 2 * halo) - _MARGIN for side in seen]
         return round(kept + fit(True)(*crop) + min(shifts * content, KEPT_BYTES))
