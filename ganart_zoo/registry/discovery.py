@@ -148,6 +148,9 @@ def _installed(distribution: Distribution, seen: set[str]) -> Iterator[Candidate
     # an egg-info has its requirements in a file of their own
     requires = tuple(metadata.get_all("Requires-Dist") or distribution.requires or ())
     candidate = Candidate(first.name, name, metadata["Version"] or "0", first, requires)
+    if not isinstance(getattr(distribution, "_path", ""), (str, os.PathLike)):  # a path inside a zip file is neither
+        yield candidate.fault("metadata", f"it is a zipped egg, whose files cannot be used; pip install {name}")
+        return
     yield candidate
     if rest:
         extra = ", ".join(point.name for point in rest)

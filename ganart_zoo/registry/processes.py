@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -56,8 +55,11 @@ def resident_of(pid: int) -> int | None:
             return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         if sys.platform == "win32":
             return _working_set(pid)
-        return int(subprocess.run(("ps", "-o", "rss=", "-p", str(pid)), capture_output=True, check=True).stdout) * 1024
-    except (OSError, ValueError, IndexError, AttributeError, subprocess.SubprocessError):
+        import subprocess
+
+        told = subprocess.run(("ps", "-o", "rss=", "-p", str(pid)), capture_output=True, check=False)
+        return int(told.stdout) * 1024
+    except (OSError, ValueError, IndexError, AttributeError):
         return None
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from ganart_zoo.testing.subject import Subject
 __all__ = ["Case", "Found", "cases", "examine", "main"]
 
 _PICTURES = 8
+_SIDES = (16, 32, 64)
+"""Pixels of the pictures for recipes, in the order in which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,20 @@ def examine(zoo: Zoo, distribution: str) -> Iterator[Found]:
         yield from _recipe(zoo, recipe)
 
 
-def cases(zoo: Zoo, distribution: str) -> list[Case]:
+def cases(zoo: Zoo, distribution: str, *, models: Collection[str] | None = None) -> list[Case]:
     """Return the checks of all models and recipes that can be checked here.
 
     A model that cannot be created or called has one case, which fails with the reason.
+
+    Args:
+        zoo: That has loaded the plugin.
+        distribution: Its normalised name.
+        models: The names of models and recipes; None for all.
     """
     found: list[Case] = []
     for entry in zoo.list(plugin=distribution):
+        if models is not None and entry.spec.name not in models:
+            continue
         try:
             subject = subject_for(zoo, entry)
         except NotHereError:
@@ -85,9 +94,15 @@ def cases(zoo: Zoo, distribution: str) -> list[Case]:
             continue
         found += [Case(entry.canonical, check, subject) for check in _applying(subject)]
     for recipe in zoo.recipes(plugin=distribution):
+        if models is not None and recipe.spec.name not in models:
+            continue
         from ganart_zoo.testing.recipes import recipe_checks
 
-        made = _recipe_subject(zoo, recipe, Path(tempfile.mkdtemp(prefix="ganart-kit-")))
+        try:
+            made = _recipe_subject(zoo, recipe, Path(tempfile.mkdtemp(prefix="ganart-kit-")))
+        except Exception as error:
+            found.append(Case(f"recipe {recipe.canonical}", can_be_created, error))
+            continue
         if made is not None:
             found += [Case(f"recipe {recipe.canonical}", check, made) for check in recipe_checks(made)]
     return found
@@ -174,31 +189,31 @@ def _recipe(zoo: Zoo, entry: RecipeEntry) -> Iterator[Found]:
     from ganart_zoo.testing.recipes import recipe_checks
 
     with tempfile.TemporaryDirectory(prefix="ganart-kit-") as folder:
-        subject = _recipe_subject(zoo, entry, Path(folder))
-        if subject is None:
-            yield Found("note", name, "not checked: a role has no default model, and none that fits is installed")
-            return
         try:
-            subject.train(Path(folder) / "tried", steps=1)
-        except GanartError as error:
-            needs = any(word in str(error) for word in ("caption", "label", "style", "class"))
-            if needs and not isinstance(error, PluginFaultError):
-                yield Found("note", name, f"not checked: it needs other data than plain pictures: {error}")
+            subject = _recipe_subject(zoo, entry, Path(folder))
+        except Exception as error:
+            needs = any(word in str(error) for word in ("label", "style", "class"))
+            if needs and isinstance(error, GanartError) and not isinstance(error, PluginFaultError):
+                yield Found("note", name, f"not checked: it needs other data than pictures with captions: {error}")
             else:
                 yield Found("kit-call", name, _said(error))
             return
-        except Exception as error:
-            yield Found("kit-call", name, one_line(error))
+        if subject is None:
+            yield Found("note", name, "not checked: a role has no default model, and none that fits is installed")
             return
         yield from _run(name, subject, recipe_checks(subject))
 
 
 def _recipe_subject(zoo: Zoo, entry: RecipeEntry, folder: Path) -> Any:
-    """Return a subject that trains on drawn pictures, or None if no network fits a role."""
+    """Return a subject that trains on the first drawn pictures that fit, or None if no network fits a role.
+
+    Raises:
+        Exception: What training raised with all of them; the first of its errors.
+    """
     from ganart_zoo.imaging import save
     from ganart_zoo.testing.recipes import RecipeSubject
 
-    side, networks = 16, {}
+    networks = {}
     for role, use in entry.spec.roles.items():
         name = use.default
         if name is None:
@@ -208,11 +223,26 @@ def _recipe_subject(zoo: Zoo, entry: RecipeEntry, folder: Path) -> Any:
                 return None
             name = (own or fitting)[0].canonical
         networks[role] = {"model": name, "weights": None}
-    data = folder / "pictures"
-    data.mkdir(parents=True)
-    for number in range(_PICTURES):
-        save(torch.rand(1, 3, side, side, generator=generator(number)), data / f"{number:05}.png")
-    return RecipeSubject(zoo, entry.canonical, data, networks=networks, size=side)
+    plain, captioned = folder / "pictures", folder / "captioned"
+    for data in (plain, captioned):
+        data.mkdir(parents=True)
+        for number in range(_PICTURES):
+            save(torch.rand(1, 3, 32, 32, generator=generator(number)), data / f"{number:05}.png")
+    lines = [{"file_name": f"{number:05}.png", "text": f"{number} red things"} for number in range(_PICTURES)]
+    (captioned / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    failure: GanartError | None = None
+    for number, (side, data) in enumerate((side, data) for data in (plain, captioned) for side in _SIDES):
+        subject = RecipeSubject(zoo, entry.canonical, data, networks=networks, size=side)
+        try:
+            subject.train(folder / f"tried-{number}", steps=1)
+        except PluginFaultError:
+            raise
+        except GanartError as error:
+            failure = failure or error
+            continue
+        return subject
+    assert failure is not None
+    raise failure
 
 
 def main(request_path: str, answer_path: str) -> None:
