@@ -9,7 +9,7 @@
 Everything here works on any `contract.Backbone` and on batches. Importing this module imports torch.
 """
 
-from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, fastest
+from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, convolve_relu, fastest, warmed
 from ganart_zoo.perceptual.checks import check_init, check_pictures, check_previous, check_region, check_styles
 from ganart_zoo.perceptual.descent import LBFGS, Adam, Descent, Evaluation, NormalizedGradient, descend
 from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, peak_bytes
@@ -55,6 +55,7 @@ __all__ = [
     "check_previous",
     "check_region",
     "check_styles",
+    "convolve_relu",
     "descend",
     "fastest",
     "fit_memory",
@@ -79,6 +80,7 @@ __all__ = [
     "sort_rows",
     "to_pyramid",
     "total_variation",
+    "warmed",
     "with_gradient",
     "with_margin",
 ]

@@ -1,20 +1,26 @@
 """A frozen network made as fast as the device allows: in bfloat16, and with 3x3 convolutions by Winograd's algorithm.
 
-Winograd's algorithm needs a fifth of the multiplications; it replaces a convolution only where that pays.
+Winograd's algorithm needs a fifth of the multiplications; it replaces a convolution only where that pays. Its weights
+are transformed when a convolution is first used, and kept while there is room: a layer of VGG takes 9 to 128 MiB. Those
+of narrow layers, and of layers for which no room is left, are transformed anew in each call.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ganart_zoo import ops
 from ganart_zoo.contract.models import Backbone
+from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_bias_act
 
-__all__ = ["Precision", "accelerate", "can_accelerate", "fastest"]
+__all__ = ["Precision", "accelerate", "can_accelerate", "convolve_relu", "fastest", "warmed"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -25,6 +31,12 @@ _LEAST_CHANNELS = 32
 """With fewer, transforming tiles costs as much as is saved."""
 _LEAST_PIXELS = 256
 """With fewer, reading the transformed weights costs as much as is saved."""
+_LEAST_PAIRS = 2**15
+"""Weights for no more pairs of channels are transformed in each call, which then costs nothing that can be measured."""
+_BYTES_PER_PAIR = 2 * 64 * 4
+"""Of transformed weights: 64 numbers in float32 for each direction."""
+_KEPT_BYTES = 400 * 2**20
+"""The most bytes of transformed weights that one network keeps: those of VGG16 up to its fourth block."""
 
 
 def fastest(backbone: Backbone, precision: Precision = "auto") -> Backbone:
@@ -43,7 +55,18 @@ def fastest(backbone: Backbone, precision: Precision = "auto") -> Backbone:
         wanted = torch.bfloat16
     if wanted == stored and not can_accelerate(backbone):
         return backbone
-    return accelerate(copy.deepcopy(backbone).to(wanted))
+    # The copy has the memory of the original's parameters, and other ones only where they are converted.
+    own = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in backbone.parameters()}
+    return accelerate(copy.deepcopy(backbone, own).to(wanted))
+
+
+def warmed(backbone: Backbone, layers: Sequence[str]) -> Backbone:
+    """Return the backbone after a call, which made it keep the transformed weights of these layers."""
+    if any(isinstance(module, _WinogradConv2d) for module in backbone.modules()):
+        side = math.isqrt(_LEAST_PIXELS) * max(backbone.layers[name].stride for name in layers)
+        with torch.no_grad():
+            backbone(torch.zeros(1, 3, side, side, dtype=backbone.picture_dtype, device=backbone.device), layers)
+    return backbone
 
 
 def can_accelerate(network: nn.Module) -> bool:
@@ -54,12 +77,38 @@ def can_accelerate(network: nn.Module) -> bool:
 def accelerate(network: Network) -> Network:
     """Replace the frozen 3x3 convolutions of `network` by faster ones where there are any, in place; return it.
 
-    The replacements hold transformed copies of the weights, which do not follow later changes of the originals.
+    The replacements may hold transformed copies of the weights, which do not follow later changes of the originals.
     """
+    room = _Room(_KEPT_BYTES)
     for name, direct in _candidates(network).items():
         parent, _, child = name.rpartition(".")
-        setattr(network.get_submodule(parent), child, _WinogradConv2d(direct))
+        setattr(network.get_submodule(parent), child, _WinogradConv2d(direct, room))
     return network
+
+
+def convolve_relu(convolution: nn.Module, features: Tensor) -> Tensor:
+    """Return `relu(convolution(features))`: in one pass where `accelerate` replaced the convolution.
+
+    Args:
+        convolution: A module whose result nothing else uses, such as `nn.Conv2d`.
+        features: `[N, C, H, W]`.
+    """
+    if isinstance(convolution, _WinogradConv2d):
+        return convolution.with_relu(features)
+    return functional.relu(convolution(features), inplace=True)
+
+
+class _Room:
+    """Bytes that are left for transformed weights."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, size: int) -> bool:
+        """Say whether there are so many bytes; they are taken then."""
+        enough = size <= self.left
+        self.left -= size if enough else 0
+        return enough
 
 
 class _WinogradConv2d(nn.Module):
@@ -67,19 +116,46 @@ class _WinogradConv2d(nn.Module):
 
     Args:
         direct: The convolution to replace. It still handles maps that are too small to gain.
+        room: For the transformed weights.
     """
 
-    def __init__(self, direct: nn.Conv2d) -> None:
+    def __init__(self, direct: nn.Conv2d, room: _Room) -> None:
         super().__init__()
         self.direct = direct
-        self._kernel = ops.winograd_kernel(direct.weight)
+        self._room = room
+        self._kept: ops.WinogradKernel | None = None
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the convolution of `[N, C, H, W]`, of its type; gradients reach the features and the bias."""
-        if features.shape[-2] * features.shape[-1] < _LEAST_PIXELS:
+        if _is_small(features):
             result: Tensor = self.direct(features)
             return result
-        return ops.winograd_conv2d(features, self._kernel, self.direct.bias)
+        bias = self.direct.bias
+        if (kernel := self._kernel()) is not None:
+            return ops.winograd_conv2d(features, kernel, bias)
+        # Not conv3x3_bias_act, which keeps its result for the gradient: it may be changed in place.
+        summed = conv3x3(features, self.direct.weight.detach())
+        return summed if bias is None else summed + bias.to(summed.dtype).view(-1, 1, 1)
+
+    def with_relu(self, features: Tensor) -> Tensor:
+        """Return the ReLU of the convolution."""
+        if _is_small(features) or self._kernel() is not None:
+            return functional.relu(self(features), inplace=True)
+        weight, bias = self.direct.weight.detach(), self.direct.bias
+        return conv3x3_bias_act(features, weight, bias, "relu", 0.0, 1.0, None)
+
+    def _kernel(self) -> ops.WinogradKernel | None:
+        """Return the transformed weights if they are kept."""
+        weight = self.direct.weight
+        pairs = weight.shape[0] * weight.shape[1]
+        if self._kept is None and pairs > _LEAST_PAIRS and self._room.take(_BYTES_PER_PAIR * pairs):
+            with torch.inference_mode(False), torch.no_grad():  # or no later call could have a gradient
+                self._kept = ops.winograd_kernel(weight)
+        return self._kept
+
+
+def _is_small(features: Tensor) -> bool:
+    return features.shape[-2] * features.shape[-1] < _LEAST_PIXELS
 
 
 def _candidates(network: nn.Module) -> dict[str, nn.Conv2d]:

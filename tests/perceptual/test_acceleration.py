@@ -1,5 +1,6 @@
 """Winograd's convolutions replace direct ones where they pay, and only there."""
 
+import copy
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 
 from ganart_zoo import ops
-from ganart_zoo.perceptual import accelerate
+from ganart_zoo.contract import Backbone, LayerInfo
+from ganart_zoo.perceptual import accelerate, acceleration, convolve_relu, fastest, peak_bytes, warmed
 
 NATIVE = any(status.op == "ganart::winograd_conv2d" and status.implementation == "native" for status in ops.status())
 needs_kernels = pytest.mark.skipif(not NATIVE, reason="built without kernels")
@@ -16,6 +18,20 @@ needs_kernels = pytest.mark.skipif(not NATIVE, reason="built without kernels")
 def stack(*channels: int) -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(*(nn.Conv2d(inputs, outputs, 3, padding=1) for inputs, outputs in pairwise(channels)))
+
+
+class Wide(Backbone):
+    """One layer, of a network that takes pictures for features."""
+
+    def __init__(self, network: nn.Sequential) -> None:
+        super().__init__()
+        self.network = network
+        self.layers = {"end": LayerInfo(192, 1)}
+        self.taps = {}
+
+    def forward(self, images, layers):
+        features = images.repeat(1, 64, 1, 1).to(self.compute_dtype)
+        return {"end": self.network(features)}
 
 
 def replaced(network: nn.Module) -> list[str]:
@@ -35,6 +51,37 @@ def test_an_accelerated_network_computes_the_same(dtype):
     (gradient,) = torch.autograd.grad(result.float().square().mean(), pictures)
     (right,) = torch.autograd.grad(expected.square().mean(), pictures)
     torch.testing.assert_close(gradient, right, rtol=0, atol=tolerance * right.abs().max().item())
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kept", [0, 2**30], ids=["in each call", "once"])
+def test_weights_are_transformed_once_or_in_each_call(dtype, kept, monkeypatch):
+    monkeypatch.setattr(acceleration, "_KEPT_BYTES", kept)
+    plain = stack(192, 192)[0]
+    network = accelerate(nn.Sequential(copy.deepcopy(plain).to(dtype)))
+    features = torch.randn(1, 192, 17, 19)
+    ends = []
+    for layer, x in ((network[0], features.to(dtype)), (plain, features)):
+        leaf = x.detach().clone().requires_grad_()
+        made = [convolve_relu(layer, leaf), layer(leaf)]
+        ends.append([*made, *(torch.autograd.grad(one.float().square().sum(), leaf)[0] for one in made)])
+    for found, right in zip(*ends, strict=True):
+        tolerance = (0.03 if dtype == torch.bfloat16 else 1e-3) * right.abs().max().item()
+        torch.testing.assert_close(found.float(), right, rtol=0, atol=tolerance)
+    fresh = Wide(accelerate(nn.Sequential(copy.deepcopy(plain))))
+    holds = peak_bytes(lambda: warmed(fresh, ("end",)))
+    assert (holds > 192 * 192 * 512) == bool(kept)
+
+
+@needs_kernels
+def test_a_copy_shares_what_is_not_converted():
+    """Nothing of the original changes, and a copy of the same type takes no memory before it is used."""
+    backbone = Wide(stack(192, 192))
+    before = [(p.data_ptr(), p.dtype) for p in backbone.parameters()]
+    assert peak_bytes(lambda: fastest(backbone, "float32")) == 0
+    assert fastest(backbone, "bfloat16").compute_dtype == torch.bfloat16
+    assert [(p.data_ptr(), p.dtype) for p in backbone.parameters()] == before
 
 
 @needs_kernels

@@ -53,7 +53,7 @@ def numpy_loss(backbone, picture, content, style, options: Options, shift: tuple
     outside = np.mean(np.maximum(-picture, 0) ** 2 + np.maximum(picture - 1, 0) ** 2)
     total = options.content_weight * content_loss + options.style_weight * style_loss
     total += options.tv_weight * variation + 10 * outside
-    return {"total": total, "content": content_loss, "style": style_loss, "variation": variation}
+    return {"total": total, "content": content_loss, "style": style_loss, "variation": variation, "temporal": 0.0}
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-4)])

@@ -18,6 +18,7 @@ from ganart_backbones.config import VggConfig
 from ganart_backbones.photo import CLASSES, IMAGENET_MEAN, IMAGENET_STD, init_parameters
 from ganart_backbones.torchvision_names import TorchvisionBackbone
 from ganart_zoo.contract import LayerInfo
+from ganart_zoo.perceptual import convolve_relu
 
 __all__ = ["VGG16", "VGG19"]
 
@@ -68,10 +69,13 @@ class _VGG(TorchvisionBackbone):
     def steps(self, features: Tensor, kept: frozenset[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield each layer's name and output."""
         for name in self.layers:
-            if name.startswith("conv"):
+            if name in kept and name.startswith("conv"):
                 features = self.convs[name](features)
+            elif name.startswith("conv"):
+                features = convolve_relu(self.convs[name], features)  # of which nobody sees more than the ReLU
             elif name.startswith("relu"):
-                features = functional.relu(features, inplace=name.replace("relu", "conv") not in kept)
+                if name.replace("relu", "conv") in kept:
+                    features = functional.relu(features)
             elif name.startswith("pool"):
                 features = self._pool(features, 2)
             else:

@@ -34,6 +34,7 @@ from ganart_zoo.perceptual import (
     peak_bytes,
     reach_of,
     schedule,
+    warmed,
     with_gradient,
     with_margin,
 )
@@ -147,9 +148,9 @@ class DeepDream(StyleTransfer):
         """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
         chosen, made = options or Options(), list[Backbone]()
         with torch.inference_mode(False), torch.no_grad():
-            network = peak_bytes(lambda: made.append(fastest(self.backbone, self._compute)))
+            layers = _layers(self.backbone, chosen)
+            network = peak_bytes(lambda: made.append(warmed(fastest(self.backbone, self._compute), layers)))
             backbone = made[0]
-            layers = _layers(backbone, chosen)
 
             def work(side: int) -> None:
                 picture = torch.rand(1, 3, side, side, dtype=backbone.picture_dtype, device=backbone.device)

@@ -42,6 +42,7 @@ from ganart_zoo.perceptual import (
     peak_bytes,
     schedule,
     to_pyramid,
+    warmed,
 )
 
 __all__ = ["Gatys"]
@@ -156,7 +157,8 @@ class Gatys(StyleTransfer):
         """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
         made: list[Backbone] = []
         with torch.inference_mode(False), torch.no_grad():
-            network = peak_bytes(lambda: made.append(fastest(self.backbone, self._compute)))
+            layers = tuple({**self._layers.style, **self._layers.content})
+            network = peak_bytes(lambda: made.append(warmed(fastest(self.backbone, self._compute), layers)))
             groups, chosen = group_styles(styles), options or Options()
             forecast = forecaster(made[0], self._layers, groups, len(styles), chosen)
 

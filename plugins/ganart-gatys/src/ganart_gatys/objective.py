@@ -25,6 +25,7 @@ from torch import Tensor
 from ganart_gatys.config import Options
 from ganart_zoo.contract import Backbone, Previous
 from ganart_zoo.perceptual import (
+    SHIFTS,
     UNSHIFTED,
     ContentTarget,
     GramTarget,
@@ -68,13 +69,6 @@ class Losses(NamedTuple):
     temporal: Tensor
 
 
-class _Shifted(NamedTuple):
-    """What depends on the shift: the content's features, and each group's guidance by layer."""
-
-    content: dict[str, ContentTarget]
-    guidance: list[dict[str, Tensor]]
-
-
 class Objective:
     """The loss of a picture of one size.
 
@@ -107,18 +101,20 @@ class Objective:
         self._asked = tuple(dict.fromkeys([*self._style_layers, *self._content_layers]))
         self._groups = groups if options.style_weight else ()
         self._style_targets = self._targets_of(paintings)
-        self._shifted: dict[Shift, _Shifted] = {}
+        self._content_targets: dict[Shift, dict[str, ContentTarget]] = {}
+        self._guidance: dict[Shift, list[dict[str, Tensor]]] = {}
+        self._copies: dict[str, list[Tensor]] = {}
 
     def __call__(self, picture: Tensor, shift: Shift = UNSHIFTED) -> Losses:
         """Return the losses of `picture` `[1, 3, H, W]`, which the network sees shifted.
 
         The content's features are kept for each shift, since there are only 16.
         """
+        targets = self._content_at(shift)  # first, since the features of both would take twice the memory
         seen = self._features(picture, shift, self._asked)
-        targets = self._targets_at(shift, seen)
         nothing = picture.new_zeros(())
-        content = sum((w * targets.content[name].loss(seen[name]) for name, w in self._content_layers.items()), nothing)
-        style = self._style_loss(seen, targets.guidance, shift) if self._groups else nothing
+        content = sum((w * targets[name].loss(seen[name]) for name, w in self._content_layers.items()), nothing)
+        style = self._style_loss(seen, self._guidance_at(shift, seen), shift) if self._groups else nothing
         options = self._options
         variation = total_variation(picture)
         total = (
@@ -170,14 +166,37 @@ class Objective:
         return {name: guided_gram(features[name], region) for name in features}
 
     @torch.no_grad()
-    def _targets_at(self, shift: Shift, seen: Mapping[str, Tensor]) -> _Shifted:
-        if shift not in self._shifted:
+    def _content_at(self, shift: Shift) -> dict[str, ContentTarget]:
+        if shift not in self._content_targets:
             names = tuple(self._content_layers)
             features = self._features(self._content, shift, names) if names else {}
-            content = {name: ContentTarget(values.clone()) for name, values in features.items()}
-            guides = [self._guides(group.region, shift, seen) for group in self._groups]
-            self._shifted[shift] = _Shifted(content, guides)
-        return self._shifted[shift]
+            copies = {name: self._kept_copy(name, values) for name, values in features.items()}
+            del features  # what targets keep would lie between them, and their memory be in pieces
+            self._content_targets[shift] = {name: ContentTarget(copy) for name, copy in copies.items()}
+        return self._content_targets[shift]
+
+    @torch.no_grad()
+    def _guidance_at(self, shift: Shift, seen: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Return each group's guidance by layer."""
+        if shift not in self._guidance:
+            self._guidance[shift] = [self._guides(group.region, shift, seen) for group in self._groups]
+        return self._guidance[shift]
+
+    def _kept_copy(self, name: str, features: Tensor) -> Tensor:
+        """Return a copy of the content's features, in memory for all shifts that is allocated at once.
+
+        Copies made one by one would come to lie between the features of steps, whose memory could then not be reused.
+        """
+        if name not in self._copies:
+            options = self._options
+            count = min(len(SHIFTS), options.steps) if options.optimizer == "adam" else 1
+            last = features.is_contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if last else torch.contiguous_format
+            shape = (count, *features.shape[1:])
+            room = torch.empty(shape, dtype=features.dtype, device=features.device, memory_format=layout)
+            self._copies[name] = list(room.split(1))
+        copies = self._copies[name]
+        return copies.pop().copy_(features) if copies else features.clone()
 
     def _guides(self, region: Tensor | None, shift: Shift, seen: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if region is None:
