@@ -81,6 +81,7 @@ def main(cycles: int) -> None:
                 model = None
         zoo.release()
         sizes.append(resident())
+        print(f"cycle {cycle + 1} of {cycles}: {sizes[-1] / 2**20:.1f} MiB", file=sys.stderr, flush=True)
     print(json.dumps({"called": called, "left_out": left_out, "resident": sizes}))
 
 

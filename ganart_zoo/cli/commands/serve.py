@@ -36,6 +36,12 @@ _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 @click.option(
     "--seconds", type=click.FloatRange(0, min_open=True), default=900.0, show_default=True, help="Longest run of a job."
 )
+@click.option(
+    "--warm",
+    multiple=True,
+    metavar="MODEL",
+    help="Load this model before the first request, and keep what is loaded. May be repeated.",
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @quiet_option
 @pass_zoo
@@ -50,6 +56,7 @@ def command(
     concurrent: int,
     size: int,
     seconds: float,
+    warm: tuple[str, ...],
     open_page: bool,
     quiet: bool,
 ) -> None:
@@ -57,6 +64,7 @@ def command(
 
     \b
     ganart serve --open
+    ganart serve --warm gatys
     ganart serve --host 0.0.0.0 --port 8080 --name paint.example.org
 
     The server listens on this machine alone unless --host says otherwise; it then asks clients for a token, which is
@@ -86,7 +94,9 @@ def command(
         seconds=seconds,
     )
     with Jobs(zoo, folder / "jobs", workers=concurrent, limits={"seconds": seconds}, keep=1000) as jobs:
-        jobs.idle_release(settings.idle_seconds)
+        for name in warm:
+            zoo.shared(name)
+        jobs.idle_release(None if warm else settings.idle_seconds)
         server = Server(create_app(jobs, settings), settings)
         if not quiet:
             click.echo(f"ganart listens on {server.page} (Ctrl-C ends it)")

@@ -12,6 +12,8 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+const LABELS = { alpha: "Strength of the style" }; // names that say nothing to a newcomer
+
 const titled = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 function resolved(schema, root) {
@@ -42,7 +44,9 @@ function control(id, schema, value) {
     const whole = schema.type === "integer";
     if (least !== undefined && most !== undefined && most - least <= 2000 && value !== null && value !== undefined) {
       const step = schema.multipleOf ?? (whole ? 1 : (most - least) / 100);
-      const slider = element("input", { id, type: "range", min: least, max: most, step });
+      const first = Math.ceil(least / step) * step; // a slider counts its steps from there
+      const min = schema.multipleOf ? first : least;
+      const slider = element("input", { id, type: "range", min, max: most, step });
       slider.value = value;
       const shown = element("output", { for: id }, String(value));
       let moved = false;
@@ -111,7 +115,7 @@ export function form(place, schema, { first = [], hide = [], whole = false } = {
     const about = part.description ? [element("p", { className: "about", id: `${id}-about` }, part.description)] : [];
     const input = shown.id === id ? shown : shown.querySelector("input");
     if (about.length) input.setAttribute("aria-describedby", `${id}-about`);
-    const label = element("label", { className: "field", for: id }, part.title ?? titled(name));
+    const label = element("label", { className: "field", for: id }, LABELS[name] ?? part.title ?? titled(name));
     (first.includes(name) ? seen : more).append(element("div", {}, label, shown, ...about));
   }
   place.replaceChildren(seen, ...(more.children.length > 1 ? [more] : []));

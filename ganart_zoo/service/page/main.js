@@ -9,6 +9,8 @@ const THUMBNAIL = 128;
 
 let zoo = null; // what the server describes
 let chosen = null; // the style: {model, name} or {upload, name}
+const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="; // one clear pixel
+let restyleWaits = false; // a style was picked before there was a photo
 let thumbnailsOf = null; // the photo whose thumbnails are shown
 let readers = {};
 let lastExplored = null;
@@ -124,16 +126,20 @@ function choose(style, tile = null) {
 /** Shows every style on the photo itself, small. */
 async function thumbnails(photo) {
   thumbnailsOf = photo.id;
-  for (const tile of [...$("styles").children].filter((one) => one.dataset?.style)) {
+  const tiles = [...$("styles").children].filter((one) => one.dataset?.style);
+  for (const tile of tiles) {
+    const image = tile.querySelector("img");
+    image.src = NOTHING; // so that tiles have their height at once, and none moves away below a finger
+    image.hidden = false;
+  }
+  for (const tile of tiles) {
     if (thumbnailsOf !== photo.id) return;
     const { model, style } = tile.dataset;
     try {
       const response = await api.request(
         `uploads/${photo.id}/styled?${new URLSearchParams({ model, style, size: THUMBNAIL })}`,
       );
-      const image = tile.querySelector("img");
-      image.src = URL.createObjectURL(await response.blob());
-      image.hidden = false;
+      tile.querySelector("img").src = URL.createObjectURL(await response.blob());
     } catch {
       return; // a missing thumbnail is no reason to disturb anybody
     }
@@ -142,6 +148,8 @@ async function thumbnails(photo) {
 
 async function restyle() {
   const photo = stage.currentPhoto();
+  restyleWaits = !photo && Boolean(chosen);
+  if (restyleWaits) throw new Error("Now drop or choose a photo. It is restyled at once.");
   if (!photo) throw new Error("Drop or choose a photo first.");
   if (!chosen) throw new Error("Pick a style, or choose a painting, first.");
   const { model, settings, ...own } = readers.restyle();
@@ -156,6 +164,12 @@ async function usePainting(blob) {
   choose({ upload: known.id, name: blob.name ?? "painting" });
   $("painting-name").textContent = blob.name ?? "Your painting";
   if (stage.currentPhoto()) await restyle();
+  else restyleWaits = true;
+}
+
+function useNewPhoto(photo) {
+  thumbnails(photo);
+  if (restyleWaits) restyle().catch(stage.fail);
 }
 
 // --- paint from words, dream, explore -------------------------------------------------------------------------------
@@ -437,7 +451,7 @@ async function start() {
   asking();
   drops();
   stage.start();
-  stage.setHandlers({ onPhoto: thumbnails, onVary: (job) => remake(job, true).catch(stage.fail) });
+  stage.setHandlers({ onPhoto: useNewPhoto, onVary: (job) => remake(job, true).catch(stage.fail) });
   const on = (id, act) => $(id).addEventListener("click", () => act().catch(stage.fail));
   on("restyle-go", restyle);
   on("dream-go", dream);

@@ -135,6 +135,7 @@ export async function run(verb, asked, { compare = false, priority = 0 } = {}) {
     for await (const event of api.events(job.id)) {
       if (running?.id !== job.id) return null; // another job took the stage
       if (event.type === "step") progress(event.data);
+      else if (event.type === "state" && event.data.state === "running") say("Starting…");
       else if (event.type === "preview") {
         const after = $("after");
         after.src = event.data.image;

@@ -26,6 +26,24 @@ from ganart_zoo import Zoo  # noqa: E402
 from ganart_zoo.service import Jobs  # noqa: E402
 from ganart_zoo.service.http import Server, ServeSettings, create_app  # noqa: E402
 
+SHIFTS = """
+    window.shifts = 0;
+    new PerformanceObserver((seen) => {
+        for (const one of seen.getEntries()) if (!one.hadRecentInput) window.shifts += one.value;
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+"""Adds up how much of the page moved by itself."""
+
+SMALL = """() => [...document.querySelectorAll("button, a, input, select, summary, label.button")].filter((one) => {
+    const { width, height } = one.getBoundingClientRect();
+    return width && height && !one.matches(".hidden-input, .skip") && (width < 24 || height < 24);
+}).map((one) => one.outerHTML.slice(0, 80))"""
+"""What is too small for a finger."""
+
+FINE_PRINT = """() => [...document.querySelectorAll("body *")].filter((one) =>
+    one.getClientRects().length && [...one.childNodes].some((each) => each.nodeType === 3 && each.data.trim()) &&
+    parseFloat(getComputedStyle(one).fontSize) < 12).map((one) => one.outerHTML.slice(0, 80))"""
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -60,6 +78,7 @@ def open_page(browser, address: str) -> Iterator[Callable[..., object]]:
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(SHIFTS)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: problems.append(request.url) if foreign(request.url) else None)
         page.goto(address)
@@ -270,3 +289,59 @@ def test_the_page_names_every_control(open_page) -> None:
     html = page.content()
     assert re.search(r"<html lang=", html)
     assert page.locator("[role=tab]").count() == 6
+
+
+def test_it_stays_in_place_and_suits_fingers_and_eyes(open_page, pictures) -> None:
+    page = open_page()
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.shifts") < 0.1
+    viewport = page.locator("meta[name=viewport]").get_attribute("content")
+    assert "width=device-width" in viewport
+    assert "scalable" not in viewport
+    assert "maximum" not in viewport
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    assert page.locator("img:not([alt])").count() == 0
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.set_input_files("#photo", pictures[0])
+    page.wait_for_selector("#before:visible")
+    for tab in ("restyle", "imagine", "dream", "explore", "gallery", "models"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate(SMALL) == []
+        assert page.evaluate(FINE_PRINT) == []
+
+
+def tab_to(page, target: str) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(80):
+        if page.evaluate("(target) => document.activeElement.matches(target)", target):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{target} cannot be reached")
+
+
+def test_keys_alone_lead_from_the_photo_to_the_saved_picture(open_page, pictures, tmp_path: Path) -> None:
+    page = open_page()
+    tab_to(page, "#photo")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    chooser.value.set_files(pictures[0])
+    page.wait_for_selector("#before:visible")
+    tab_to(page, "#styles button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#save:visible")
+    page.focus("#main")
+    page.evaluate("document.activeElement.blur()")
+    tab_to(page, "#save")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    download.value.save_as(tmp_path / "saved.png")
+    assert (tmp_path / "saved.png").stat().st_size
+
+
+def test_a_style_that_is_picked_first_waits_for_the_photo(open_page, pictures) -> None:
+    page = open_page()
+    page.locator("#styles button").first.click()
+    says(page, "#error", "Now drop or choose a photo")
+    page.set_input_files("#photo", pictures[0])
+    page.wait_for_selector("#save:visible")
