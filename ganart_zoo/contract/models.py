@@ -288,6 +288,22 @@ class StyleTransfer(Model):
         """
         raise NotImplementedError
 
+    def one_pass(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Return pictures `[n, 3, H, W]` that one pass of the network makes, not clamped: what ONNX can hold.
+
+        It computes with tensors alone, of any number of rows and of any size from 64 x 64 on, and every option has its
+        default. Where code looks at shapes, `torch.compiler.is_exporting()` tells it that they stand for others.
+
+        Args:
+            content: `[n, 3, H, W]` in 0..1.
+            style: `[n, styles]`, the share of each style, for a model with `named_styles`; `[n, 3, h, w]`, a style
+                picture a row, for one with `image_styles`; None for one that needs neither.
+
+        Raises:
+            ModelError: The model does not work in one pass.
+        """
+        raise ModelError(f"{type(self).__name__} does not work in one pass")
+
     def memory(
         self, styles: Sequence[Style], *, options: Settings | None = None
     ) -> Callable[[int, int, int | None], int] | None:

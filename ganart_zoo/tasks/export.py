@@ -1,41 +1,47 @@
-"""The verb `export`: a run's generator becomes a package to install and publish, and ONNX for use without torch."""
+"""The verb `export`: a run's model becomes a package to install and publish, and ONNX for use without torch."""
 
 from __future__ import annotations
 
-import logging
+import os
 import re
 import shutil
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
-from ganart_zoo import ops
-from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.digest import file_sha256
 from ganart_zoo.contract.errors import ModelError, SettingsError
-from ganart_zoo.contract.models import Generator
+from ganart_zoo.contract.models import StyleTransfer
 from ganart_zoo.contract.spec import ModelSpec, Weights, WeightsFile
 from ganart_zoo.registry import Entry, Zoo
-from ganart_zoo.running.generators import LoadedGenerator, load_generator
+from ganart_zoo.registry.runs import main_part, run_parts
+from ganart_zoo.running.generators import LoadedGenerator
 from ganart_zoo.running.outputs import make_folder
-from ganart_zoo.training.card import LICENCE_TO_FILL_IN, run_contents
+from ganart_zoo.running.stylists import LoadedStyleTransfer
+from ganart_zoo.tasks.onnx_file import require_onnx, write_onnx
+from ganart_zoo.tasks.onnx_networks import Network, network_of
+from ganart_zoo.training.card import LICENCE_TO_FILL_IN, without_run_contents
 
-__all__ = ["Exported", "export"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ganart_zoo.running.loaded import LoadOptions
+
+__all__ = ["Exported", "export", "export_onnx"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
-_CHECKED_ROWS = (1, 3)
-"""Numbers of rows that the ONNX is tested with; it is traced with two."""
-
-_LARGEST_ERROR = 1e-3
-"""Allowed difference of torch's and onnxruntime's pictures in 0..1: a quarter of one level of 8 bits."""
+_LOADERS: dict[str, type[LoadedGenerator] | type[LoadedStyleTransfer]] = {
+    each.kind: each for each in (LoadedGenerator, LoadedStyleTransfer)
+}
+"""By kind of model."""
+_USAGE = {
+    "generator": "ganart sample {name} -n 16 -o grid.png",
+    "style_transfer": "ganart stylize photo.jpg -m {name} -o painting.png",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Exported:
     """The result of a call."""
 
     folder: Path
+    """Of the files."""
     files: tuple[Path, ...]
     onnx_error: float | None
     """The largest difference of any value between torch's and onnxruntime's pictures; None without ONNX."""
@@ -51,17 +58,16 @@ class Exported:
 def export(
     zoo: Zoo, run: Path, folder: Path, *, name: str | None = None, license: str = "", onnx: bool = True
 ) -> Exported:
-    """Write a run's generator as a distribution `ganart-<name>` with one model, `<name>`; `pip install` takes it.
+    """Write a run's model as a distribution `ganart-<name>` with one model, `<name>`; `pip install` takes it.
 
     The folder gets `pyproject.toml`, `README.md` (the run's card), `src/ganart_<name>/` with the declaration and the
-    weights, and `generator.onnx` with the inputs `latents` and, for a generator with classes, `labels`, with any number
-    of rows. A generator that reads prompts takes their `embedding` instead, as `Model.embed` makes it. Both are
-    checked: the declared model gives the same bits as the run when it loads the weights, and onnxruntime gives the same
-    pictures within a thousandth.
+    weights, and the ONNX file that `export_onnx` describes, `generator.onnx` or `stylist.onnx`. Both are checked: the
+    declared model gives the same bits as the run when it loads the weights, and onnxruntime gives the same pictures
+    within a thousandth.
 
     Args:
         zoo: Where the run's model comes from.
-        run: The folder of a finished run.
+        run: The folder of a finished run, of a generator or of a style transfer model.
         folder: The folder to create; its parent exists, and the folder does not, or is empty.
         name: Lower-case letters and digits joined by hyphens; None: the name of the folder.
         license: SPDX expression of the weights' licence, as the data allows.
@@ -69,33 +75,31 @@ def export(
 
     Raises:
         SettingsError: The name is not valid, or the folder is not empty.
-        ModelError: `run` is not a run, ONNX is not installed or cannot express the generator, or a check failed.
+        ModelError: `run` is not a run, its model is built on others than its declaration says, ONNX is not installed or
+            cannot express the model, or a check failed.
     """
     name = name or folder.resolve().name.lower().replace("_", "-")
     if not _NAME.fullmatch(name):
         raise SettingsError(f"name is {name!r}, expected lower-case letters and digits joined by hyphens")
-    generator = load_generator(zoo, run)
-    if generator.entry.spec.uses:
-        raise ModelError(f"{generator.entry.canonical} is built on other models, and export needs one that is not")
-    if onnx and _reads_text(generator) and "embedding" not in _inputs(generator, 1):
-        raise ModelError(
-            f"{generator.entry.canonical} reads a text and has no embedding of it to give to ONNX; leave ONNX out"
-        )
+    loaded = _load(zoo, run)
+    network = network_of(loaded)
+    if onnx:
+        network.check()
     fresh = not folder.exists()
     make_folder(folder)
     if any(folder.iterdir()):
         raise SettingsError(f"{folder}: is not empty; choose another folder")
     module = f"ganart_{name.replace('-', '_')}"
     try:
-        weights = folder / "src" / module / "weights" / "generator.safetensors"
+        weights = folder / "src" / module / "weights" / f"{network.role}.safetensors"
         weights.parent.mkdir(parents=True)
-        save_file({key: value.contiguous() for key, value in generator.model.own_state().items()}, weights)
-        _check_weights(generator, weights)
-        spec = _spec(generator, name, module, weights, license)
+        save_file({key: value.contiguous() for key, value in loaded.model.own_state().items()}, weights)
+        _check_weights(loaded, weights)
+        spec = _spec(loaded, name, module, weights, license)
         (weights.parents[1] / "__init__.py").write_text(_module(name, spec, run), encoding="utf-8")
-        (folder / "pyproject.toml").write_text(_project(name, module, generator.entry), encoding="utf-8")
-        (folder / "README.md").write_text(_readme(name, run, license), encoding="utf-8")
-        error = _write_onnx(generator, folder / "generator.onnx") if onnx else None
+        (folder / "pyproject.toml").write_text(_project(name, module, loaded.entry), encoding="utf-8")
+        (folder / "README.md").write_text(_readme(name, run, license, loaded), encoding="utf-8")
+        error = _write(network, folder / f"{network.role}.onnx", loaded) if onnx else None
     except BaseException:
         if fresh:
             shutil.rmtree(folder)
@@ -103,54 +107,100 @@ def export(
     return Exported(folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file())), error)
 
 
-def _reads_text(generator: LoadedGenerator) -> bool:
-    return "prompt" in generator.entry.spec.capabilities
+def export_onnx(zoo: Zoo, model: str | Path, file: Path, **how: Unpack[LoadOptions]) -> Exported:
+    """Write a model as ONNX, for use without torch, and check it with onnxruntime. An existing file is replaced.
 
+    The output is `images`, and all inputs may have any number of rows. A generator's are `latents` and, where it has
+    classes, `labels`; one that reads prompts takes their `embedding`, as `Model.embed` makes it. A style transfer model
+    of one pass takes `content` `[n, 3, H, W]` in 0..1 of any size from 64 x 64 on, and `style`: `[n, styles]`, the
+    share of each learned style, or `[n, 3, h, w]`, pictures, where it has learned none, or nothing where it has one.
 
-def _inputs(generator: LoadedGenerator, n: int) -> dict[str, Tensor]:
-    """Return the inputs of the first seeds by name: latents, and labels and the embedding of prompts where it has them.
+    Args:
+        zoo: Where the model comes from.
+        model: A name, or the `Path` of a run.
+        file: `.onnx`, in a folder that exists.
+        **how: See `LoadOptions`: `settings`, `weights`, `device`, `dtype`, `fetch`.
 
-    More rows have longer prompts, so that a length of the embedding that follows from the prompts changes with them.
+    Raises:
+        SettingsError: The model is neither a generator nor a style transfer model, or the file's name does not fit.
+        ModelError: ONNX is not installed or cannot express the model, the check failed, or the file cannot be written.
     """
-    inputs = {"latents": generator.latents(range(n))}
-    if known := generator.labels(None):
-        inputs["labels"] = torch.tensor([known[row % len(known)] for row in range(n)])
-    if _reads_text(generator):
-        prompts = tuple(" ".join(["word"] * (row + 1)) for row in range(n))
-        with torch.no_grad():
-            embedding = generator.model.embed(Condition(prompts=prompts)).embedding
-        if embedding is not None:
-            inputs["embedding"] = embedding
-    return inputs
+    if file.suffix.lower() != ".onnx":
+        raise SettingsError(f"{file}: expected a name that ends in .onnx")
+    if not file.parent.is_dir():
+        raise ModelError(f"{file}: the folder {file.parent} does not exist; create it first")
+    require_onnx()
+    loaded = _load(zoo, model, **how)
+    network = network_of(loaded)
+    network.check()
+    part = file.with_name(f".{file.name}.{os.getpid()}.part.onnx")
+    try:
+        error = _write(network, part, loaded)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(file.parent, (file,), error)
 
 
-def _check_weights(generator: LoadedGenerator, weights: Path) -> None:
+def _load(zoo: Zoo, model: str | Path, **how: Unpack[LoadOptions]) -> LoadedGenerator | LoadedStyleTransfer:
+    """Load the main network of a run, or a model by its name; of a run whose main network is neither, its generator."""
+    if isinstance(model, Path):
+        main = next(iter(run_parts(model).values()), None)
+        kind = "generator" if main is None else zoo.spec(main.model).kind
+        kind = kind if kind in _LOADERS else "generator"
+    elif (kind := zoo.entry(model).spec.kind) not in _LOADERS:
+        raise SettingsError(f"{model} is a {kind}, expected one of {', '.join(_LOADERS)}")
+    return _LOADERS[kind].load(zoo, model, **how)
+
+
+def _write(network: Network, file: Path, loaded: LoadedGenerator | LoadedStyleTransfer) -> float:
+    traced, free = network.traced(), network.free()
+    return write_onnx(network, traced, free, network.checked(), file, name=loaded.entry.canonical)
+
+
+def _check_weights(loaded: LoadedGenerator | LoadedStyleTransfer, weights: Path) -> None:
     """Load the file as the declared model will, and compare its pictures with the run's."""
-    config = generator.model.config
-    described = {} if config is None else config.model_dump(mode="json")
-    again = generator.zoo.create(generator.entry.canonical, weights=weights, **described)
-    inputs = _inputs(generator, 2)
-    network, other = (_Network(model, generator.options, tuple(inputs)) for model in (generator.model, again))
+    canonical = loaded.entry.canonical
+    again = loaded.zoo.create(canonical, weights=weights, **_config(loaded))
+    assert loaded.model.provenance is not None  # Zoo.create set both
+    assert again.provenance is not None
+    given, usual = loaded.model.provenance.uses, again.provenance.uses
+    if others := [key for key in usual if given.get(key) != usual[key]]:
+        raise ModelError(
+            f"{canonical} has another {others[0]} in this run than its declaration, which export needs to be the same"
+        )
     with torch.no_grad():
-        if not torch.equal(network(*inputs.values()), other(*inputs.values())):
-            raise ModelError(f"{generator.entry.canonical} does not give the run's pictures from its exported weights")
+        if not torch.equal(_pictures(loaded), _pictures(replace(loaded, model=again))):
+            raise ModelError(f"{canonical} does not give the run's pictures from its exported weights")
 
 
-def _spec(generator: LoadedGenerator, name: str, module: str, weights: Path, license: str) -> ModelSpec:
-    config = generator.model.config
+def _pictures(loaded: LoadedGenerator | LoadedStyleTransfer) -> torch.Tensor:
+    network = network_of(loaded)
+    pictures: torch.Tensor = network(*network.traced().values())
+    return pictures
+
+
+def _config(loaded: LoadedGenerator | LoadedStyleTransfer) -> dict[str, Any]:
+    config = loaded.model.config
+    return {} if config is None else config.model_dump(mode="json")
+
+
+def _spec(
+    loaded: LoadedGenerator | LoadedStyleTransfer, name: str, module: str, weights: Path, license: str
+) -> ModelSpec:
     file = WeightsFile(
-        package=f"ganart-{name}:{module}/weights/generator.safetensors",
+        package=f"ganart-{name}:{module}/weights/{weights.name}",
         sha256=file_sha256(weights),
         size=weights.stat().st_size,
         license=license,
         training_data="See the README.",
     )
-    described = {} if config is None else config.model_dump(mode="json")
     return replace(
-        generator.entry.spec,
+        loaded.entry.spec,
         name=name,
-        summary=f"{generator.entry.spec.name}, trained: {name}.",
-        weights=(Weights("default", files=(file,), config=described),),
+        summary=f"{loaded.entry.spec.name}, trained: {name}.",
+        weights=(Weights("default", files=(file,), config=_config(loaded)),),
+        style_names=loaded.model.style_names if isinstance(loaded.model, StyleTransfer) else (),
     )
 
 
@@ -158,7 +208,7 @@ def _module(name: str, spec: ModelSpec, run: Path) -> str:
     values = {one.name: getattr(spec, one.name) for one in fields(spec) if getattr(spec, one.name) != one.default}
     values = {key: value for key, value in values.items() if value}
     arguments = "\n".join(f"            {key}={_source(value)}," for key, value in values.items())
-    return f'''"""{name}: a generator trained with ganart-zoo. Torch-free: the network loads when one is created."""
+    return f'''"""{name}: trained with ganart-zoo. Torch-free: the network loads when a model is created."""
 
 from __future__ import annotations
 
@@ -169,7 +219,7 @@ __all__ = ["ganart_models"]
 
 @hookimpl
 def ganart_models() -> list[ModelSpec]:
-    """Return the generator with its weights."""
+    """Return the model with its weights."""
     return [
         ModelSpec(
 {arguments}
@@ -190,7 +240,7 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "ganart-{name}"
 version = "0.1.0"
-description = "A generator trained with ganart-zoo."
+description = "A model trained with ganart-zoo."
 readme = "README.md"
 requires-python = ">=3.10"
 dependencies = ["ganart-zoo>=0.1,<0.2", "{entry.plugin.distribution}=={entry.plugin.version}"]
@@ -206,96 +256,10 @@ where = ["src"]
 '''
 
 
-def _readme(name: str, run: Path, license: str) -> str:
-    card = run / "README.md"
-    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA generator trained with ganart-zoo.\n"
-    # the files of the run's folder are not in the package
-    text = text.replace(run_contents("generator", ("generator", "critic")), "").rstrip()
+def _readme(name: str, run: Path, license: str, loaded: LoadedGenerator | LoadedStyleTransfer) -> str:
+    card, kind = run / "README.md", loaded.kind
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {name}\n\nA model trained with ganart-zoo.\n"
+    text = without_run_contents(text, main_part(run))  # the files of the run's folder are not in the package
     if license:
         text = text.replace(LICENCE_TO_FILL_IN, license)
-    return f"{text}\n\n## As a package\n\n```sh\npip install .\nganart sample {name} -n 16 -o grid.png\n```\n"
-
-
-class _Network(nn.Module):
-    """The generator as a function of tensors: of latents, and of the parts of a condition that are named."""
-
-    def __init__(self, model: Any, options: Any, names: Sequence[str]) -> None:
-        super().__init__()
-        assert isinstance(model, Generator)
-        self.model = model
-        self._options = options
-        self._names = names[1:]
-
-    def forward(self, latents: Tensor, first: Tensor | None = None, second: Tensor | None = None) -> Tensor:
-        parts = dict(zip(self._names, (first, second), strict=False))
-        condition = Condition(labels=parts.get("labels"), embedding=parts.get("embedding")) if parts else None
-        images: Tensor = self.model(latents, condition, options=self._options)
-        return images
-
-
-def _write_onnx(generator: LoadedGenerator, file: Path) -> float:
-    try:
-        import onnxruntime  # type: ignore[import-untyped,unused-ignore]
-        import onnxscript  # noqa: F401  torch.onnx needs it
-    except ImportError as error:
-        raise ModelError(f"ONNX needs {error.name}; pip install 'ganart-zoo[onnx]', or leave ONNX out") from None
-    network = _Network(generator.model, generator.options, tuple(_inputs(generator, 1))).eval()
-    _trace(generator, network, file)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    if isinstance(rows := session.get_inputs()[0].shape[0], int):
-        raise ModelError(
-            f"{generator.entry.canonical} in ONNX makes {rows} rows and no other number, for its code fixes it; "
-            "let it ask for shape[0] of tensors and not len(), or leave ONNX out"
-        )
-    largest = 0.0
-    for rows in _CHECKED_ROWS:
-        inputs = _inputs(generator, rows)
-        with torch.no_grad():
-            expected = network(*inputs.values()).numpy()
-        (found,) = session.run(None, {name: each.numpy() for name, each in inputs.items()})
-        difference = float(np.abs(found - expected).max())
-        if not difference <= _LARGEST_ERROR:
-            raise ModelError(
-                f"{generator.entry.canonical} in ONNX differs from torch by {difference:.3g} at {rows} rows, "
-                f"expected at most {_LARGEST_ERROR}"
-            )
-        largest = max(largest, difference)
-    return largest
-
-
-def _trace(generator: LoadedGenerator, network: _Network, file: Path) -> None:
-    """Write the ONNX of the network, for any number of rows."""
-    inputs, more = _inputs(generator, 2), _inputs(generator, 3)
-    rows = torch.export.Dim("n")
-    # the rows, and what else follows from the prompts, may be any number
-    free = {
-        name: {0: rows}
-        | {
-            axis: torch.export.Dim(f"{name}_{axis}")
-            for axis in range(1, tensor.ndim)
-            if tensor.shape[axis] != more[name].shape[axis]
-        }
-        for name, tensor in inputs.items()
-    }
-    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registry.level
-    registry.setLevel(logging.ERROR)  # it warns about torchvision, which is not needed
-    try:
-        with ops.use("reference"), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter warns about its own code
-            program = torch.onnx.export(
-                network,
-                tuple(inputs.values()),
-                dynamo=True,
-                verbose=False,
-                input_names=list(inputs),
-                output_names=["images"],
-                dynamic_shapes=tuple(free.values()),
-            )
-    except Exception as error:
-        cause = " ".join(str(error.__cause__ or error).split())[:200]
-        raise ModelError(f"{generator.entry.canonical} cannot be exported to ONNX: {cause}; leave ONNX out") from error
-    finally:
-        registry.setLevel(level)
-    assert program is not None  # so it is with dynamo
-    program.save(str(file), external_data=False)
+    return f"{text}\n\n## As a package\n\n```sh\npip install .\n{_USAGE[kind].format(name=name)}\n```\n"

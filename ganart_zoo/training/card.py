@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["LICENCE_TO_FILL_IN", "model_card", "run_contents"]
+__all__ = ["LICENCE_TO_FILL_IN", "model_card", "without_run_contents"]
 
 LICENCE_TO_FILL_IN = "(fill in: the licence that your training data allows)"
 
@@ -64,10 +64,10 @@ def model_card(
 |---|---|
 {table}
 
-{run_contents(kind, roles)}"""
+{_run_contents(kind, roles)}"""
 
 
-def run_contents(kind: str, roles: Sequence[str]) -> str:
+def _run_contents(kind: str, roles: Sequence[str]) -> str:
     """Return the end of a card: what lies in the run's folder, and how to use it there.
 
     Args:
@@ -79,9 +79,18 @@ def run_contents(kind: str, roles: Sequence[str]) -> str:
     usage = _USAGE.get(kind)
     example = f"\n\n```sh\n{usage}\n```" if usage else ""
     return f"""\
-`{main}.safetensors` holds the moving average of the {main}'s weights{rest};
+{_contents_start(main)}{rest};
 `config.json` says how they are built. Grids of samples over time are in `samples/`.{example}
 """
+
+
+def without_run_contents(card: str, main: str) -> str:
+    """Return a card without its end, which tells what lies in the run's folder; `main` is the main network's role."""
+    return card.partition(_contents_start(main))[0].rstrip()
+
+
+def _contents_start(main: str) -> str:
+    return f"`{main}.safetensors` holds the moving average of the {main}'s weights"
 
 
 def _measured(best: Mapping[str, float] | None, metric: Mapping[str, Any] | None) -> str:

@@ -97,6 +97,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
     ("docs/benchmarks.md", "ganart bench"): "times kernels for minutes; tests/bench runs each form of the command",
     ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
+    ("docs/styling.md", "ganart export"): "traces for half a minute; the plugin's tests/test_export.py exports",
     ("docs/styling.md", "ganart stylize - "): "a shell's redirections; tests/cli/test_stylize.py pipes pictures",
     ("docs/styling.md", "ganart bench style_loss"): "times kernels for minutes; tests/bench runs the command",
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import ganart_backbones
 import ganart_faststyle
@@ -88,6 +89,17 @@ def test_style_pictures_that_cannot_be_read_give_way_to_others(zoo, pictures, tm
         (pictures / "paintings" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
     with pytest.raises(ImageError, match="no style picture can be read"):
         run(zoo, pictures, tmp_path / "other", config(pictures))
+
+
+def test_photos_that_cannot_be_read_are_left_out_and_flat_styles_are_learned(zoo, pictures, tmp_path):
+    (pictures / "photos" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    for number, value in enumerate((0, 128, 255)):
+        Image.new("RGB", (70, 60), (value,) * 3).save(pictures / "paintings" / f"{number}.png")
+    training, _ = run(zoo, pictures, tmp_path / "run", config(pictures, steps=8, log_every=1))
+    training.fit()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(line["loss"]) for line in lines if "loss" in line)
+    assert "1 pictures unreadable" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_settings_that_do_not_fit_are_refused_in_words(zoo, pictures):

@@ -99,6 +99,21 @@ def test_luminance_keeps_the_photos_chrominance(zoo):
     torch.testing.assert_close(rgb_to_yiq(pictures)[:, 1:], rgb_to_yiq(images)[:, 1:], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(32, 40), (31, 45)])
+def test_skips_carry_what_the_first_layers_found(zoo, size):
+    shape = {"channels": (4, 6, 8), "expand": (6, 4), "blocks": 1}
+    model = randomised(zoo.create("multistyle", weights=None, style_names=("a", "b"), skips=True, **shape))
+    shares, photo = torch.tensor([[0.5, 0.5]]), torch.rand(1, 3, *size, generator=generator(6))
+    with torch.no_grad():
+        for layer in model.expand[:2]:  # which then add nothing of their own
+            layer.norm.gamma.zero_()
+            layer.norm.beta.zero_()
+        expected = model.expand[2](model.contract[0](photo, shares), shares)
+        torch.testing.assert_close(model(photo, shares), expected, rtol=0, atol=1e-6)
+    with pytest.raises(SettingsError, match=r"with skips and these channels it must be \(6, 4\)"):
+        zoo.create("multistyle", weights=None, **{**shape, "expand": (8, 4)}, skips=True)
+
+
 def test_a_stopped_batch_returns_the_photos_that_were_not_reached(zoo):
     model = randomised(zoo.create("multistyle", weights=None, **_SMALL))
     images = torch.rand(3, 3, 20, 20, generator=generator(7))
@@ -140,6 +155,8 @@ def test_calls_that_do_not_fit_are_refused_in_words(zoo):
         model.stylize(images, [])
     with pytest.raises(SettingsError, match="takes no picture as a style"):
         model.stylize(images, [Style(image=images)])
+    with pytest.raises(SettingsError, match=r"has no style 'd'.*a, b, c"):
+        model.stylize(images, [Style(name="d")])
     with pytest.raises(SettingsError, match="cannot confine styles to regions"):
         model.stylize(images, [Style(name="a", region=torch.ones(1, 1, 20, 20))])
     with pytest.raises(SettingsError, match="takes no init picture"):
@@ -158,7 +175,7 @@ def test_a_call_in_inference_mode_leaves_gradients_possible(zoo):
     from ganart_faststyle import layers
 
     layers._blocked_taps.cache_clear()
-    layers._enlarging_taps.cache_clear()
+    layers._cached_enlarging_taps.cache_clear()
     model = zoo.create("multistyle", weights=None, **_SMALL)
     images = torch.rand(1, 3, 16, 16, generator=generator(9))
     with torch.inference_mode():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import ganart_backbones
 import ganart_faststyle
 import pytest
 import torch
+from ganart_faststyle.muon import orthogonalized
 from ganart_faststyle.recipe import FastStyle
 from ganart_faststyle.training_config import FastStyleConfig
 from PIL import Image
@@ -79,9 +81,13 @@ def test_the_loss_is_the_formula(zoo, backbone, pictures, tmp_path):
 
     layers = (*backbone.taps["style"], *backbone.taps["content"])
     seen, wanted = backbone(painted, layers), backbone(photos, layers)
-    content = sum(
-        (seen[name] - wanted[name]).square().mean() / wanted[name].square().mean() for name in backbone.taps["content"]
-    ) / len(backbone.taps["content"])
+    content = torch.stack(
+        [
+            (seen[name] - wanted[name])[row].square().mean() / wanted[name][row].square().mean()
+            for name in backbone.taps["content"]
+            for row in range(2)
+        ]
+    ).mean()
     style = 0.0
     for row, number in enumerate((1, 0)):
         target = backbone(load(pictures / "paintings" / f"{number}.png", size=48), layers)
@@ -98,8 +104,9 @@ def test_the_loss_is_the_formula(zoo, backbone, pictures, tmp_path):
     assert float(losses["loss"]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_stopped_training_resumes_exactly(zoo, backbone, pictures, tmp_path):
-    chosen = config(pictures, 0, 1)
+@pytest.mark.parametrize("muon_rate", [None, 0.02])
+def test_a_stopped_training_resumes_exactly(zoo, backbone, pictures, tmp_path, muon_rate):
+    chosen = config(pictures, 0, 1, muon_rate=muon_rate)
     run(zoo, backbone, pictures, tmp_path / "whole", chosen).fit()
     run(zoo, backbone, pictures, tmp_path / "parts", chosen, on_step=lambda event: event.step < 2).fit()
     run(zoo, backbone, pictures, tmp_path / "parts", chosen).fit(resume=True)
@@ -108,8 +115,11 @@ def test_a_stopped_training_resumes_exactly(zoo, backbone, pictures, tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_training_lowers_the_style_loss(zoo, backbone, pictures, tmp_path):
-    chosen = config(pictures, 0, steps=40, log_every=1, checkpoint_every=40, sample_every=40, rate=0.01)
+@pytest.mark.parametrize("muon_rate", [None, 0.02])
+def test_training_lowers_the_style_loss(zoo, backbone, pictures, tmp_path, muon_rate):
+    chosen = config(
+        pictures, 0, steps=40, log_every=1, checkpoint_every=40, sample_every=40, rate=0.01, muon_rate=muon_rate
+    )
     run(zoo, backbone, pictures, tmp_path / "run", chosen).fit()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     styles = [line["style"] for line in lines if "style" in line]
@@ -136,6 +146,36 @@ def test_a_new_style_leaves_the_old_ones_and_the_convolutions_alone(zoo, backbon
         name for name in trunk if ".norm." in name and not torch.equal(trained[name][2], trunk[name].mean(dim=0))
     ]
     assert len(changed) == sum(".norm." in name for name in trunk)
+
+
+def test_photos_that_cannot_be_read_are_left_out(zoo, backbone, pictures, tmp_path):
+    (pictures / "photos" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    (pictures / "photos" / "empty.jpg").write_bytes(b"")
+    training = run(zoo, backbone, pictures, tmp_path / "run", config(pictures, 0, steps=8, log_every=1))
+    training.fit()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert len(losses) >= 8
+    assert all(math.isfinite(loss) for loss in losses)
+    assert "2 pictures unreadable" in (tmp_path / "run" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_style_of_one_colour_is_learned(zoo, backbone, pictures, tmp_path, value):
+    Image.new("RGB", (40, 48), (value,) * 3).save(pictures / "paintings" / "0.png")
+    run(zoo, backbone, pictures, tmp_path / "run", config(pictures, 0, 1)).fit()
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "stylist.safetensors").values())
+
+
+def test_muon_makes_singular_values_equal():
+    matrix = torch.randn(12, 30, generator=generator(1))
+    for given in (matrix, matrix.mT):
+        values = torch.linalg.svdvals(orthogonalized(given))
+        assert 0.6 < values.min() <= values.max() < 1.3
+        left, _, right = torch.linalg.svd(given, full_matrices=False)
+        between = left.mT @ orthogonalized(given) @ right.mT
+        torch.testing.assert_close(between, between.diag().diag(), rtol=0, atol=1e-4)
+    assert torch.equal(orthogonalized(torch.zeros(3, 4)), torch.zeros(3, 4))
 
 
 def test_settings_that_do_not_fit_are_refused_in_words(zoo, backbone, pictures, tmp_path):

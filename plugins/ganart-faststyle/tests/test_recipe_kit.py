@@ -35,10 +35,7 @@ def _subject(recipe: str) -> RecipeSubject:
     folder = _pictures()
     settings = {"style": (str(folder / "0.png"), str(folder / "1.png")), "style_size": 32, "compute": "float32"}
     network = {"stylist": _SMALL[recipe]}
-    # the content loss is relative to the energy of all photos of a batch together
-    return RecipeSubject(
-        _ZOO, f"ganart-faststyle/{recipe}", folder, network, size=32, settings=settings, batch_wise=True
-    )
+    return RecipeSubject(_ZOO, f"ganart-faststyle/{recipe}", folder, network, size=32, settings=settings)
 
 
 CHECKS = [

@@ -88,6 +88,10 @@ class _SameConv2dRelu6(nn.Conv2d):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[n, outputs, ceil(H / stride), ceil(W / stride)]` for `[n, inputs, H, W]`."""
         half, stride = self.kernel_size[0] // 2, self.stride[0]
+        if stride == 2 and torch.compiler.is_exporting():  # for sides of either parity
+            top, left = (half - (side + 1) % 2 for side in features.shape[2:])
+            padded = functional.pad(features, (left, half, top, half))
+            return functional.relu6(functional.conv2d(padded, self.weight, self.bias, stride, groups=self.groups))
         extra = [int(stride == 2 and side % 2 == 0) for side in features.shape[2:]]
         padding = [half + more for more in extra]
         output = functional.conv2d(features, self.weight, self.bias, self.stride, padding, groups=self.groups)

@@ -65,7 +65,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, code: Tensor, act: ops.Activation = "relu") -> Tensor:
         """Return `[n, outputs, H, W]`, or twice the side, in the style that `code` `[1 or n, code]` describes."""
         x = enlarged_conv2d(x, self.w) if self.doubles else reflected_conv2d(x, self.w)
-        scale, shift = self.affine(code).expand(len(x), -1).chunk(2, dim=1)
+        scale, shift = self.affine(code).expand(x.shape[0], -1).chunk(2, dim=1)
         return ops.instance_norm_act(x, 1 + scale, shift, act=act)
 
 
@@ -136,6 +136,12 @@ class AdaIN(FeedForward):
             raise SettingsError("adain needs the statistics of a style")
         return self.decode(self.encode(images), shares, images)
 
+    def one_pass(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Return the network's pictures; see `StyleTransfer.one_pass`. Style pictures are used at their own size."""
+        if style is None:
+            raise SettingsError("adain needs a style picture for each photo")
+        return cast(Tensor, self(content, self.statistics(style)))
+
     def encode(self, images: Tensor) -> dict[str, Tensor]:
         """Return the features of photos with a margin, by layer, each side a multiple of the layer's part of it."""
         framed = compute_layout(_framed(images), self.compute_dtype)
@@ -144,7 +150,8 @@ class AdaIN(FeedForward):
         for name, features in seen.items():
             stride = self.backbone.layers[name].stride
             size = (height // stride, width // stride)
-            if features.shape[-2:] != size:  # a backbone that does not pad
+            # a backbone that does not pad; an export has a hint for sizes, which stands for others
+            if features.shape[-2:] != size and not torch.compiler.is_exporting():
                 features = F.interpolate(features, size)
             spare = (_SEEN - _MARGIN) // stride
             seen[name] = features[..., spare:-spare, spare:-spare].contiguous(memory_format=torch.channels_last)
@@ -162,7 +169,7 @@ class AdaIN(FeedForward):
         x: Tensor | None = None
         for name, stage in zip(self.layers, self.stages, strict=True):
             own = features[name]
-            mean, std = (values.to(own).expand(len(own), -1) for values in statistics[name])
+            mean, std = (values.to(own).expand(own.shape[0], -1) for values in statistics[name])
             own = ops.adain(own, mean, std)
             x = stage(own if x is None else torch.cat([x, own], dim=1), code)
         assert x is not None  # there is a layer at least
@@ -274,7 +281,7 @@ def _framed(images: Tensor) -> Tensor:
     """Return pictures with a margin all around, their sides multiples of the deepest stride."""
     for side in (3, 2):
         after = _SEEN + -images.shape[side] % _STRIDES[-1]
-        mode = "reflect" if images.shape[side] > after else "replicate"
+        mode = "reflect" if torch.compiler.is_exporting() or images.shape[side] > after else "replicate"
         images = F.pad(images, (_SEEN, after, 0, 0) if side == 3 else (0, 0, _SEEN, after), mode=mode)
     return images
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ganart_zoo.contract import Field, Settings, field_validator
+from ganart_zoo.contract import Field, Settings, field_validator, model_validator
 
 __all__ = ["AdaINConfig", "AdaINOptions", "JohnsonConfig", "MultiStyleConfig", "Options", "TiledOptions"]
 
@@ -28,6 +28,11 @@ class MultiStyleConfig(Settings):
     expand: tuple[_Channels, _Channels] = Field(
         (8, 4), description="Channels of the two convolutions that enlarge the picture to the photo's side again."
     )
+    skips: bool = Field(
+        False,
+        description="Add what the first two convolutions found to what the enlarging ones make at the same size, which "
+        "keeps the photo's detail. Then expand is the first two of channels, in reverse.",
+    )
 
     @field_validator("style_names")
     @classmethod
@@ -42,6 +47,13 @@ class MultiStyleConfig(Settings):
         if not all(1 <= number <= 512 for number in channels):
             raise ValueError("each number of channels must be from 1 to 512")
         return channels
+
+    @model_validator(mode="after")
+    def _skips_fit(self) -> MultiStyleConfig:
+        wanted = (self.channels[1], self.channels[0])
+        if self.skips and self.expand != wanted:
+            raise ValueError(f"expand is {self.expand}, and with skips and these channels it must be {wanted}")
+        return self
 
 
 class JohnsonConfig(Settings):

@@ -88,6 +88,10 @@ class FeedForward(StyleTransfer):
         made = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
         return made.to(content)
 
+    def one_pass(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Return the network's pictures; see `StyleTransfer.one_pass`."""
+        return cast(Tensor, self(content, style))
+
     def strips(
         self,
         source: PictureRows,

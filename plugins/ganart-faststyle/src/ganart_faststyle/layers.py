@@ -68,6 +68,8 @@ def enlarged_conv2d(x: Tensor, weight: Tensor) -> Tensor:
 
 def pad_to_least(images: Tensor) -> Tensor:
     """Return pictures with their last row and column repeated until each side has at least 16 pixels."""
+    if torch.compiler.is_exporting():  # for sizes from 64 x 64 on
+        return images
     height, width = images.shape[-2:]
     below, right = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
     return F.pad(images, (0, right, 0, below), mode="replicate") if below or right else images
@@ -94,6 +96,8 @@ def _conv3x3(padded: Tensor, weight: Tensor) -> Tensor:
 
 
 def _divides(x: Tensor) -> bool:
+    if torch.compiler.is_exporting():
+        return False
     return x.shape[-2] % _BLOCK == 0 and x.shape[-1] % _BLOCK == 0
 
 
@@ -120,21 +124,22 @@ def _spread(x: Tensor, factor: int) -> Tensor:
     return apart.reshape(n, channels, height * factor, width * factor).contiguous()
 
 
+def _enlarging_taps() -> Tensor:
+    """Return `[9, 4, 9]`: which tap of an enlarged picture, for each of its 4 phases, falls on which of the smaller."""
+    # a cached tensor of an export has no values, which later calls would find
+    return _made_enlarging_taps() if torch.compiler.is_exporting() else _cached_enlarging_taps()
+
+
+def _made_enlarging_taps() -> Tensor:
+    lands = torch.tensor([[0, 1], [1, 1], [1, 2]])  # of 3 taps in 2 phases
+    line = F.one_hot(lands, 3).float()
+    return torch.einsum("tpy,sqx->tspqyx", line, line).reshape(9, 4, 9)
+
+
 # Made outside of inference mode, or a cached tensor could never be part of a gradient afterwards.
 
 
-@lru_cache(maxsize=1)
-@torch.inference_mode(False)
-def _enlarging_taps() -> Tensor:
-    """Return `[9, 4, 9]`: which tap of an enlarged picture, for each of its 4 phases, falls on which of the smaller."""
-    taps = torch.zeros(3, 3, 2, 2, 3, 3)
-    for phase in range(2):
-        for tap in range(3):
-            lands = (phase + tap - 1) // 2 + 1
-            for other in range(2):
-                for side in range(3):
-                    taps[tap, side, phase, other, lands, (other + side - 1) // 2 + 1] = 1
-    return taps.reshape(9, 4, 9)
+_cached_enlarging_taps = lru_cache(maxsize=1)(torch.inference_mode(False)(_made_enlarging_taps))
 
 
 @lru_cache(maxsize=1)

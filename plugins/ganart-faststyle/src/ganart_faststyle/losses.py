@@ -6,8 +6,8 @@ The loss of a photo x in a style, with F the features of the network's picture y
     + style_weight * mean_l mean (G_l - A_l)^2 / mean A_l^2
     + tv_weight * (mean of squared differences of y, down + across)
 
-G and A are Gram matrices of the picture and of the style. This is the loss of `ganart-gatys` for one photo, here over
-photos and styles: J. Johnson, A. Alahi, L. Fei-Fei, ECCV 2016.
+and the mean over photos, so that a batch may be shared out. G and A are Gram matrices of the picture and of the style.
+This is the loss of `ganart-gatys` for each photo: J. Johnson, A. Alahi, L. Fei-Fei, ECCV 2016.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PaintingLoss:
         with torch.no_grad():
             wanted = self.features(photos, self.content_layers)
         seen = self.features(pictures, layers)
-        content = torch.stack([ContentTarget(wanted[name]).loss(seen[name]) for name in self.content_layers]).mean()
+        content = torch.stack([_content_loss(seen[name], wanted[name]) for name in self.content_layers]).mean()
         style = torch.stack([GramTarget(grams[name]).loss(seen[name]) for name in self.style_layers]).mean()
         variation = total_variation(pictures)
         total = config.content_weight * content + config.style_weight * style + config.tv_weight * variation
@@ -60,3 +60,10 @@ class PaintingLoss:
     def features(self, pictures: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the features of pictures, computed in the eye's precision."""
         return self.eye(pictures.to(self.eye.compute_dtype), layers)
+
+
+def _content_loss(seen: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean over photos of the distance of features `[n, C, h, w]` from those of the photos."""
+    return torch.stack(
+        [ContentTarget(own).loss(found) for found, own in zip(seen.split(1), wanted.split(1), strict=True)]
+    ).mean()

@@ -40,7 +40,7 @@ class ConditionalInstanceNorm(nn.Module):
     def forward(self, x: Tensor, shares: Tensor, act: ops.Activation) -> Tensor:
         """Return `x` normalised, in the blend of styles that `shares` `[1 or n, styles]` asks for, and activated."""
         weight, bias = (shares @ rows.to(shares) for rows in (self.gamma, self.beta))
-        if len(weight) == 1:
+        if weight.shape[0] == 1:
             weight, bias = weight[0], bias[0]
         return instance_norm_act(x, weight, bias, act=act)
 
@@ -81,6 +81,7 @@ class MultiStyle(FeedForward):
     def __init__(self, config: MultiStyleConfig) -> None:
         super().__init__(config)
         self.halo = reach(config.blocks)
+        self.skips = config.skips
         self.style_names = config.style_names or numbered_names(1)
         styles, (first, second, third), (fourth, fifth) = len(self.style_names), config.channels, config.expand
         self.contract = nn.ModuleList(
@@ -117,13 +118,17 @@ class MultiStyle(FeedForward):
         shares = shares.to(self.device, self.picture_dtype)
         shares = shares[None] if shares.ndim == 1 else shares
         x = compute_layout(pad_to_least(images), self.compute_dtype)
+        found: list[Tensor] = []
         for layer in self.contract:
             x = layer(x, shares)
+            found.append(x)
         for pair in self.res:
             first, second = cast(nn.ModuleList, pair)
             x = x + second(first(x, shares), shares)
-        for layer in self.expand:
+        for number, layer in enumerate(self.expand):
             x = layer(x, shares)
+            if self.skips and number < 2:
+                x = crop(x, found[1 - number]) + found[1 - number]
         return crop(x, images).to(self.picture_dtype, memory_format=torch.contiguous_format)
 
     def style_shares(self, styles: Sequence[Style]) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ganart_faststyle.losses import PaintingLoss
 from ganart_faststyle.multistyle import MultiStyle, styles_in_file
+from ganart_faststyle.muon import Muon
 from ganart_faststyle.training_config import FastStyleConfig
 from ganart_zoo import ops
 from ganart_zoo.contract import Backbone, Model, SettingsError
@@ -81,8 +82,14 @@ class FastStyle(Recipe):
                 parameter.requires_grad_(True)
                 # The rows of old styles get no gradient, so Adam, which has no decay here, leaves them as they are.
                 parameter.register_hook(self._new_rows_only)
-        trained = norms if self.old_styles else list(self.stylist.own_parameters())
-        self.optimizer = self.engine.optimizer("stylist", torch.optim.Adam(trained, lr=self.config.rate))
+        every = list(self.stylist.own_parameters())
+        only_norms = self.old_styles or self.config.muon_rate
+        adam = torch.optim.Adam(norms if only_norms else every, lr=self.config.rate)
+        self.optimizers = [self.engine.optimizer("stylist", adam)]
+        if self.config.muon_rate and not self.old_styles:
+            filters = [parameter for parameter in every if parameter.ndim == 4]
+            muon = Muon(filters, lr=self.config.muon_rate)
+            self.optimizers.append(self.engine.optimizer("filters", muon))
         self.network = self.engine.wrap("stylist")
         rows = -(-self.config.samples // len(self.config.style))
         self.photos = self.engine.pictures(self.engine.examples(rows))
@@ -102,7 +109,8 @@ class FastStyle(Recipe):
             self.engine.backward(losses["loss"])
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / config.accumulate
-        self.engine.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.engine.step(optimizer)
         return sums
 
     def preview(self) -> Tensor:

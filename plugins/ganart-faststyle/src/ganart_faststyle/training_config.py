@@ -42,6 +42,12 @@ class FastStyleConfig(LossSettings):
         description="Weights file of a trained network. Its convolutions and its styles stay as they are, and only the "
         "scales and shifts of the new styles are trained, which takes minutes. null: train everything.",
     )
+    muon_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate of the filters by Muon, 0.02 for instance; rate is then that of the scales and "
+        "shifts alone. null: Adam for all.",
+    )
     style_size: int | None = Field(
         default=None,
         ge=32,
