@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -307,7 +308,8 @@ def _video_frames(path: Path, fps: Fraction) -> Iterator[Frame]:
                 pixels = np.rot90(frame.to_ndarray(format="rgb24"), k=-_quarter_turns(frame)).copy()
                 yield Frame(torch.from_numpy(pixels).permute(2, 0, 1)[None].float().div(255), time - first)
     if broken:
-        _log.warning("%s: %d frames are damaged and left out; those before them are shown for longer", path, broken)
+        what = "1 frame is" if broken == 1 else f"{broken} frames are"
+        _log.warning("%s: %s damaged and left out; what is before is shown for longer", path, what)
 
 
 def _quarter_turns(frame: Any) -> int:
@@ -409,7 +411,7 @@ def _write_video(
     codec, options = _CODECS.get(suffix, _H264)
     count, last = 0, Fraction(0)
     base = Fraction(1, 90_000)
-    with av.open(str(part), "w", format=form) as container:
+    with _Checked(part) as file, av.open(file, "w", format=form) as container:
         if record is not None:
             container.metadata["comment"] = _comment(record)
         stream = None
@@ -433,6 +435,33 @@ def _write_video(
         if sound is not None:
             _copy_sound(container, *sound, last)
     return count
+
+
+class _Checked:
+    """A file that PyAV writes to. An error of its last write, which PyAV does not report, is raised at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b")
+        self._error: OSError | None = None
+        self.read, self.seek, self.tell = self._file.read, self._file.seek, self._file.tell
+
+    def write(self, data: bytes) -> int:
+        try:
+            count = self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            self._error = self._error or error
+            raise
+        return count
+
+    def __enter__(self) -> _Checked:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(OSError):  # what could not be written is known already
+            self._file.close()
+        if self._error is not None and kind is None:
+            raise self._error
 
 
 def _sound(container: Any, source: Path | None, suffix: str) -> tuple[Any, Any] | None:

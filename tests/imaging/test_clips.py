@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,10 +30,10 @@ def frames(count: int, step: Fraction = Fraction(1, 10), **size: int) -> list[Fr
     return [Frame(ramp(number, **size), number * step) for number in range(count)]
 
 
-def pan(path: Path, count: int = 6, sound: bool = False, rotate: int = 0, pix_fmt: str = "yuv420p") -> Path:
+def pan(path: Path, count: int = 6, sound: bool = False, pix_fmt: str = "yuv420p", **options: str) -> Path:
     """Write a video with PyAV alone."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10", **options})
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
         audio = container.add_stream("aac", rate=8000) if sound else None
         for number in range(count):
@@ -104,18 +106,58 @@ def test_ten_bits_are_read(tmp_path: Path) -> None:
     assert (found[3].image - ramp(3)).abs().mean() < 0.03
 
 
+@pytest.mark.parametrize(("turns", "matrix"), [(1, (0, 1, -1, 0)), (2, (-1, 0, 0, -1)), (3, (0, -1, 1, 0))])
+def test_films_that_lie_on_their_side_are_read_upright(
+    tmp_path: Path, turns: int, matrix: tuple[int, int, int, int]
+) -> None:
+    """The matrix is that of the track header in ISO 14496-12, as phones write it."""
+    path = pan(tmp_path / "in.mp4")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    found = list(open_clip(path).frames())
+    assert (found[3].image - torch.rot90(ramp(3), k=-turns, dims=(2, 3))).abs().mean() < 0.03
+
+
 def test_a_damaged_frame_is_left_out_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = pan(tmp_path / "in.mp4", count=40)
+    source = pan(tmp_path / "in.mp4", count=10, g="1", bf="0")
+    with av.open(str(source)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][5]
     data = bytearray(source.read_bytes())
-    start = data.find(b"mdat")
-    middle = start + (len(data) - start) // 3
-    data[middle : middle + 60] = b"\xff" * 60
+    data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
     source.write_bytes(data)
     with caplog.at_level(logging.WARNING, "ganart_zoo"):
         found = list(open_clip(source).frames())
-    assert 1 <= len(found) <= 40
-    times = [frame.time for frame in found]
-    assert times == sorted(times)
+    assert [float(frame.time) for frame in found] == pytest.approx([n / 10 for n in range(10) if n != 5])
+    assert all((frame.image - ramp(round(float(frame.time) * 10))).abs().mean() < 0.03 for frame in found)
+    assert "1 frame is damaged and left out" in caplog.text
+    write_clip(iter(found), tmp_path / "out.mp4", fps=Fraction(10))
+    again = list(open_clip(tmp_path / "out.mp4").frames())  # the frame before it is shown for as long
+    assert [frame.time for frame in again] == [frame.time for frame in found]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit for the size of files")
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.gif", "a.webp"])
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """A limit for the size of files fails as a full disk does, at each write and at the last."""
+    import resource
+
+    noise = torch.Generator().manual_seed(0)
+    made = [Frame(torch.rand(1, 3, 48, 64, generator=noise), Fraction(n, 10)) for n in range(6)]
+    write_clip(iter(made), tmp_path / name, fps=Fraction(10))
+    size = (tmp_path / name).stat().st_size
+    (tmp_path / name).unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (size // 3, size - 20):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(ImageError, match=f"{name}: not written: File too large"):
+                write_clip(iter(made), tmp_path / name, fps=Fraction(10))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_frames_is_a_clip_and_a_bad_file_is_left_out(
