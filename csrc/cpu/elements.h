@@ -253,25 +253,29 @@ GANART_INLINE void copy_row(Element* to, const Element* from, int64_t length, bo
 
 // ---- sums ----
 
-// The sum of a vector's lanes, always in the same order: halves are added until one lane is left.
-template <int LANE_COUNT, class S>
-GANART_INLINE double total_of_first(const double (&lanes)[LANES<S>]) {
-  if constexpr (LANE_COUNT == 1) {
-    return lanes[0];
+template <int DISTANCE, int... LANE>
+GANART_INLINE double total_from(Vector<double> sums, std::integer_sequence<int, LANE...> lanes) {
+  if constexpr (DISTANCE == 0) {
+    return sums[0];
   } else {
-    double halved[LANES<S>];
-#pragma GCC unroll 16
-    for (int lane = 0; lane < LANE_COUNT / 2; ++lane) halved[lane] = lanes[lane] + lanes[lane + LANE_COUNT / 2];
-    return total_of_first<LANE_COUNT / 2, S>(halved);
+    constexpr int N = sizeof...(LANE);
+    return total_from<DISTANCE / 2>(sums + __builtin_shufflevector(sums, sums, (LANE + DISTANCE) % N...), lanes);
   }
 }
 
+// The sum of a vector's lanes in double, always in the same order: halves are added until one lane is left.
 template <class S>
 GANART_INLINE double total_of(Vector<S> vector) {
-  double lanes[LANES<S>];
-#pragma GCC unroll 16
-  for (int lane = 0; lane < LANES<S>; ++lane) lanes[lane] = double(vector[lane]);
-  return total_of_first<LANES<S>, S>(lanes);
+  constexpr auto lanes = std::make_integer_sequence<int, LANES<double>>{};
+  if constexpr (sizeof(S) == sizeof(double)) {
+    return total_from<LANES<double> / 2>(vector, lanes);
+  } else {
+    typedef S Half __attribute__((vector_size(GANART_VECTOR_BYTES / 2)));
+    Half halves[2];
+    __builtin_memcpy(halves, &vector, sizeof halves);
+    const Vector<double> low = __builtin_convertvector(halves[0], Vector<double>);
+    return total_from<LANES<double> / 2>(low + __builtin_convertvector(halves[1], Vector<double>), lanes);
+  }
 }
 
 // Calls body(Element{}) for a type.

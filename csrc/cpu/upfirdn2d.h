@@ -27,6 +27,7 @@ GANART_DECLARE_KERNELS(Upfirdn2dKernels, upfirdn2d_kernels)
 #if defined(GANART_LEVEL)
 
 #include "cpu/rows.h"
+#include "cpu/upfirdn2d_pairs.h"
 
 namespace ganart::cpu::GANART_LEVEL {
 namespace {
@@ -450,6 +451,12 @@ void upfirdn2d_of_type(const Features& x, int64_t x_row_stride, const Resampling
     const auto filter = [&](auto kernel) {
       kernel(x, x_row_stride, r, static_cast<const Sum<Element>*>(taps), gain, flip, static_cast<Element*>(y), run);
     };
+#if defined(GANART_BFLOAT16_PAIRS)
+    if constexpr (sizeof(Element) == sizeof(Bfloat16))
+      if (pairs::upfirdn2d(x, x_row_stride, r, static_cast<const float*>(taps), gain, flip, static_cast<Element*>(y),
+                           run))
+        return;
+#endif
     const bool single = x.pixel_stride == 1;
     if (single && r.up_x == 1 && r.down_x == 1) return filter(upfirdn2d<Way::plain, Element>);
     if (single && r.up_x == 1 && r.down_x == 2) return filter(upfirdn2d<Way::halved, Element>);

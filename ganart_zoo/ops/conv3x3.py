@@ -6,7 +6,7 @@ Formula     z[n, k, i, j] = sum over c, a, b of x[n, c, i + a - 1, j + b - 1] * 
             order are native.
 Shapes      x [N, C, H, W], weight [K, C, 3, 3], bias [K], y [N, K, H, W].
 Layouts     contiguous and channels_last inputs are read in place, anything else is copied once; y keeps x's layout.
-Types       float32, and bfloat16 on processors without bfloat16 instructions. Products and sums are float32.
+Types       float32, and bfloat16 on processors without a matrix unit for it. Products and sums are float32.
 Accuracy    errors are about 1e-4 of the result's standard deviation; a direct convolution has 1e-6, TensorFloat-32 has
             5e-4. `torch.backends.mkldnn.conv.fp32_precision = "ieee"` selects the direct convolution.
 Repeats     bit for bit, from run to run and for any number of threads.
@@ -15,7 +15,7 @@ Source      A. Lavin and S. Gray, "Fast algorithms for convolutional neural netw
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  torch's own abbreviation
@@ -30,10 +30,21 @@ from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["conv3x3", "conv3x3_bias_act", "conv3x3_pays"]
 
-# The cost model's constants. benchmarks/fit_conv3x3.py derives them anew from timings.
-TRANSFORM_TILE = 1600  # multiply-adds that take as long as the transforms of one channel of a 6 x 6 tile
-TRANSFORM_WEIGHT = 1200  # the same for the weights of a pair of channels
-MARGIN = 1.15  # how much less efficient a multiply-add of ours is than one of the vendor library
+
+class Costs(NamedTuple):
+    """The cost model's constants. benchmarks/fit_conv3x3.py derives them anew from timings."""
+
+    tile: float
+    """Multiply-adds that take as long as the transforms of one channel of a 6 x 6 tile."""
+    weight: float
+    """The same for the weights of a pair of channels."""
+    margin: float
+    """How much less efficient a multiply-add of ours is than one of the vendor library."""
+
+
+COSTS = Costs(1600, 1200, 1.15)
+COSTS_BESIDE_DOTS = Costs(416, 708, 3.55)
+"""In bfloat16, where the vendor library uses dot products of it. The margin is such that no shape tried was slower."""
 
 
 def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
@@ -59,7 +70,10 @@ def conv3x3_bias_act(
 
 def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
     """Return whether `conv3x3` accepts these arguments and is expected to beat the vendor library's convolution."""
-    if x.dtype != weight.dtype or weight.shape[2:] != (3, 3) or not _allowed(x.device.type, x.dtype):
+    if x.dtype != weight.dtype or weight.shape[2:] != (3, 3):
+        return False
+    constants = costs(x.device.type, x.dtype)
+    if constants is None:
         return False
     if not _conv3x3.is_native_for(x) or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_exporting():
         return False
@@ -68,17 +82,17 @@ def conv3x3_pays(x: Tensor, weight: Tensor) -> bool:
     if 0 in (samples, height, width, in_channels, out_channels):
         return False
     sizes = (samples, height, width, in_channels, out_channels)
-    costs = [
-        products + TRANSFORM_TILE * per_tile + TRANSFORM_WEIGHT * per_weight
+    ours = [
+        products + constants.tile * per_tile + constants.weight * per_weight
         for products, per_tile, per_weight in (cost_terms(*sizes, 6), cost_terms(*sizes, 4))
     ]
-    return bool(MARGIN * min(costs) < 9 * samples * height * width * in_channels * out_channels)
+    return bool(constants.margin * min(ours) < 9 * samples * height * width * in_channels * out_channels)
 
 
 def cost_terms(
     samples: int, height: int, width: int, in_channels: int, out_channels: int, side: int
 ) -> tuple[float, float, float]:
-    """Return the multiply-adds of the products, and what a unit of each `TRANSFORM_` constant adds to them.
+    """Return the multiply-adds of the products, and what a unit of each constant of transforms adds to them.
 
     `side` is that of an output tile, 6 or 4.
     """
@@ -147,14 +161,16 @@ _inner_conv3x3_weight = InnerOp("conv3x3_weight", conv3x3_weight_reference)
 
 
 @constant_when_compiled
-def _allowed(device: str, dtype: torch.dtype) -> bool:
-    """Return whether the precision that the user asked for and the processor allow Winograd's algorithm."""
+def costs(device: str, dtype: torch.dtype) -> Costs | None:
+    """Return the constants for a type, or None where the user's precision or the processor rules Winograd out."""
     if device != "cpu" or not _conv3x3.loaded:
-        return False
+        return None
     if dtype == torch.bfloat16:
-        return str(torch.ops.ganart.use_cpu_isa("")) != "avx512bf16"
+        if torch.cpu._is_amx_tile_supported():
+            return None
+        return COSTS_BESIDE_DOTS if torch.ops.ganart.use_cpu_isa("") == "avx512bf16" else COSTS
     convolutions: Any = torch.backends.mkldnn.conv  # type: ignore[attr-defined]  # set when torch is imported
-    return str(convolutions.fp32_precision) != "ieee"
+    return None if convolutions.fp32_precision == "ieee" else COSTS
 
 
 # What torch needs to know about the native ops: shapes without data, and derivatives.

@@ -314,9 +314,16 @@ def test_it_pays_for_many_pixels_and_several_channels_of_float32() -> None:
 
 
 @needs_kernels
-def test_bfloat16_is_left_to_processors_with_a_unit_for_it(level) -> None:
-    x, weight = torch.empty(8, 64, 128, 128).bfloat16(), torch.empty(64, 64, 3, 3).bfloat16()
-    assert conv3x3_pays(x, weight) == (level != "avx512bf16")
+def test_bfloat16_pays_less_beside_dot_products_and_never_beside_a_matrix_unit(level, monkeypatch) -> None:
+    def pays(channels: int, side: int) -> bool:
+        x, weight = torch.empty(8, channels, side, side), torch.empty(channels, channels, 3, 3)
+        return conv3x3_pays(x.bfloat16(), weight.bfloat16())
+
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert pays(64, 128)
+    assert pays(128, 16) == (level != "avx512bf16")  # where the vendor library is twice as fast as in float32
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert not pays(64, 128)
 
 
 @needs_kernels

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ganart_zoo import ops
+from ganart_zoo import native, ops
 from ganart_zoo.contract.errors import SettingsError
 
 from .layers import poisoned_memory
@@ -153,6 +153,26 @@ def test_several_strips_equal_scipy(case, generator):
     y = ops.upfirdn2d(x, taps, up=up, down=down, padding=2)
     expected = by_scipy(x.numpy(), taps.numpy(), (up, up), (down, down), (2, 2, 2, 2))
     np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.skipif(native.ops_library() is None, reason=native.why_not_built() or "built")
+@pytest.mark.parametrize("case", [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("padding", [(2, 1, 2, 1), (-1, 3, 4, -2), (0, 5, -3, 5)])
+@pytest.mark.parametrize("channels", [1, 40])
+def test_every_level_rounds_bfloat16_once(implementation, level, case, padding, channels, generator):
+    """Taps that bfloat16 holds exactly, and others, take different ways where the processor has its dot products."""
+    if implementation == "reference":
+        pytest.skip("rounds after each axis")
+    up, down = case
+    x = torch.randn(2, channels, 21, 75, generator=generator).bfloat16()
+    for taps in (torch.tensor([1.0, 2, -3, 0.5]), torch.tensor([1.0, 2, -3, 0.1])):
+        expected = 1.5 * by_scipy(x.double().numpy(), taps.double().numpy(), (up, up), (down, down), padding)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            arguments = {"up": up, "down": down, "padding": padding, "gain": 1.5}
+            y = ops.upfirdn2d(x.to(memory_format=layout), taps, **arguments)
+            np.testing.assert_allclose(y.double().numpy(), expected, rtol=2**-8, atol=1e-4)
+            flipped = ops.upfirdn2d(x.to(memory_format=layout), taps.flip(0), flip=True, **arguments)
+            assert torch.equal(flipped, y)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
