@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("contract",),
     ("native",),
+    ("tuning",),
     ("ops",),
     ("imaging",),
     ("perceptual", "metrics", "data"),

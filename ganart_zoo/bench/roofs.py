@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -13,6 +12,7 @@ import ganart_zoo
 from ganart_zoo import native
 from ganart_zoo.bench.timing import best_seconds
 from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.tuning import processor
 
 __all__ = ["Roofs", "describe_machine", "probe_roofs"]
 
@@ -70,7 +70,7 @@ def describe_machine() -> dict[str, str | int]:
     except native.NativeBuildError:
         isa = compiler = "no kernels"
     machine: dict[str, str | int] = {
-        "processor": _processor(),
+        "processor": processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "isa": isa,
         "threads": torch.get_num_threads(),
@@ -116,11 +116,3 @@ def _probe_cuda() -> Roofs:
 
 def _best_on_cuda(call: Callable[[], object]) -> float:
     return best_seconds({"probe": call}, seconds=_PROBE_SECONDS, synchronize=torch.cuda.synchronize)["probe"]
-
-
-def _processor() -> str:
-    """Return the processor's name; `platform.processor` is empty on most Linux systems."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -48,6 +48,7 @@ def _run(arguments: Sequence[str] | None, zoo: Zoo | None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
+            _use_tuning()
             return int(cli.main(arguments, prog_name="ganart", standalone_mode=False, obj=zoo) or 0)
         except click.ClickException as error:
             error.show()
@@ -60,6 +61,16 @@ def _run(arguments: Sequence[str] | None, zoo: Zoo | None) -> int:
         except Exception as error:
             hint = "" if _debugging() else "; set GANART_DEBUG=1 to see where"
             return _fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}", BROKEN)
+
+
+def _use_tuning() -> None:
+    path = os.environ.get("GANART_TUNING")
+    if path and "torch" not in sys.modules:  # called from another program, it is that program's to decide
+        from pathlib import Path
+
+        from ganart_zoo.tuning import use_tuning
+
+        note(use_tuning(Path(path)))
 
 
 def _fail(message: str, code: int) -> int:

@@ -95,6 +95,8 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
     ("README.md", "make test"): "it is what runs this test",
     ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
+    ("docs/benchmarks.md", "ganart tune"): "times kernels; tests/bench/test_tune.py tunes",
+    ("docs/benchmarks.md", "GANART_TUNING="): "needs the file of ganart tune; tests/bench/test_tune.py uses one",
     ("docs/benchmarks.md", "ganart bench"): "times kernels for minutes; tests/bench runs each form of the command",
     ("docs/styling.md", "ganart weights fetch vgg19"): DOWNLOADS,
     ("docs/styling.md", "ganart export"): "traces for half a minute; the plugin's tests/test_export.py exports",
