@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ganart_zoo.contract import StyleGenerator
-from ganart_zoo.testing import any_kind, backbones, behaviour, critics, generators, steps, style_transfer
+from ganart_zoo.testing import any_kind, backbones, behaviour, critics, generators, kernels, steps, style_transfer
 from ganart_zoo.testing.subject import Check, Subject
 
 __all__ = ["checks_for"]
@@ -34,7 +34,7 @@ _IN_THIS_PROCESS = (backbones.stops_at_the_deepest_layer, backbones.reach_is_as_
 def checks_for(subject: Subject) -> tuple[Check, ...]:
     """Return every check that applies to the subject's model, by its kind, capabilities and settings."""
     spec = subject.spec
-    checks = [*any_kind.CHECKS, *behaviour.CHECKS, *_KINDS[spec.kind]]
+    checks = [*any_kind.CHECKS, *behaviour.CHECKS, *kernels.CHECKS, *_KINDS[spec.kind]]
     for capability in sorted(spec.capabilities):
         checks += _CAPABILITIES.get((spec.kind, capability), ())
     if "differentiable" in spec.capabilities:

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -32,8 +32,21 @@ from ganart_zoo.contract import (
     StyleTransfer,
     randn,
 )
+from ganart_zoo.ops import dispatch
+from ganart_zoo.ops.workloads import shaped
 from ganart_zoo.perceptual import check_previous
-from ganart_zoo.testing import Check, Subject, any_kind, backbones, behaviour, checks_for, critics, generators, steps
+from ganart_zoo.testing import (
+    Check,
+    Subject,
+    any_kind,
+    backbones,
+    behaviour,
+    checks_for,
+    critics,
+    generators,
+    kernels,
+    steps,
+)
 from ganart_zoo.testing import style_transfer as transfers
 from ganart_zoo.testing.whole import Case
 
@@ -89,6 +102,31 @@ def mutant(change: Callable[[Tensor, Pass], Tensor]) -> type[Pass]:
             return change(super().stylize(content, styles, **keywords), self)
 
     return Mutant
+
+
+class HasAWrongKernel(Pass):
+    """Its package has a native op that computes something else than its reference."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        dispatch._registered["kit_wrong::twice"] = _WrongOp()  # type: ignore[assignment]
+        UNDO.append(lambda: dispatch._registered.pop("kit_wrong::twice", None))
+
+
+HasAWrongKernel.__module__ = "kit_wrong.model"
+
+
+class _WrongOp:
+    workloads: ClassVar[dict[str, Any]] = {"small": [shaped(2, 3), 1.5]}
+
+    def why_not(self, device: str, dtype: torch.dtype) -> str | None:
+        return None
+
+    def reference(self, x: Tensor, factor: float) -> Tensor:
+        return x * factor
+
+    def __call__(self, x: Tensor, factor: float) -> Tensor:
+        return x * factor + 1e-4
 
 
 class NeverEvaluates(Pass):
@@ -504,6 +542,7 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     (transfers.works_without_style, NeedsAStyle, STYLE),
     (transfers.keeps_what_was_painted, KeepsNothing, {**STYLE, "capabilities": {"no_style", "temporal"}}),
     (transfers.keeps_what_was_painted, KeepsTheHidden, {**STYLE, "capabilities": {"no_style", "temporal"}}),
+    (kernels.kernels_compute_what_their_references_define, HasAWrongKernel, STYLE),
     (backbones.layers_are_as_declared, MisstatesStride, BACKBONE),
     (backbones.layers_are_as_declared, UnpaddedMisstatesStride, BACKBONE),
     (backbones.reach_is_as_declared, MisstatesReach, BACKBONE),
