@@ -10,10 +10,12 @@ import torch
 
 from ganart_zoo.contract import (
     Condition,
+    GanartError,
     ImageError,
     Model,
     ModelError,
     ModelSpec,
+    PluginFaultError,
     SettingsError,
     Style,
     StyleTransfer,
@@ -69,6 +71,13 @@ def subject_for(zoo: Zoo, entry: Entry) -> Subject:
         assert failure is not None
         raise failure
     subject = replace(subject, condition=_condition(spec, created), styles=_styles(spec, created))
+    if spec.folder and chosen is None:
+        try:
+            subject.call(created)
+        except PluginFaultError:
+            raise
+        except GanartError as error:  # its network comes with its weights
+            raise NotHereError(f"its weights are not on this machine, and untrained: {error}") from error
     return _sized(subject, created)
 
 
