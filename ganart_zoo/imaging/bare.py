@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-__all__ = ["MAX_PROFILE", "Bare", "without_metadata"]
+__all__ = ["MAX_PROFILE", "Bare", "png_text", "without_metadata"]
 
 MAX_PROFILE = 2**26
 """Bytes. A larger colour profile is ignored; the largest in use, with tables for printing, have a few MiB."""
@@ -36,6 +36,22 @@ class Bare(NamedTuple):
     data: bytes
     info: dict[str, bytes]
     """Entries for Pillow's `info` that the original has: `icc_profile` and `exif`, which may themselves be damaged."""
+
+
+def png_text(stream: BinaryIO, keyword: str) -> str | None:
+    """Return the text of a PNG under a keyword, wherever it stands; no pixels are read. None for others."""
+    start = keyword.encode("latin-1") + b"\0"
+    if stream.read(len(_PNG)) != _PNG:
+        return None
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"tEXt" and length <= _MOST_COPIED:
+            body = stream.read(length + 4)
+            if body.startswith(start):
+                return body[len(start) : -4].decode("latin-1")
+        else:
+            stream.seek(length + 4, 1)
+    return None
 
 
 def without_metadata(data: bytes) -> Bare | None:

@@ -29,6 +29,7 @@ __all__ = [
     "blended",
     "capture_date",
     "decode",
+    "photo_tags",
     "picture_name",
     "picture_sides",
     "read",
@@ -163,15 +164,22 @@ def capture_date(source: PictureSource) -> str | None:
 
     Only the header is read.
     """
+    taken = photo_tags(source).get(_TAKEN)
+    return taken if isinstance(taken, str) and _DATE.fullmatch(taken) else None
+
+
+def photo_tags(source: PictureSource) -> dict[int, Any]:
+    """Return what EXIF says of how a photo was taken, by number of the tag; empty for damaged data or files.
+
+    Only the header is read.
+    """
     try:
         if isinstance(source, Image.Image):
-            taken = source.getexif().get_ifd(ExifTags.IFD.Exif).get(_TAKEN)
-        else:
-            with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
-                taken = _recognised(stream, picture_name(source)).getexif().get_ifd(ExifTags.IFD.Exif).get(_TAKEN)
+            return source.getexif().get_ifd(ExifTags.IFD.Exif)
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
+            return _recognised(stream, picture_name(source)).getexif().get_ifd(ExifTags.IFD.Exif)
     except Exception:  # damaged EXIF data is ignored; that a file cannot be read is said where its pixels are read
-        return None
-    return taken if isinstance(taken, str) and _DATE.fullmatch(taken) else None
+        return {}
 
 
 def decode(

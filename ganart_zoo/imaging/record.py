@@ -19,7 +19,8 @@ import numpy.typing as npt
 from ganart_zoo.contract.digest import file_sha256
 from ganart_zoo.contract.errors import ImageError
 from ganart_zoo.contract.provenance import Provenance
-from ganart_zoo.imaging.decode import PictureSource, decode, read
+from ganart_zoo.imaging.bare import png_text
+from ganart_zoo.imaging.decode import MAX_PIXELS, PictureSource, decode, photo_tags, picture_sides, read
 
 __all__ = [
     "RECORD_VERSION",
@@ -115,10 +116,16 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     Raises:
         ImageError: The file cannot be read as a picture, has no record, or has one that this version cannot read.
     """
-    image = read(path)
-    text = image.info.get(PNG_KEYWORD)
+    width, height = picture_sides(path)
+    if width * height > MAX_PIXELS:  # written in strips, and too large to be decoded for its record
+        with Path(path).open("rb") as stream:
+            text = png_text(stream, PNG_KEYWORD)
+        tags = photo_tags(path)
+    else:
+        image = read(path)
+        text, tags = image.info.get(PNG_KEYWORD), image.getexif().get_ifd(EXIF_IFD)
     if text is None:
-        comment = image.getexif().get_ifd(EXIF_IFD).get(EXIF_USER_COMMENT, b"")
+        comment = tags.get(EXIF_USER_COMMENT, b"")
         if not isinstance(comment, bytes) or not comment.startswith(_USER_COMMENT_START):
             raise ImageError(
                 f"{os.fspath(path)}: carries no ganart record; it was not made by ganart, or a later program dropped it"

@@ -416,6 +416,17 @@ def test_read_leaves_no_file_open(tmp_path: Path) -> None:
         read(image, max_pixels=0)
 
 
+def test_200_megapixels_are_accepted_for_a_small_result(tmp_path: Path) -> None:
+    stripes = np.zeros((10_000, 20_000), np.uint8)
+    stripes[:, 10_000:] = 200
+    Image.fromarray(stripes).save(tmp_path / "large.jpg", quality=50)
+    pixels = decode(tmp_path / "large.jpg", long_side=512)
+    assert pixels.shape == (1250, 2500, 3)
+    assert np.abs(pixels.mean(axis=(0, 2)) - np.repeat([0.0, 200.0], 1250)).max() < 3
+    with pytest.raises(ImageError, match="declares 20000×10000 pixels, more than the limit"):
+        decode(tmp_path / "large.jpg")
+
+
 def test_a_large_jpeg_is_decoded_small_for_a_small_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganart_zoo.imaging.decode._LARGE", 100_000)
     ramp = np.linspace(0, 255, 800, dtype=np.uint8)

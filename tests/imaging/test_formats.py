@@ -94,6 +94,18 @@ def test_every_format_keeps_the_record_and_the_date(suffix: str, strips: bool, t
         assert b"trainedAlgorithmicMedia" in header
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_the_record_of_a_picture_too_large_to_decode_is_read(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_strips([torch.rand(1, 3, 20, 30)], tmp_path / f"a.{suffix}", 20, 30, record=lambda: RECORD)
+    save_strips([torch.rand(1, 3, 20, 30)], tmp_path / f"b.{suffix}", 20, 30)
+    monkeypatch.setattr("ganart_zoo.imaging.record.MAX_PIXELS", 599)
+    assert read_record(tmp_path / f"a.{suffix}") == RECORD
+    with pytest.raises(ImageError, match="carries no ganart record"):
+        read_record(tmp_path / f"b.{suffix}")
+
+
 def test_a_tiff_is_what_pillow_reads(levels: np.ndarray, tmp_path: Path) -> None:
     save(as_picture(levels), tmp_path / "a.tif", record=RECORD, taken=TAKEN)
     with Image.open(tmp_path / "a.tif") as image:
