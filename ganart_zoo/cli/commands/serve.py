@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,9 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
 
 __all__ = ["command"]
+
+_GRACE = 30.0
+"""Seconds after its longest run that a job may take to hear of it; then its process is ended."""
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
@@ -37,6 +41,11 @@ _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
     "--seconds", type=click.FloatRange(0, min_open=True), default=900.0, show_default=True, help="Longest run of a job."
 )
 @click.option(
+    "--processes",
+    is_flag=True,
+    help="Run jobs in processes of their own: a model that crashes or hangs then ends its own job alone.",
+)
+@click.option(
     "--warm",
     multiple=True,
     metavar="MODEL",
@@ -56,6 +65,7 @@ def command(
     concurrent: int,
     size: int,
     seconds: float,
+    processes: bool,
     warm: tuple[str, ...],
     open_page: bool,
     quiet: bool,
@@ -93,7 +103,11 @@ def command(
         size=size,
         seconds=seconds,
     )
-    with Jobs(zoo, folder / "jobs", workers=concurrent, limits={"seconds": seconds}, keep=1000) as jobs:
+    if processes and warm:
+        raise SettingsError("--warm loads a model into the server, and --processes runs none there; leave one out")
+    limits = {"seconds": seconds, **({"timeout": seconds + _GRACE} if processes else {})}
+    how: Any = {"executor": "processes" if processes else "threads", "workers": concurrent, "limits": limits}
+    with Jobs(zoo, folder / "jobs", keep=1000, **how) as jobs:
         for name in warm:
             zoo.shared(name)
         jobs.idle_release(None if warm else settings.idle_seconds)

@@ -345,3 +345,16 @@ def test_a_style_that_is_picked_first_waits_for_the_photo(open_page, pictures) -
     says(page, "#error", "Now drop or choose a photo")
     page.set_input_files("#photo", pictures[0])
     page.wait_for_selector("#save:visible")
+
+
+def test_two_browsers_see_each_its_own_work(open_page, pictures) -> None:
+    one, two = open_page(), open_page()
+    for page, tile in ((one, 0), (two, 1)):
+        page.set_input_files("#photo", pictures[0])
+        page.wait_for_selector("#before:visible")
+        page.locator("#styles button").nth(tile % page.locator("#styles button").count()).click()
+    for page in (one, two):
+        page.wait_for_selector("#save:visible")
+        says(page, "#status", r"^Done")
+    files = {page.locator("#save").get_attribute("download") for page in (one, two)}
+    assert len(files) == 2

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import zlib
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -98,6 +100,64 @@ def test_only_pictures_are_kept(client: Client, data: bytes, tmp_path) -> None:
     answer = client.post("/api/v1/uploads", content=data, headers={"content-type": "image/png"})
     assert answer.status_code == 422
     assert not list((tmp_path / "served" / "uploads").iterdir())
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "ICO"])
+def test_damaged_pictures_end_in_one_line(client: Client, form: str, tmp_path) -> None:
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(png(24, 20))).save(stream, form)
+    sound, draw = stream.getvalue(), random.Random(7)
+    for attempt in range(24):
+        damaged = bytearray(sound)
+        for _ in range(draw.randint(1, 8)):
+            # headers decide most, so half of the damage is there
+            damaged[draw.randrange(min(64, len(damaged)) if draw.random() < 0.5 else len(damaged))] = draw.randrange(
+                256
+            )
+        cut = draw.randrange(len(damaged)) if attempt % 4 == 0 else len(damaged)
+        answer = client.post("/api/v1/uploads", content=bytes(damaged[:cut]), headers={"content-type": "image/png"})
+        assert answer.status_code in (201, 422), answer.text
+        if answer.status_code == 422:
+            assert len(message(answer).splitlines()) == 1
+            assert str(tmp_path) not in answer.text
+
+
+@pytest.mark.parametrize("more", [b"<script>alert(1)</script>", b"<?php system('id'); ?>", b"PK\x03\x04" + b"\0" * 26])
+def test_what_follows_a_picture_goes_nowhere(client: Client, more: bytes) -> None:
+    content = client.picture(png() + more)
+    done = client.run("dream", model="negative", content=content)
+    answer = client.get(f"/api/v1/jobs/{done['id']}/pictures/0")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert more not in answer.content
+
+
+def test_nothing_of_a_request_becomes_a_header(client: Client) -> None:
+    content = client.picture()
+    evil = "a\r\nSet-Cookie: stolen=1"
+    answers = [
+        client.post(
+            "/api/v1/jobs",
+            json={"verb": "dream", "request": {"model": "negative", "content": content}},
+            headers={"idempotency-key": "k" * 5000},
+        ),
+        client.get("/api/v1/jobs/" + quote(evil)),
+        client.get("/static/" + quote(evil)),
+        client.get("/api/v1/uploads/x/styled", params={"model": evil, "style": evil}),
+        client.post("/api/v1/jobs", json={"verb": evil, "request": {}}),
+    ]
+    assert all(400 <= answer.status_code < 500 for answer in answers)
+    assert not any("set-cookie" in answer.headers for answer in answers)
+
+
+def test_a_model_that_returns_nan_fails_alone(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = client.picture()
+    with monkeypatch.context() as patch:
+        patch.setattr("ganart_tiny.model.Negative.stylize", lambda self, content, styles, **_: content * float("nan"))
+        failed = client.run("dream", model="negative", content=content)
+    assert failed["state"] == "failed"
+    assert "NaN" in failed["error"]
+    assert client.run("dream", model="negative", content=content)["state"] == "finished"
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -17,23 +18,24 @@ import pytest
 
 from .conftest import SITE, png
 
-PLUGINS = "import ganart_tiny, ganart_shapes; from ganart_zoo import Zoo"
+BUSY = Path(__file__).parents[1] / "site"
 
 
 def start(folder: Path, *options: str) -> tuple[subprocess.Popen[str], str, int]:
     """Start the command with the tiny plugins; return the process, the host and the port."""
     code = (
-        "import sys; import ganart_tiny, ganart_shapes\n"
+        "import sys; import ganart_busy, ganart_tiny, ganart_shapes\n"
         "from ganart_zoo import Zoo\n"
         "from ganart_zoo.cli.commands.serve import command\n"
-        "command.main(sys.argv[1:], obj=Zoo(plugins=[ganart_tiny, ganart_shapes]), prog_name='ganart serve')\n"
+        "zoo = Zoo(plugins=[ganart_busy, ganart_tiny, ganart_shapes])\n"
+        "if __name__ == '__main__': command.main(sys.argv[1:], obj=zoo, prog_name='ganart serve')\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, "--port", "0", "--folder", str(folder), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(SITE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (SITE, BUSY)))},
     )
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -145,3 +147,69 @@ def test_the_client_of_the_examples_gets_a_picture(server, tmp_path: Path) -> No
     # gatys, the default, is not among the plugins of this server: the client shows the server's words
     assert ran.returncode == 1
     assert "is not one that this server offers" in ran.stderr
+
+
+class Caller:
+    """Calls the API of a server in another process."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._at = (host, port)
+        ask(host, port, "/health")
+
+    def call(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> dict:
+        connection = http.client.HTTPConnection(*self._at, timeout=30)
+        connection.request(method, f"/api/v1/{path}", body or None, {"content-type": kind} if body else {})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        assert answer.status < 400, data
+        return json.loads(data)
+
+    def dream(self, photo: str, model: str, **settings: float) -> str:
+        asked = {"content": photo, "model": model, "settings": settings}
+        return str(self.call("POST", "jobs", json.dumps({"verb": "dream", "request": asked}).encode())["id"])
+
+    def photo(self) -> str:
+        return str(self.call("POST", "uploads", png(), "image/png")["id"])
+
+    def ended(self, jobs: list[str]) -> list[dict]:
+        until = time.monotonic() + 120
+        while True:
+            found = [self.call("GET", f"jobs/{one}") for one in jobs]
+            if not any(one["state"] in ("queued", "running") for one in found):
+                return found
+            assert time.monotonic() < until, found
+            time.sleep(0.2)
+
+
+def test_a_crash_ends_one_job_of_a_server_with_processes(tmp_path: Path) -> None:
+    process, host, port = start(tmp_path / "served", "--processes", "--seconds", "30")
+    try:
+        caller = Caller(host, port)
+        photo = caller.photo()
+        crashed, done = caller.ended([caller.dream(photo, "fatal"), caller.dream(photo, "quick")])
+        assert (crashed["state"], done["state"]) == ("failed", "finished")
+        assert "died" in crashed["error"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_server_loses_no_job(tmp_path: Path) -> None:
+    process, host, port = start(tmp_path / "served")
+    caller = Caller(host, port)
+    photo = caller.photo()
+    jobs = [caller.dream(photo, "steady", steps=60, pause=0.05) for _ in range(3)]
+    until = time.monotonic() + 60
+    while caller.call("GET", f"jobs/{jobs[0]}")["state"] != "running" and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    process, host, port = start(tmp_path / "served")
+    try:
+        ended = Caller(host, port).ended(jobs)
+        assert [(one["state"], len(one["pictures"])) for one in ended] == [("finished", 1)] * 3
+        assert not list((tmp_path / "served").rglob("*.part*"))
+    finally:
+        process.kill()
+        process.communicate()
