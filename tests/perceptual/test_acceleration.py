@@ -58,6 +58,7 @@ def test_an_accelerated_network_computes_the_same(dtype):
 @pytest.mark.parametrize("kept", [0, 2**30], ids=["in each call", "once"])
 def test_weights_are_transformed_once_or_in_each_call(dtype, kept, monkeypatch):
     monkeypatch.setattr(acceleration, "_KEPT_BYTES", kept)
+    monkeypatch.setattr(acceleration, "_WARMING_SIDE", 8)
     plain = stack(192, 192)[0]
     network = accelerate(nn.Sequential(copy.deepcopy(plain).to(dtype)))
     features = torch.randn(1, 192, 17, 19)

@@ -38,6 +38,7 @@ from ganart_zoo.perceptual import (
     descend,
     fastest,
     from_pyramid,
+    give_back,
     group_styles,
     peak_bytes,
     schedule,
@@ -129,7 +130,7 @@ class Gatys(StyleTransfer):
         plan = schedule(*_size(content), steps=options.steps, scales=options.scales, ratio=options.scale_ratio)
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
-            backbone = fastest(self.backbone, self._compute)
+            backbone = self._fastest()
             # A tensor of a caller's inference mode cannot be part of a graph.
             photos = content.detach().to(backbone.device, backbone.picture_dtype, copy=content.is_inference())
             starts = _starts(photos, init, plan[0], rng, options)
@@ -151,14 +152,17 @@ class Gatys(StyleTransfer):
                     break
             return result.to(content)
 
+    def _fastest(self) -> Backbone:
+        layers = tuple({**self._layers.style, **self._layers.content})
+        return warmed(fastest(self.backbone, self._compute), layers)
+
     def memory(
         self, styles: Sequence[Style], *, options: Options | None = None
     ) -> Callable[[int, int, int | None], int]:
         """Return a forecast of the bytes that a call takes; see `StyleTransfer.memory`."""
         made: list[Backbone] = []
         with torch.inference_mode(False), torch.no_grad():
-            layers = tuple({**self._layers.style, **self._layers.content})
-            network = peak_bytes(lambda: made.append(warmed(fastest(self.backbone, self._compute), layers)))
+            network = peak_bytes(lambda: made.append(self._fastest()))
             groups, chosen = group_styles(styles), options or Options()
             forecast = forecaster(made[0], self._layers, groups, len(styles), chosen)
 
@@ -213,6 +217,7 @@ class _Painter:
         """Lower the loss of one scale from a picture of its size."""
         options, previous = self._options, _resized_previous(self._previous, scale[:2], self._photo)
         objective = self._objective(scale, previous)
+        give_back()
         if previous is not None:
             start = start.lerp(previous.image, previous.mask)
         levels = [level.requires_grad_() for level in to_pyramid(start)]
