@@ -123,3 +123,24 @@ def test_places_that_cannot_be_trusted_or_reached(
     monkeypatch.setenv("GANART_OFFLINE", "1")
     assert main(["search", "https://example.org/catalogue.json"]) == 2
     assert "GANART_OFFLINE is set" in capsys.readouterr().err
+
+
+def test_isolated_plugins_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["plugins", "list"]) == 0
+    assert "isolated" not in capsys.readouterr().out
+    monkeypatch.setenv("GANART_ISOLATE", "Ganart.Gatys=/opt/python")
+    monkeypatch.setenv("GANART_ISOLATE_MEMORY", "4GiB")
+    assert main(["plugins", "list", "--json"]) == 0
+    shown = {row["distribution"]: row["isolated"] for row in json.loads(capsys.readouterr().out)}
+    assert shown.pop("ganart-gatys") == "timeout 600 s, memory 4.00 GiB, /opt/python"
+    assert not any(shown.values())
+    assert main(["doctor"]) == 0
+    assert "ganart-gatys runs in a process of its own, for inference: timeout 600 s" in capsys.readouterr().out
+    monkeypatch.setenv("GANART_ISOLATE", "ganart-gatis")
+    assert main(["doctor"]) == 1
+    assert "it is to be isolated but no such plugin is installed; did you mean 'ganart-gatys'" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    monkeypatch.setenv("GANART_ISOLATE_MEMORY", "much")
+    assert main(["plugins"]) == 2
+    assert "expected a size such as 1536MiB" in capsys.readouterr().err

@@ -41,7 +41,7 @@ class Remote:
         weakref.finalize(self, process.drop, recipe.ident)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Remote:
-        return self  # the network is frozen, so a copy may share it
+        return Remote(self.process, self.entry, self.process.copied(self.recipe))
 
     def call(self, method: str, *arguments: Any, on_step: OnStep | None = None, **keywords: Any) -> Any:
         """Call a method of the model.

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import torch
@@ -111,6 +111,13 @@ class IsolatedProcess:
     def recipe(self, arguments: Mapping[str, Any], rng: torch.Generator) -> Recipe:
         """Return a recipe with a number of its own."""
         return Recipe(next(self._numbers), dict(arguments), rng.get_state().numpy().tobytes())
+
+    def copied(self, recipe: Recipe) -> Recipe:
+        """Return the recipe of a copy, which is made with its first call."""
+        copy = replace(recipe, ident=next(self._numbers))
+        if (state := self._states.get(recipe.ident)) is not None:
+            self._states[copy.ident] = state
+        return copy
 
     def make(self, recipe: Recipe) -> tuple[dict[str, Any], bytes]:
         """Make a model in the process; return what is known about it, and the generator's state afterwards.

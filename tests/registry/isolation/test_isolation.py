@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import random
 import subprocess
@@ -13,9 +15,11 @@ from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ganart_zoo import Zoo
 from ganart_zoo.contract import (
+    Condition,
     Critic,
     GanartError,
     Generator,
@@ -29,6 +33,7 @@ from ganart_zoo.contract import (
 from ganart_zoo.registry.isolation import Isolation
 from ganart_zoo.registry.isolation.messages import Inbox, Outbox, RefusedError, make_folders, remove_folders
 from ganart_zoo.registry.processes import resident_of
+from ganart_zoo.registry.runs import describe_parts
 from tests.registry.isolation import unruly
 
 
@@ -117,6 +122,27 @@ def test_errors_of_ours_keep_their_class_and_text(zoo: Zoo, painter: Generator) 
     with pytest.raises(SettingsError, match="expected a Options"):
         painter(torch.ones(1, 4), options=cast(Any, painter.config))
     assert torch.equal(judge.score(torch.full((2, 3, 4, 4), 0.5)), torch.full((2,), 0.5))
+
+
+def test_a_run_and_an_embedding_cross(zoo: Zoo, painter: Generator, tmp_path: Path) -> None:
+    here = Zoo(plugins=[unruly]).create("painter", rng=generator(9))
+    assert here.provenance is not None
+    (tmp_path / "config.json").write_text(json.dumps(describe_parts({"generator": here.provenance})), encoding="utf-8")
+    save_file(here.own_state(), tmp_path / "generator.safetensors")
+    trained = cast(Generator, zoo.create(tmp_path))
+    assert trained.provenance is not None
+    assert trained.provenance.part == "generator"
+    assert torch.equal(trained.own_state()["scale"], here.own_state()["scale"])
+    assert not torch.equal(painter.own_state()["scale"], here.own_state()["scale"])
+    copied = copy.deepcopy(painter)
+    copied.load_own_state(here.own_state())
+    zoo.release()  # what was loaded is loaded again
+    assert torch.equal(copied.own_state()["scale"], here.own_state()["scale"])
+    assert not torch.equal(painter.own_state()["scale"], here.own_state()["scale"])
+    condition = zoo.create("judge").embed(Condition(prompts=("a", "red apple")))
+    assert condition.prompts == ("a", "red apple")
+    assert condition.embedding is not None
+    assert condition.embedding.tolist() == [[1.0], [9.0]]
 
 
 def test_prints_go_to_standard_error(zoo: Zoo, capfd: pytest.CaptureFixture[str]) -> None:

@@ -108,6 +108,10 @@ class Painter(Generator):
 
 
 class Judge(Critic):
+    def embed(self, condition: Condition) -> Condition:
+        lengths = [float(len(prompt)) for prompt in condition.prompts or ()]
+        return condition._replace(embedding=torch.tensor(lengths)[:, None])
+
     def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
         if images.shape[2] < 4:
             raise SettingsError(f"pictures have {images.shape[2]} rows, expected at least 4")
