@@ -67,6 +67,11 @@ PRELUDES: dict[str, str] = {
     "docs/benchmarks.md": """
         __file__ = "my_plugin/ops.py"
     """,
+    "docs/kernels.md": """
+        import warnings
+        __file__ = "quick_paint/ops.py"
+        warnings.filterwarnings("ignore", "quick_paint::soft_clip runs as plain PyTorch")
+    """,
     "plugins/ganart-text-critic/README.md": """
         import torch
         pictures = torch.rand(2, 3, 64, 64)
@@ -95,6 +100,10 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("README.md", "make demo"): "it builds a virtual environment; CI runs the demo in tools/check_install.py",
     ("README.md", "make test"): "it is what runs this test",
     ("docs/plugins.md", "pytest --ganart ganart-gatys"): "a test run of its own; tests/authoring/test_full.py has one",
+    ("docs/kernels.md", "pip install ./quick-paint"): "compiles; tests/authoring/test_scaffold.py builds one",
+    ("docs/kernels.md", "ganart doctor --ops"): "would list the op of that package",
+    ("docs/kernels.md", "ganart bench"): "would time the op of that package; tests/bench/test_replay.py times one",
+    ("docs/kernels.md", "ganart stylize"): "needs that package; tests/cli/test_profiling.py writes traces",
     ("docs/benchmarks.md", "ganart tune"): "times kernels; tests/bench/test_tune.py tunes",
     ("docs/benchmarks.md", "GANART_TUNING="): "needs the file of ganart tune; tests/bench/test_tune.py uses one",
     ("docs/benchmarks.md", "ganart bench"): "times kernels for minutes; tests/bench runs each form of the command",
