@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ganart_zoo.contract.errors import SettingsError
 
-__all__ = ["Box", "Tile", "plan_tiles", "spans"]
+__all__ = ["Box", "Tile", "largest_crop", "plan_tiles", "spans"]
 
 
 class Box(NamedTuple):
@@ -80,6 +80,19 @@ def plan_tiles(height: int, width: int, *, tile: int, halo: int = 0, stride: int
         for down in rows
         for across in columns
     ]
+
+
+def largest_crop(height: int, width: int, *, tile: int, halo: int = 0, stride: int = 1) -> tuple[int, int]:
+    """Return the largest height and width of the crops of `plan_tiles`, whose tiles may be smaller than `tile`.
+
+    >>> largest_crop(1633, 2449, tile=1024, halo=57, stride=4)
+    (877, 933)
+    """
+    rows, columns = (
+        max(span.high - span.low for span in spans(side, tile=max(tile, stride), halo=halo, stride=stride))
+        for side in (height, width)
+    )
+    return rows, columns
 
 
 def spans(length: int, *, tile: int, halo: int = 0, stride: int = 1) -> list[Span]:

@@ -14,6 +14,7 @@ from ganart_zoo.imaging.tiles import Tile
 from ganart_zoo.perceptual import (
     Shift,
     Tiling,
+    accelerate,
     margins,
     measure_reach,
     pixel_penalties,
@@ -95,6 +96,40 @@ def test_features_sums_and_gradients_equal_the_whole(network: Mixed, size: tuple
     (expected,) = torch.autograd.grad(value, picture)
     assert (gradient - expected).norm() <= 1e-13 * expected.norm()
     assert len(tiling.tiles) > 1
+
+
+class Padded(Backbone):
+    """Convolutions that Winograd's algorithm computes, and a pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = {"near": LayerInfo(32, 1, 2), "far": LayerInfo(64, 2, 5)}
+        self.taps = {}
+        self.first = nn.Conv2d(3, 32, 3, padding=1)
+        self.near = nn.Conv2d(32, 32, 3, padding=1)
+        self.far = nn.Conv2d(32, 64, 3, padding=1)
+
+    def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        near = self.near(self.first(images).relu()).relu()
+        found = {"near": near, "far": self.far(functional.max_pool2d(near, 2)).relu()}
+        return {name: found[name] for name in layers}
+
+
+@pytest.mark.parametrize(("winograd", "bound"), [(True, 1e-3), (False, 1e-5)])
+def test_gradients_in_float32_stay_within_their_bounds(winograd: bool, bound: float) -> None:
+    torch.manual_seed(2)
+    network: Backbone = Padded().requires_grad_(False)
+    if winograd:
+        network = accelerate(network)
+        assert any(type(module).__name__ == "_WinogradConv2d" for module in network.modules())
+    picture = torch.rand(1, 3, 97, 121, requires_grad=True)
+    tiling = Tiling(network, ("near", "far"), 97, 121, tile=40)
+    gradient = torch.zeros_like(picture)
+    tiling.pull_back(picture, lambda _, features: sum(part.square().sum() for part in features.values()), gradient)
+    whole = network(picture, ("near", "far"))
+    (expected,) = torch.autograd.grad(sum(part.square().sum() for part in whole.values()), picture)
+    assert (gradient - expected).norm() <= bound * expected.norm()
+    assert len(tiling.tiles) > 4
 
 
 def test_reach_is_measured_where_it_is_not_declared() -> None:

@@ -10,7 +10,7 @@ from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.tiled import TiledObjective
 from torch import Tensor
 
-from ganart_zoo.contract import Backbone, Previous, Style
+from ganart_zoo.contract import Backbone, Previous, SettingsError, Style
 from ganart_zoo.perceptual import SHIFTS, group_styles
 
 LAYERS = LayerWeights(style={"shallow": 0.3, "deep": 0.7}, content={"deep": 1.0})
@@ -75,3 +75,7 @@ def test_the_forecast_grows_with_the_tile_and_the_picture(backbone: Backbone, st
     forecast = Gatys(Config(), backbone=backbone).memory([Style(style)])
     assert forecast(2000, 2000, 256) < forecast(2000, 2000, 1024) < forecast(2000, 2000, None)
     assert forecast(2000, 2000, 256) < forecast(4000, 2000, 256)
+    sliced = Gatys(Config(), backbone=backbone).memory([Style(style)], options=Options(style_term="sliced"))
+    assert sliced(2000, 2000, None) > 0
+    with pytest.raises(SettingsError, match="style_term='sliced' needs the whole picture at once"):
+        sliced(2000, 2000, 256)

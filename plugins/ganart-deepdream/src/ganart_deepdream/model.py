@@ -16,7 +16,7 @@ from ganart_deepdream.objective import objective
 from ganart_deepdream.smoothing import smoother
 from ganart_zoo.contract import Backbone, OnStep, Rng, SettingsError, Style, StyleTransfer, generator, per_row
 from ganart_zoo.imaging import resize
-from ganart_zoo.imaging.tiles import Tile
+from ganart_zoo.imaging.tiles import Tile, largest_crop
 from ganart_zoo.perceptual import (
     Descent,
     Evaluation,
@@ -165,10 +165,9 @@ class DeepDream(StyleTransfer):
 
         def forecast(height: int, width: int, tile: int | None) -> int:
             picture = 3 * height * width * backbone.picture_dtype.itemsize
-            seen = [height + most, width + most]
+            seen = (height + most, width + most)
             if tile is not None and max(height, width) > tile:
-                halo = -(-reach_of(backbone, layers) // stride) * stride
-                seen = [min(side, tile + 2 * halo) for side in seen]
+                seen = largest_crop(*seen, tile=tile, halo=reach_of(backbone, layers), stride=stride)
             return network + round(_PICTURES * picture) + max(fit(*seen), round(_SMOOTHED * picture))
 
         return forecast

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganart_faststyle.config import Options, TiledOptions
-from ganart_faststyle.tiled import Strips, collected, recorded
+from ganart_faststyle.tiled import STRIDE, Strips, collected, recorded
 from ganart_zoo.contract import (
     ImageError,
     ModelError,
@@ -26,6 +26,7 @@ from ganart_zoo.contract import (
 )
 from ganart_zoo.imaging import match_histogram, rgb_to_yiq, yiq_to_rgb
 from ganart_zoo.imaging.strips import reduced_rows, reduced_sides
+from ganart_zoo.imaging.tiles import largest_crop
 from ganart_zoo.perceptual import MemoryFit, fit_memory, peak_bytes
 
 __all__ = ["FeedForward", "finite_tensors"]
@@ -124,9 +125,9 @@ class FeedForward(StyleTransfer):
             if halo is None or tile is None or max(height, width) <= tile:
                 parts = row * height * (len(styles) if halo is None else 0)  # pictures that regions share
                 return max(reading, fit(height, width) + parts, end)
-            crop = fit(min(height, tile + 2 * halo), min(width, tile + 2 * halo))
+            seen = largest_crop(height, width, tile=tile, halo=halo, stride=STRIDE)
             reduced = fit(*reduced_sides(height, width, STATISTICS_PIXELS))
-            return max(reading, crop + row * (min(height, tile) + height), reduced, end)
+            return max(reading, fit(*seen) + row * (seen[0] + height), reduced, end)
 
         return forecast
 
@@ -141,11 +142,11 @@ class FeedForward(StyleTransfer):
 
         def forecast(height: int, width: int, tile: int | None) -> int:
             row, tile = 3 * width * self.picture_dtype.itemsize, tile or max(height, width)
-            seen, own = min(height, tile + 2 * halo), min(height, tile)
-            crop = fit(seen, min(width, tile + 2 * halo))
+            seen = largest_crop(height, width, tile=tile, halo=halo, stride=STRIDE)
             reduced = fit(*reduced_sides(height, width, STATISTICS_PIXELS))
-            decoding = _DECODING * width * seen
-            return max(reading, decoding, reduced, row * (seen + own) + max(crop, _finishing(chosen) * row * own))
+            decoding = _DECODING * width * seen[0]
+            end = _finishing(chosen) * row * seen[0]
+            return max(reading, decoding, reduced, 2 * row * seen[0] + max(fit(*seen), end))
 
         return forecast
 

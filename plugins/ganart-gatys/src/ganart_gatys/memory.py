@@ -11,6 +11,7 @@ from ganart_gatys.config import Options
 from ganart_gatys.objective import LayerWeights, Objective, Painting
 from ganart_gatys.tiled import KEPT_BYTES, TiledObjective
 from ganart_zoo.contract import Backbone, SettingsError
+from ganart_zoo.imaging.tiles import largest_crop
 from ganart_zoo.perceptual import SHIFTS, MemoryFit, StyleGroup, fit_memory, reach_of
 
 __all__ = ["forecaster"]
@@ -65,8 +66,8 @@ def forecaster(
             return round(kept + fit(False)(height, width) + (shifts - 1) * content)
         if options.style_term != "gram":
             raise SettingsError(f"style_term={options.style_term!r} needs the whole picture at once")
-        halo = -(-reach_of(backbone, tuple(used)) // stride) * stride
-        crop = [min(side, tile + 2 * halo) - _MARGIN for side in seen]
+        seen_at_once = largest_crop(*seen, tile=tile, halo=reach_of(backbone, tuple(used)), stride=stride)
+        crop = [side - _MARGIN for side in seen_at_once]
         return round(kept + fit(True)(*crop) + min(shifts * content, KEPT_BYTES))
 
     return forecast
