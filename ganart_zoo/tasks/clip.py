@@ -30,8 +30,8 @@ from ganart_zoo.contract.condition import Previous
 from ganart_zoo.contract.errors import ImageError, SettingsError
 from ganart_zoo.contract.events import OnStep, StepEvent
 from ganart_zoo.imaging.clips import Clip, Frame, check_clip_output, open_clip, write_clip
-from ganart_zoo.imaging.files import write_text
-from ganart_zoo.imaging.images import load, save
+from ganart_zoo.imaging.files import whole_file, write_text
+from ganart_zoo.imaging.images import from_pil, load, save, to_pil
 from ganart_zoo.imaging.motion import Motion, check_motion, is_cut, motion_between
 from ganart_zoo.imaging.record import InputFile, Record
 from ganart_zoo.running.interrupts import interruptible
@@ -410,8 +410,13 @@ class _Kept:
 
     def add(self, number: int, image: Tensor, record: Record | None) -> Tensor:
         """Keep a frame, and return it as it is kept, so that resumed work sees no other."""
-        save(image, self._file(number), record=record)
-        return self.load(number)
+        levels = to_pil(image)
+        if self.is_folder:
+            save(image, self._file(number), record=record)
+        else:  # for a short time
+            with whole_file(self._file(number)) as part:
+                levels.save(part, "PNG", compress_level=1)
+        return from_pil(levels)
 
     def load(self, number: int) -> Tensor:
         """Return a frame that is kept."""

@@ -19,7 +19,7 @@ pytest.importorskip("cv2", reason="needs the extra video")
 
 import itertools
 
-from ganart_zoo.tasks.clip import ClipStylizer
+from ganart_zoo.tasks.clip import ClipStylizer, _Kept, share_scenes
 from ganart_zoo.tasks.reproduce import reproduce
 
 COUNT = 8
@@ -225,6 +225,29 @@ def test_a_source_that_changed_begins_anew(still: Path, panned: Path, tmp_path: 
         write_clip(open_clip(source).frames(), tmp_path / "in.gif", fps=Fraction(10))
         made = run(tmp_path / "in.gif", tmp_path / "out.gif", force=bool(number), on_step=lambda event: event.step < 3)
         assert made.resumed == 0
+
+
+def test_tiles_that_work_began_with_are_kept_unless_they_take_more_memory(tmp_path: Path) -> None:
+    for request, planned, expected in (
+        ("a", 256, 256),
+        ("a", None, 256),
+        ("a", 512, 256),
+        ("a", 64, 64),
+        ("b", 512, 512),
+    ):
+        kept = _Kept(tmp_path / "out.gif", request)
+        kept.prepare(planned, force=False)
+        assert kept.tile() == expected
+
+
+def test_scenes_are_shared_evenly_and_whole() -> None:
+    scenes = [range(3), range(3, 5), range(5, 12), range(12, 16)]
+    first, second = share_scenes(scenes, 2)
+    assert sorted(first | second) == list(range(16))
+    assert not first & second
+    assert all(set(scene) <= first or set(scene) <= second for scene in scenes)
+    assert max(len(first), len(second)) == 9
+    assert share_scenes(scenes[:1], 3) == [frozenset(range(3)), frozenset(), frozenset()]
 
 
 def test_frames_do_not_go_to_the_folder_they_come_from(still: Path) -> None:
