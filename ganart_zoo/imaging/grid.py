@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from ganart_zoo.contract.errors import SettingsError
@@ -79,6 +79,8 @@ def _paste(sheet: Tensor, picture: Tensor, top: int, left: int) -> None:
 
 def _caption(text: str, width: int) -> Tensor:
     """Return one line of black text on white, [3, height, width], centred if it fits."""
+    from PIL import ImageDraw, ImageFont  # they take longer to import than the rest of Pillow that is needed
+
     strip = Image.new("L", (width, _CAPTION_HEIGHT), 255)
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(_CAPTION_SIZE)

@@ -41,13 +41,6 @@ class MultiStyleConfig(Settings):
             raise ValueError("style_names must be distinct and not empty")
         return names
 
-    @field_validator("channels", "expand")
-    @classmethod
-    def _channels_are_usable(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
-        if not all(1 <= number <= 512 for number in channels):
-            raise ValueError("each number of channels must be from 1 to 512")
-        return channels
-
     @model_validator(mode="after")
     def _skips_fit(self) -> MultiStyleConfig:
         wanted = (self.channels[1], self.channels[0])
