@@ -27,7 +27,7 @@ from ganart_zoo.testing.subject import Subject
 __all__ = ["Case", "Found", "cases", "examine", "main"]
 
 _PICTURES = 8
-_SIDES = (16, 32, 64)
+_SIDES = (16, 32, 64, 128)
 """Pixels of the pictures for recipes, in the order in which they are tried."""
 
 
@@ -227,7 +227,7 @@ def _recipe_subject(zoo: Zoo, entry: RecipeEntry, folder: Path) -> Any:
     for data in (plain, captioned):
         data.mkdir(parents=True)
         for number in range(_PICTURES):
-            save(torch.rand(1, 3, 32, 32, generator=generator(number)), data / f"{number:05}.png")
+            save(torch.rand(1, 3, 48, 48, generator=generator(number)), data / f"{number:05}.png")
     lines = [{"file_name": f"{number:05}.png", "text": f"{number} red things"} for number in range(_PICTURES)]
     (captioned / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     failure: GanartError | None = None

@@ -241,6 +241,8 @@ class IsolatedProcess:
             with contextlib.suppress(OSError):  # it may be gone already; waiting says why
                 write_frame(popen.stdin, pickle.dumps((made, folders, torch.get_num_threads()), protocol=5))
             kind, version = self._read(running, max(_FIRST, self.isolation.timeout))
+        except EndedError as error:
+            raise EndedError(f"{error}, while it started; {command[0]} needs ganart-zoo and the plugin") from None
         except BaseException:
             self.end()
             raise

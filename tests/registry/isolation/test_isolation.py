@@ -287,6 +287,23 @@ def test_which_plugins_are_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [fault.distribution for fault in faults] == ["ganart-gatis"]
 
 
+def test_another_interpreter_needs_what_the_plugin_needs(tmp_path: Path) -> None:
+    zoo = Zoo(isolate={"ganart-patchgan": Isolation(python=sys.executable)})
+    images, here = torch.rand(1, 3, 40, 40, generator=generator(0)), Zoo()
+    there, expected = (cast(Critic, one.create("patchgan", weights=None, rng=generator(1))) for one in (zoo, here))
+    assert torch.equal(there.score(images), expected.score(images))
+    zoo.release()
+    bare = tmp_path / "bare.py"
+    bare.write_text("raise SystemExit(4)\n", encoding="utf-8")
+    if os.name != "nt":
+        empty = tmp_path / "python"
+        empty.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{bare}'\n", encoding="utf-8")
+        empty.chmod(0o755)
+        lacking = Zoo(isolate={"ganart-patchgan": Isolation(python=empty)})
+        with pytest.raises(PluginFaultError, match="exit code 4, while it started"):
+            lacking.create("patchgan", weights=None)
+
+
 def test_a_live_model_and_a_recipe_do_not_enter(monkeypatch: pytest.MonkeyPatch) -> None:
     zoo = Zoo(isolate=["ganart-gatys", "ganart-text-critic"])
     backbone = zoo.create("squeezenet1_1", weights=None)
