@@ -295,6 +295,9 @@ def _expect_kernels(environment: Environment) -> None:
     ops = json.loads(environment.ganart("doctor", "--ops", "--json"))["ops"]
     if not (ops["built"] and ops["native"]):
         raise DistError(f"the op library of the wheel does not run: {ops['reason']}")
+    timed = json.loads(environment.ganart("bench", "pixel_norm", "--size", "small", "--seconds", "0", "--json"))
+    if [(each["name"], each["native"]) for each in timed] != [("ganart::pixel_norm", True)]:
+        raise DistError(f"ganart bench does not time the kernels of the wheel: {timed}")
     code = "import ganart_zoo; print(ganart_zoo.__file__)"
     place = _run(str(environment.python), "-c", code, cwd=environment.folder).strip()
     if not place.startswith(str(environment.folder)):
