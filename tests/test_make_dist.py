@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from ganart_zoo import native
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,6 +104,17 @@ def test_every_package_of_this_checkout_is_found(tool: ModuleType) -> None:
         path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")
     }
     assert all(plugin.name == plugin.folder.name for plugin in plugins)
+
+
+def test_the_op_library_needs_the_stable_abi_alone(tool: ModuleType) -> None:
+    library = native.ops_library()
+    if library is None or shutil.which("nm") is None:
+        pytest.skip("no op library, or no nm")
+    assert tool.unstable_symbols(library) == []
+    import torch
+
+    bound = next(Path(torch.__file__).parent.glob("lib/libtorch_python.so"), None)
+    assert bound is None or len(tool.unstable_symbols(bound)) > 100
 
 
 def test_a_library_of_other_sources_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ CONSTRAINTS = ROOT / "constraints.txt"
 CORE = "ganart-zoo"
 EXCLUDED = ("libtorch*", "libc10*", "libcudart*")
 """Libraries that torch brings: a copy in the wheel would be a second one in the process."""
+_OF_TORCH = re.compile(r"_Z\w*?(3c10|2at|5torch)")
+"""Mangled names within c10::, at:: and torch::; the stable ABI has names of C alone."""
 OLDER = "0.0.9"
 """The version of the stand-in for an older plugin."""
 
@@ -93,6 +95,10 @@ def build(target: Path, pythons: Sequence[str]) -> None:
             library = library or _unpacked_library(newest(raw, core), built)
             _tell(f"wheel of {core.name} for {python}")
         for wheel in sorted(raw.glob("*.whl")):
+            if sys.platform == "linux" and (
+                bound := unstable_symbols(_unpacked_library(wheel, Path(folder, "looked")))
+            ):
+                raise DistError(f"{wheel.name} is bound to one torch: its library needs {bound[0]}")
             _repair(wheel, target)
 
 
@@ -194,6 +200,14 @@ def _sdist_problems(path: Path, package: Package) -> Iterator[str]:
     if missing:
         yield f"lacks {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
     yield from (f"carries {name}" for name in sorted(names) if name.endswith(".so"))
+
+
+def unstable_symbols(library: Path) -> list[str]:
+    """Return the symbols of torch's C++ that a library needs: they change with each torch, unlike the stable ABI's."""
+    if shutil.which("nm") is None:
+        raise DistError("nm is missing, of GNU binutils: whether the library needs more than the stable ABI is unknown")
+    listed = _run("nm", "-D", "--undefined-only", str(library))
+    return [name for line in listed.splitlines() if _OF_TORCH.match(name := line.split()[-1])]
 
 
 class Environment:
