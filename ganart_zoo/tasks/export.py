@@ -161,16 +161,16 @@ def _write(network: Network, file: Path, loaded: LoadedGenerator | LoadedStyleTr
 def _check_weights(loaded: LoadedGenerator | LoadedStyleTransfer, weights: Path) -> None:
     """Load the file as the declared model will, and compare its pictures with the run's."""
     canonical = loaded.entry.canonical
-    again = loaded.zoo.create(canonical, weights=weights, **_config(loaded))
+    again = loaded.load(loaded.zoo, canonical, settings=_config(loaded), weights=weights)
     assert loaded.model.provenance is not None  # Zoo.create set both
-    assert again.provenance is not None
-    given, usual = loaded.model.provenance.uses, again.provenance.uses
+    assert again.model.provenance is not None
+    given, usual = loaded.model.provenance.uses, again.model.provenance.uses
     if others := [key for key in usual if given.get(key) != usual[key]]:
         raise ModelError(
             f"{canonical} has another {others[0]} in this run than its declaration, which export needs to be the same"
         )
     with torch.no_grad():
-        if not torch.equal(_pictures(loaded), _pictures(replace(loaded, model=again))):
+        if not torch.equal(_pictures(loaded), _pictures(again)):
             raise ModelError(f"{canonical} does not give the run's pictures from its exported weights")
 
 

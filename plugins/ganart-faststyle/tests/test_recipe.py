@@ -20,6 +20,7 @@ from ganart_zoo import Zoo
 from ganart_zoo.contract import ModelError, SettingsError, generator
 from ganart_zoo.data import open_data
 from ganart_zoo.imaging import load
+from ganart_zoo.registry.runs import describe_parts
 from ganart_zoo.training.run import Run
 
 SIDE = 32
@@ -55,7 +56,7 @@ def config(pictures: Path, *numbers: int, **changes) -> FastStyleConfig:
 def recipe(zoo, backbone, chosen: FastStyleConfig) -> FastStyle:
     names = FastStyle.network_settings("stylist", chosen, None, ())
     torch.manual_seed(3)
-    stylist = zoo.create("multistyle", weights=None, **SHAPE, **names)
+    stylist = zoo.create("multistyle", weights=None, **{**SHAPE, **names})
     return FastStyle(chosen, {"stylist": stylist}, backbone=backbone)
 
 
@@ -146,6 +147,18 @@ def test_a_new_style_leaves_the_old_ones_and_the_convolutions_alone(zoo, backbon
         name for name in trunk if ".norm." in name and not torch.equal(trained[name][2], trunk[name].mean(dim=0))
     ]
     assert len(changed) == sum(".norm." in name for name in trunk)
+
+
+def test_a_run_is_a_trunk_with_its_own_shape_and_names(zoo, backbone, pictures, tmp_path):
+    shape = {"channels": (4, 6, 8), "blocks": 2, "expand": (6, 4), "skips": True}
+    stylist = zoo.create("multistyle", weights=None, style_names=("waves", "stars"), **shape)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(describe_parts({"stylist": stylist.provenance})))
+    save_file(stylist.own_state(), tmp_path / "run" / "stylist.safetensors")
+    chosen = config(pictures, 0, trunk=str(tmp_path / "run" / "stylist.safetensors"))
+    settings = FastStyle.network_settings("stylist", chosen, None, ())
+    assert settings == {**shape, "style_names": ("waves", "stars", "0")}
+    assert FastStyle(chosen, {"stylist": zoo.create("multistyle", weights=None, **settings)}, backbone=backbone)
 
 
 def test_photos_that_cannot_be_read_are_left_out(zoo, backbone, pictures, tmp_path):

@@ -27,15 +27,15 @@ _TWELVE = Weights(
     files=(
         WeightsFile(
             package="ganart-faststyle:ganart_faststyle/weights/multistyle.safetensors",
-            sha256="04d22ff11df6f820368fdfe786d9d0ea8d42081c5789a110ab6a3442a549d382",
-            size=613_640,
+            sha256="8077df9c9d301208d78c2f9e3c8646ca9b6ff11136b5a0bb8f551edd87646d2a",
+            size=1_428_056,
             license="Apache-2.0",
             training_data=_PHOTOS + "styles: paintings by Vincent van Gogh and Hokusai (public domain), two textures, "
             "and drawings of this project",
             source="trained by this project: the card multistyle.md lies beside the file",
         ),
     ),
-    config={"style_names": _STYLES},
+    config={"style_names": _STYLES, "channels": (8, 32, 64), "blocks": 4, "expand": (32, 8), "skips": True},
     summary="twelve styles; installed with this plugin",
 )
 _ANY = Weights(

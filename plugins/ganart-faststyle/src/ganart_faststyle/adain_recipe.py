@@ -65,7 +65,7 @@ class AdaINTraining(Recipe):
         """Open the style pictures, and measure how their statistics vary."""
         config = self.config
         side = config.style_size or 2 * self.engine.data.size
-        self.eye = fastest(self.stylist.backbone, config.compute)
+        self.eye = fastest(self.stylist.backbone, config.arithmetic)
         self.loss = PaintingLoss(self.eye, config)
         self.styles = _Styles(config, side)
         with torch.no_grad():

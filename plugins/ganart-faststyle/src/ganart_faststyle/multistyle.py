@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,12 @@ from ganart_faststyle.tiled import instance_norm_act, reach
 from ganart_zoo import ops
 from ganart_zoo.contract import ModelError, SettingsError, Style, load_tensors
 
-__all__ = ["MultiStyle", "numbered_names", "styles_in_file"]
+__all__ = ["MultiStyle", "numbered_names", "shape_in_file", "styles_in_file"]
 
 _NAMES = "style_names"
 """Key of a safetensors file's metadata: a JSON list of the styles' names."""
+_SKIPS = "skips"
+"""Likewise: whether the network has skips, as JSON, since its tensors do not tell."""
 _FIRST = "contract.0.norm.gamma"
 """The tensor that tells how many styles a file holds."""
 
@@ -214,7 +216,7 @@ def styles_in_file(path: Path) -> tuple[str, ...]:
         WeightsError: The file is damaged.
     """
     styles = len(_network_in(path)[_FIRST])
-    names = _names_in_metadata(path)
+    names = _names_in(_described(path))
     if names and len(names) != styles:
         raise ModelError(f"{path.name} holds {styles} styles, and its metadata names {len(names)}")
     return names or numbered_names(styles)
@@ -231,13 +233,42 @@ def _network_in(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _names_in_metadata(path: Path) -> tuple[str, ...]:
-    """Return the names in a safetensors file's metadata; none where it has none."""
+def shape_in_file(path: Path) -> dict[str, Any]:
+    """Return the settings of the network in a file, but for the names of its styles.
+
+    Raises:
+        ModelError: The file is not a multi-style network.
+        WeightsError: The file is damaged.
+    """
+    tensors = _network_in(path)
+    try:
+        channels, expand = (
+            tuple(tensors[f"{part}.{layer}.w"].shape[0] for layer in range(layers))
+            for part, layers in (("contract", 3), ("expand", 2))
+        )
+    except KeyError as error:
+        raise ModelError(f"{path.name} is not a multi-style network: it has no tensor {error}") from None
+    blocks = len({name.split(".")[1] for name in tensors if name.startswith("res.")})
+    return {"channels": channels, "blocks": blocks, "expand": expand, "skips": _described(path).get(_SKIPS) is True}
+
+
+def _names_in(described: Mapping[str, Any]) -> tuple[str, ...]:
+    names = described.get(_NAMES)
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file's metadata says, or for the network of a run the run's `config.json`."""
     from safetensors import SafetensorError, safe_open
 
+    found: dict[str, Any] = {}
     try:
         with safe_open(path, "pt") as file:
-            names = json.loads((file.metadata() or {}).get(_NAMES, "[]"))
-    except (SafetensorError, ValueError):
-        return ()
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+            metadata = file.metadata() or {}
+        found = {key: json.loads(metadata[key]) for key in (_NAMES, _SKIPS) if key in metadata}
+        if not found:
+            run = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
+            found = dict(run["parts"][path.stem]["config"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        pass  # then the tensors are all there is
+    return found

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganart_faststyle.losses import PaintingLoss
-from ganart_faststyle.multistyle import MultiStyle, styles_in_file
+from ganart_faststyle.multistyle import MultiStyle, shape_in_file, styles_in_file
 from ganart_faststyle.muon import Muon
 from ganart_faststyle.training_config import FastStyleConfig
 from ganart_zoo import ops
@@ -61,13 +61,14 @@ class FastStyle(Recipe):
 
     @classmethod
     def network_settings(cls, role: str, config: Any, data: Data, conditions: Sequence[str]) -> dict[str, Any]:
-        """Return the names of the styles: those of the trunk, then those of the style pictures."""
-        return {"style_names": _style_names(config)}
+        """Return the trunk's shape, and the names of the styles: those of the trunk, then those of the pictures."""
+        shape = {} if config.trunk is None else shape_in_file(Path(config.trunk))
+        return {**shape, "style_names": _style_names(config)}
 
     def check(self) -> None:
         """Read the style pictures and compute their Gram matrices."""
         size = self.config.style_size or 2 * self.engine.data.size
-        self.loss = PaintingLoss(fastest(self.backbone, self.config.compute), self.config)
+        self.loss = PaintingLoss(fastest(self.backbone, self.config.arithmetic), self.config)
         pictures = [load(path, size=size).to(self.engine.device) for path in self.config.style]
         layers = self.loss.style_layers
         seen = [self.loss.features(picture, layers) for picture in pictures]

@@ -26,8 +26,15 @@ class LossSettings(RunSettings):
     tv_weight: float = Field(default=2.0, ge=0, description="Weight of the total variation: smoothness, fewer specks.")
     rate: float = Field(default=1e-3, gt=0, description="Learning rate (Adam).")
     compute: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Arithmetic of the backbone: 'auto' is bfloat16 where the device is faster in it."
+        default="auto",
+        description="Arithmetic of the backbone: 'auto' is bfloat16 where the device is faster in it. A run in float64 "
+        "keeps it in float64.",
     )
+
+    @property
+    def arithmetic(self) -> Literal["auto", "float32", "bfloat16"]:
+        """What the backbone is asked for: 'auto' keeps the float64 of a run in float64."""
+        return "auto" if self.precision == "float64" else self.compute
 
 
 class FastStyleConfig(LossSettings):
