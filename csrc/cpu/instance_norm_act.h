@@ -10,7 +10,8 @@
 // Sums      block by block in float (double for double), blocks joined in double. The statistics are of differences
 //           from the mean so far, in blocks no longer than all earlier ones together, which bounds what cancels in the
 //           squares by their own size.
-// Repeats   bit for bit: a task has whole channels of one sample.
+// Repeats   bit for bit: a task has whole channels of one sample or, forward and across channels, a piece of fixed size,
+//           and pieces are joined in order.
 #pragma once
 
 #include "common/parameters.h"
@@ -245,6 +246,72 @@ struct Normalizer {  // of a channel, or of a vector of them
   }
 };
 
+// Where channels are adjacent. Moments are those of pieces of the pixels, joined; pieces are tasks of their own where
+// samples and channels are too few to give several threads work.
+template <class Act, class Element>
+void instance_norm_act_across(const Features& x, ChannelValues<Sum<Element>> weight, ChannelValues<Sum<Element>> bias,
+                              Sum<Element> negative_slope, double eps, Element* y, Sum<Element>* means,
+                              Sum<Element>* scales, RunTasks run) {
+  using S = Sum<Element>;
+  constexpr int N = STEP<Element>;
+  constexpr int64_t PIECE = 4096, MANY_TASKS = 16;  // smaller pieces take less time than it takes to share them
+  const Channels<Element> cut(x);
+  const auto* data = static_cast<const Element*>(x.data);
+  const int64_t tasks = cut.tasks(), pieces = (x.pixels + PIECE - 1) / PIECE;
+  auto* parts = static_cast<Moments<N>*>(scratch(ScratchSlot::shared, tasks * pieces * sizeof(Moments<N>)));
+  // Calls body(sample, channel, first pixel, end, number of channels) for a piece of a task.
+  const auto with_piece = [&](int64_t index, auto body) GANART_INLINE_LAMBDA {
+    const int64_t task = index / pieces, first = index % pieces * PIECE;
+    const int64_t sample = task / cut.groups, channel = task % cut.groups * N;
+    with_valid<Element>(smaller(N, x.channels - channel),
+                        [&](auto valid) { body(sample, channel, first, smaller(x.pixels, first + PIECE), valid); });
+  };
+  const auto take_moments = [&](int64_t index) {
+    with_piece(index, [&](int64_t sample, int64_t channel, int64_t first, int64_t end, auto valid) {
+      const Element* from = data + sample * x.sample_stride + first * x.pixel_stride + channel;
+      parts[index] = lane_moments(from, x.pixel_stride, end - first, valid);
+    });
+  };
+  const auto join_pieces = [&](int64_t task) {
+    const int64_t channel = task % cut.groups * N, at = task / cut.groups * x.channels + channel;
+    const double no_sums[N] = {};
+    Moments<N> moments = parts[task * pieces];
+    for (int64_t p = task * pieces + 1; p < (task + 1) * pieces; ++p)
+      moments.join(parts[p].count, parts[p].mean, no_sums, parts[p].squares);
+    for (int64_t i = 0; i < smaller(N, x.channels - channel); ++i) {
+      means[at + i] = S(moments.mean[place_in_pairs<Element>(i)]);
+      scales[at + i] = S(moments.scale(place_in_pairs<Element>(i), eps));
+    }
+  };
+  const auto normalize = [&](int64_t index) {
+    with_piece(index, [&](int64_t sample, int64_t channel, int64_t first, int64_t end, auto valid) {
+      const Element* from = data + sample * x.sample_stride + channel;
+      Element* to = y + sample * x.pixels * x.channels + channel;
+      const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
+      const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
+      const auto weights = values(weight), shift = values(bias);
+      const Normalizer<Act, S> one{mean.first, scale.first * weights.first, shift.first, negative_slope};
+      const Normalizer<Act, S> other{mean.second, scale.second * weights.second, shift.second, negative_slope};
+      for (int64_t p = first; p < end; ++p) {
+        const Pair<Element> pair = load_pair(from + p * x.pixel_stride, valid);
+        store_pair(to + p * x.channels, Pair<Element>{one(pair.first), other(pair.second)}, valid);
+      }
+    });
+  };
+  if (pieces == 1 || tasks >= MANY_TASKS) {  // what was read for the moments may still be in a cache
+    for_each(cut.runner(run), tasks, [&](int64_t task) {
+      for (int64_t p = 0; p < pieces; ++p) take_moments(task * pieces + p);
+      join_pieces(task);
+      for (int64_t p = 0; p < pieces; ++p) normalize(task * pieces + p);
+    });
+  } else {
+    for_each(cut.runner(run), tasks * pieces, take_moments);
+    for (int64_t task = 0; task < tasks; ++task) join_pieces(task);
+    for_each(cut.runner(run), tasks * pieces, normalize);
+  }
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
 template <class Act, class Element>
 void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, ChannelValues<Sum<Element>> bias,
                        Sum<Element> negative_slope, double eps, Element* y, Sum<Element>* means, Sum<Element>* scales,
@@ -253,42 +320,20 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
   const Channels<Element> cut(x);
   const auto* data = static_cast<const Element*>(x.data);
   const bool past_caches = cut.stores_past_caches(y);
+  if (cut.across) return instance_norm_act_across<Act>(x, weight, bias, negative_slope, eps, y, means, scales, run);
   for_each_of_groups(cut.runner(run), cut.tasks(), cut.together(), [&](int64_t task) {
-    if (!cut.across) {
-      const int64_t sample = task / x.channels, channel = task % x.channels;
-      const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
-      const Moments<1> moments = row_moments(from, x.pixels);
-      means[task] = S(moments.mean[0]);
-      scales[task] = S(moments.scale(0, eps));
-      const Normalizer<Act, S> normalize{splat(means[task]), splat(scales[task] * weight.at(sample, channel)),
-                                         splat(bias.at(sample, channel)), negative_slope};
-      write_row(y + task * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
-        const Pair<Element> pair = load_pair(from + i, valid);
-        return Pair<Element>{normalize(pair.first), normalize(pair.second)};
-      });
-      if (past_caches) end_streaming();
-      return;
-    }
-    const int64_t sample = task / cut.groups, channel = task % cut.groups * STEP<Element>;
-    const int64_t at = sample * x.channels + channel;
-    const Element* from = data + sample * x.sample_stride + channel;
-    Element* to = y + sample * x.pixels * x.channels + channel;
-    with_valid<Element>(smaller(STEP<Element>, x.channels - channel), [&](auto valid) {
-      const auto moments = lane_moments(from, x.pixel_stride, x.pixels, valid);
-      for (int64_t i = 0; i < valid; ++i) {
-        means[at + i] = S(moments.mean[place_in_pairs<Element>(i)]);
-        scales[at + i] = S(moments.scale(place_in_pairs<Element>(i), eps));
-      }
-      const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
-      const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
-      const auto weights = values(weight), shift = values(bias);
-      const Normalizer<Act, S> first{mean.first, scale.first * weights.first, shift.first, negative_slope};
-      const Normalizer<Act, S> second{mean.second, scale.second * weights.second, shift.second, negative_slope};
-      for (int64_t p = 0; p < x.pixels; ++p) {
-        const Pair<Element> pair = load_pair(from + p * x.pixel_stride, valid);
-        store_pair(to + p * x.channels, Pair<Element>{first(pair.first), second(pair.second)}, valid);
-      }
+    const int64_t sample = task / x.channels, channel = task % x.channels;
+    const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
+    const Moments<1> moments = row_moments(from, x.pixels);
+    means[task] = S(moments.mean[0]);
+    scales[task] = S(moments.scale(0, eps));
+    const Normalizer<Act, S> normalize{splat(means[task]), splat(scales[task] * weight.at(sample, channel)),
+                                       splat(bias.at(sample, channel)), negative_slope};
+    write_row(y + task * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
+      const Pair<Element> pair = load_pair(from + i, valid);
+      return Pair<Element>{normalize(pair.first), normalize(pair.second)};
     });
+    if (past_caches) end_streaming();
   });
 }
 

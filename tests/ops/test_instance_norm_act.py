@@ -31,6 +31,16 @@ def test_equals_torchs_instance_norm(shape, layout, dtype, implementation, gener
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_many_samples_are_as_on_their_own(layout, implementation, generator):
+    """Bit for bit, though the pixels of few samples are divided among threads."""
+    x = torch.randn(17, 3, 81, 80, generator=generator).to(memory_format=layout)
+    weight, bias = torch.randn(2, 3, generator=generator)
+    y = ops.instance_norm_act(x, weight, bias, act="relu")
+    alone = torch.cat([ops.instance_norm_act(one, weight, bias, act="relu") for one in x.split(1)])
+    torch.testing.assert_close(y, alone, **({} if implementation == "reference" else {"rtol": 0, "atol": 0}))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_scale_and_shift_for_each_sample(layout, generator):
     x = torch.randn(3, 4, 6, 5, generator=generator).to(memory_format=layout)
     mean, std = torch.randn(2, 3, 4, generator=generator)
