@@ -239,8 +239,9 @@ def compare_clips(a: Path, b: Path) -> PixelDifference:
             if frame is not None:
                 heights[number] += frame.image.shape[2]
                 widths[number] = frame.image.shape[3]
-        if pair[0] is not None and pair[1] is not None and pair[0].image.shape == pair[1].image.shape:
-            one = compare_pixels(*(to_pil(frame.image) for frame in pair))
+        first, second = pair
+        if first is not None and second is not None and first.image.shape == second.image.shape:
+            one = compare_pixels(to_pil(first.image), to_pil(second.image))
             differing, largest = differing + one.differing, max(largest, one.largest)
             total += one.mean * one.size_a[0] * one.size_a[1]
     sizes = (heights[0], widths[0]), (heights[1], widths[1])
