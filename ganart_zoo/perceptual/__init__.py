@@ -12,7 +12,7 @@ Everything here works on any `contract.Backbone` and on batches. Importing this 
 from ganart_zoo.perceptual.acceleration import Precision, accelerate, can_accelerate, convolve_relu, fastest, warmed
 from ganart_zoo.perceptual.checks import check_init, check_pictures, check_previous, check_region, check_styles
 from ganart_zoo.perceptual.descent import LBFGS, Adam, Descent, Evaluation, NormalizedGradient, descend
-from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, give_back, peak_bytes
+from ganart_zoo.perceptual.memory import MemoryFit, fit_memory, peak_bytes
 from ganart_zoo.perceptual.penalties import change_penalty, range_penalty, total_variation
 from ganart_zoo.perceptual.progress import Progress
 from ganart_zoo.perceptual.pyramid import from_pyramid, to_pyramid
@@ -60,7 +60,6 @@ __all__ = [
     "fastest",
     "fit_memory",
     "from_pyramid",
-    "give_back",
     "gram_term",
     "group_maps",
     "group_styles",

@@ -11,14 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganart_zoo.native import trim_memory
-
-__all__ = ["MemoryFit", "fit_memory", "give_back", "peak_bytes"]
-
-
-def give_back() -> None:
-    """Give the system the memory that preparations have freed; what lies in small pieces would stay unused else."""
-    trim_memory()
+__all__ = ["MemoryFit", "fit_memory", "peak_bytes"]
 
 
 def peak_bytes(work: Callable[[], object]) -> int:

@@ -38,7 +38,6 @@ from ganart_zoo.perceptual import (
     descend,
     fastest,
     from_pyramid,
-    give_back,
     group_styles,
     peak_bytes,
     schedule,
@@ -217,7 +216,6 @@ class _Painter:
         """Lower the loss of one scale from a picture of its size."""
         options, previous = self._options, _resized_previous(self._previous, scale[:2], self._photo)
         objective = self._objective(scale, previous)
-        give_back()
         if previous is not None:
             start = start.lerp(previous.image, previous.mask)
         levels = [level.requires_grad_() for level in to_pyramid(start)]
