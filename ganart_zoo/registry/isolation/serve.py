@@ -49,7 +49,8 @@ def main() -> None:
     os.close(nothing)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's, which ends this process if it likes
+    for each in (signal.SIGINT, signal.SIGTERM):  # they are the program's, and this process ends with it
+        signal.signal(each, signal.SIG_IGN)
     faulthandler.enable()
     outgoing.write(MAGIC)
     zoo, folders, threads = pickle.loads(read_frame(incoming))
