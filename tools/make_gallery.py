@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganart_zoo import Zoo, native
-from ganart_zoo.contract import Style
+from ganart_zoo.contract import Condition, Style, generator
 from ganart_zoo.imaging import from_pil, load, resize, save, to_grid
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,6 +26,7 @@ import draw_styles
 
 _SIDE = 208
 _QUALITY = 86
+_LONGEST_ROW = 6
 
 
 class Gallery:
@@ -63,6 +64,38 @@ class Gallery:
     def any_style(self) -> dict[str, Tensor]:
         """One photo in several styles by `adain`."""
         return {name.replace("_", " "): self.adain(Style(image=picture)) for name, picture in self.styles.items()}
+
+    def twelve(self) -> dict[str, Tensor]:
+        """One photo in the learned styles of `multistyle`."""
+        model = self.zoo.create("multistyle")
+        return {name.replace("_", " "): model.stylize(self.photo, [Style(name=name)]) for name in model.style_names}
+
+    def patches(self) -> dict[str, Tensor]:
+        """Pictures made of the patches of one picture, in rows of four."""
+        first, second, third = (resize(picture, 256).clamp(0, 1) for picture in list(self.styles.values())[:3])
+        brick, astronaut = (resize(_scikit(name), 256).clamp(0, 1) for name in ("brick", "astronaut"))
+        wide = f"{2 * second.shape[3]}x{second.shape[2]}"
+        painted = self.zoo.create("patch_style").stylize(astronaut, [Style(image=second)], rng=generator(1))
+        return {
+            "a painting": first,
+            "variation": self.patched(first, 1),
+            "another": self.patched(first, 2),
+            "start=noise": self.patched(first, 1, start="noise"),
+            "second painting": second,
+            "its variation": self.patched(second, 1),
+            "twice as wide, noise=0": self.patched(second, 1, size=wide, noise=0),
+            "photo, patch_style": painted,
+            "a texture": brick,
+            "more of it, start=noise": self.patched(brick, 1, start="noise", size="320x320"),
+            "third painting": third,
+            "its start=noise": self.patched(third, 1, start="noise"),
+        }
+
+    def patched(self, reference: Tensor, seed: int, **options: object) -> Tensor:
+        """Return a picture made of the patches of `reference`."""
+        model, chosen, draws = self.zoo.create("patches"), self.zoo.options("patches", **options), [generator(seed)]
+        latents = model.sample_latents(1, rng=draws, options=chosen)
+        return model(latents, Condition(images=reference), rng=draws, options=chosen)
 
     def alpha(self) -> dict[str, Tensor]:
         """Strength of the style."""
@@ -116,6 +149,7 @@ class Gallery:
 STRIPS: dict[str, Callable[[Gallery], dict[str, Tensor]]] = {
     "before_and_after": Gallery.before_and_after,
     "any_style": Gallery.any_style,
+    "twelve": Gallery.twelve,
     "alpha": Gallery.alpha,
     "style_scale": Gallery.style_scale,
     "preserve_colour": Gallery.preserve_colour,
@@ -123,6 +157,7 @@ STRIPS: dict[str, Callable[[Gallery], dict[str, Tensor]]] = {
     "regions": Gallery.regions,
     "size": Gallery.size,
     "content_weight": Gallery.content_weight,
+    "patches": Gallery.patches,
 }
 
 
@@ -130,6 +165,12 @@ def _chelsea() -> Image.Image:
     from skimage import data
 
     return Image.fromarray(data.chelsea())
+
+
+def _scikit(name: str) -> Tensor:
+    from skimage import data
+
+    return from_pil(Image.fromarray(getattr(data, name)()))
 
 
 def _styles(folder: Path | None) -> dict[str, Tensor]:
@@ -155,7 +196,9 @@ def main() -> None:
         with torch.no_grad():
             pictures = STRIPS[name](gallery)
         shown = [resize(picture.clamp(0, 1), _SIDE).clamp(0, 1) for picture in pictures.values()]
-        save(to_grid(shown, captions=list(pictures), padding=4), arguments.folder / f"{name}.jpg", quality=_QUALITY)
+        columns = 4 if len(shown) > _LONGEST_ROW else None
+        sheet = to_grid(shown, columns=columns, captions=list(pictures), padding=4)
+        save(sheet, arguments.folder / f"{name}.jpg", quality=_QUALITY)
 
 
 if __name__ == "__main__":
