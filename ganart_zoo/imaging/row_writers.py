@@ -61,7 +61,8 @@ def write_png(
         levels = values.view(np.uint8).reshape(len(values), -1)
         if data := deflate.compress(_filtered(levels, above)):
             stream.write(_chunk(b"IDAT", data))
-        above = levels[-1:]
+        above = levels[-1:].copy()
+        del part, values, levels
     stream.write(_chunk(b"IDAT", deflate.flush()))
     if taken is not None:
         exif = Image.Exif()

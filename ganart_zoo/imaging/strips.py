@@ -133,6 +133,7 @@ def _checked(strips: Iterable[Tensor], target: Path, height: int, depth: int) ->
     for strip in strips:
         levels = to_levels(single_picture(strip), depth)
         rows += len(levels)
+        del strip
         yield levels
     if rows != height:
         raise ImageError(f"{target}: not written: {rows} rows were made of {height}")

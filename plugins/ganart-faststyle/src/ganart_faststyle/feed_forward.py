@@ -169,13 +169,17 @@ class FeedForward(StyleTransfer):
 
     @torch.no_grad()
     def _restyled(self, strips: Strips, options: Options, on_step: OnStep | None) -> Iterator[Tensor]:
-        stopped = False
-        for number, (painted, photo) in enumerate(strips, start=1):
+        stopped, number = False, 0
+        for painted, photo in strips:
+            number += 1  # noqa: SIM113  enumerate would keep a strip while the next is made
             strip = photo if stopped else _finished(painted, photo, options)
+            del painted, photo
             yield strip
             if on_step is not None and not stopped:
                 event = StepEvent.of(number, len(strips), "restyling", picture=strip)
                 stopped = on_step(event) is False
+                del event
+            del strip
 
     def _strips(self, paint: Callable[[Tensor], Tensor], source: PictureRows, options: TiledOptions) -> Strips:
         assert options.tile is not None and self.halo is not None  # noqa: PT018  as callers checked

@@ -201,7 +201,10 @@ class Strips:
                     own.top - crop.top : own.bottom - crop.top,
                     one.own.left - one.crop.left : one.own.right - one.crop.left,
                 ]
-            yield painted, rows[..., own.top - crop.top : own.bottom - crop.top, :]
+            made = painted, rows[..., own.top - crop.top : own.bottom - crop.top, :]
+            del painted, rows, part
+            yield made
+            del made  # nothing of a strip is kept while the next is made
 
 
 def reach(blocks: int) -> int:
