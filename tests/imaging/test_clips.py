@@ -150,7 +150,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, name: str) -
     size = (tmp_path / name).stat().st_size
     (tmp_path / name).unlink()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for room in (size // 3, size - 20):
+    for room in (size // 3, size - 200):  # Matroska's random identifiers make a file some bytes longer or shorter
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
         try:
             with pytest.raises(ImageError, match=f"{name}: not written: File too large"):

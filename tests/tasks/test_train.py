@@ -305,7 +305,7 @@ def test_pictures_that_cannot_be_read_are_counted_in_a_line(
     assert main([*arguments, "--set", "training.workers=0"], zoo=learners) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{tmp_path / 'run'}  step 4  ")
-    assert line.endswith(" s  1 pictures skipped, see skipped.txt")
+    assert line.endswith(" s  1 picture skipped, see skipped.txt")
     assert (tmp_path / "run" / "skipped.txt").read_text().startswith(f"{root / 'bad.png'}: ")
 
 
