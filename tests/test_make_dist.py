@@ -126,3 +126,19 @@ def test_a_library_of_other_sources_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     assert done.returncode != 0
     assert "was built from other sources; build it anew" in done.stderr
+
+
+def test_folders_are_absolute_for_steps_that_run_elsewhere(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An sdist is made from within the folder of its package, and once landed in a `dist` there."""
+    seen: list[Path] = []
+    monkeypatch.setattr(tool, "build", lambda target, pythons: seen.append(target))
+    monkeypatch.setattr(tool, "check_files", lambda target: ())
+    monkeypatch.setattr(tool, "check_installs", lambda wheels, borrowed: seen.extend((wheels, borrowed)))
+    monkeypatch.setattr(tool, "_run", lambda *words, **how: None)
+    monkeypatch.setattr(sys, "argv", ["make_dist.py", "--out", "dist", "--borrow", "packages"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dist").mkdir()
+    tool.main()
+    assert seen == [tmp_path / "dist", tmp_path / "dist", tmp_path / "packages"]

@@ -370,16 +370,17 @@ def main() -> None:
     parser.add_argument("--no-install", action="store_true", help="install nothing")
     parser.add_argument("--borrow", type=Path, help="site-packages with the dependencies, to save installing them")
     arguments = parser.parse_args()
+    out, borrow = (path and path.resolve() for path in (arguments.out, arguments.borrow))  # others run elsewhere
     try:
         if not arguments.check:
-            build(arguments.out, arguments.python or [sys.executable])
-        if problems := list(check_files(arguments.out)):
+            build(out, arguments.python or [sys.executable])
+        if problems := list(check_files(out)):
             raise DistError("\n".join(problems))
-        files = sorted(str(path) for path in arguments.out.iterdir())
+        files = sorted(str(path) for path in out.iterdir())
         _run(sys.executable, "-m", "twine", "check", "--strict", *files)
         _tell(f"{len(files)} files are fit to be published")
         if not arguments.no_install:
-            check_installs(arguments.out, arguments.borrow)
+            check_installs(out, borrow)
     except DistError as error:
         sys.exit(str(error))
 
