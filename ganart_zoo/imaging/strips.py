@@ -73,8 +73,9 @@ def reduced_rows(read: Callable[[int, int], Tensor], height: int, width: int, pi
     if factor <= 1:
         return read(0, height)
     step = factor * max(1, _ROWS // factor)
-    parts = [read(top, min(top + step, height)) for top in range(0, height // factor * factor, step)]
-    return torch.cat([functional.avg_pool2d(part, factor) for part in parts if part.shape[-2] >= factor], dim=2)
+    used = height // factor * factor
+    parts = [functional.avg_pool2d(read(top, min(top + step, used)), factor) for top in range(0, used, step)]
+    return torch.cat(parts, dim=2)
 
 
 def reduced_sides(height: int, width: int, pixels: int) -> tuple[int, int]:

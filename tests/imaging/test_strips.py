@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import weakref
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_rows_are_those_of_the_loaded_picture(picture: torch.Tensor, tmp_path: P
     source, whole = RowSource(tmp_path / "turned.png"), load(tmp_path / "turned.png")
     assert (source.height, source.width) == tuple(whole.shape[-2:]) == (43, 61)
     assert torch.equal(torch.cat([source(0, 10), source(10, 43)], dim=2), whole)
+
+
+def test_a_reduced_copy_keeps_one_part_of_the_picture_at_a_time() -> None:
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def read(top: int, bottom: int) -> torch.Tensor:
+        assert not any(part() is not None for part in alive)
+        rows = torch.zeros(1, 3, bottom - top, 64)
+        alive.append(weakref.ref(rows))
+        return rows
+
+    assert reduced_rows(read, 2000, 64, pixels=2000).shape == (1, 3, 250, 8)
+    assert len(alive) > 3
 
 
 def test_a_reduced_copy_is_a_mean_over_squares(picture: torch.Tensor) -> None:
