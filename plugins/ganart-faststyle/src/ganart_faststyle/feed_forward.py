@@ -33,6 +33,8 @@ __all__ = ["FeedForward", "finite_tensors"]
 
 STATISTICS_PIXELS = 2**20
 """Of the copy from which the norms of tiles take their statistics."""
+_STRIPS = 4
+"""Strips in memory at once: as read, as painted, as finished, and the one before, which was shown."""
 _DECODING = 24
 """Bytes that decoding a pixel of some rows takes for a moment."""
 LEAST_PIXELS = 2**12
@@ -146,7 +148,7 @@ class FeedForward(StyleTransfer):
             reduced = fit(*reduced_sides(height, width, STATISTICS_PIXELS))
             decoding = _DECODING * width * seen[0]
             end = _finishing(chosen) * row * seen[0]
-            return max(reading, decoding, reduced, 2 * row * seen[0] + max(fit(*seen), end))
+            return max(reading, decoding, reduced, _STRIPS * row * seen[0] + max(fit(*seen), end))
 
         return forecast
 
