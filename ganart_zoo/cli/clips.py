@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganart_zoo.cli.show import count_of, emit_json, note
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.cli.show import emit_json, note
+from ganart_zoo.contract.errors import SettingsError, count_of
 from ganart_zoo.imaging.files import ANIMATED_PICTURES, VIDEOS
 
 if TYPE_CHECKING:

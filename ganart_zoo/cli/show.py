@@ -13,18 +13,13 @@ import click
 if TYPE_CHECKING:
     from ganart_zoo.imaging.record import Record
 
-__all__ = ["BROKEN", "INTERRUPTED", "MISUSED", "count_of", "emit_json", "fit_width", "note", "record_data", "table"]
+__all__ = ["BROKEN", "INTERRUPTED", "MISUSED", "emit_json", "fit_width", "note", "record_data", "table"]
 
 BROKEN, MISUSED, INTERRUPTED = 1, 2, 130
 """Exit codes: something is broken; the input is wrong; stopped with Ctrl-C."""
 
 _PIPE_WIDTH = 160
 """Columns of a table that is written to a file or a pipe."""
-
-
-def count_of(count: int, noun: str) -> str:
-    """Return a number with its noun, which takes an s where it is not one: `"1 fault"`, `"3 faults"`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def note(message: str) -> None:

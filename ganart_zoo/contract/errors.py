@@ -22,6 +22,7 @@ __all__ = [
     "UnknownModelError",
     "WeightsError",
     "WeightsMissingError",
+    "count_of",
     "did_you_mean",
 ]
 
@@ -74,6 +75,11 @@ class OfflineError(WeightsError):
 
 class ImageError(GanartError, ValueError):
     """A picture cannot be read, written or used."""
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s where it is not one: `"1 fault"`, `"3 faults"`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganart_zoo.contract.errors import ImageError
+from ganart_zoo.contract.errors import ImageError, count_of
 
 __all__ = [
     "METADATA",
@@ -64,7 +64,7 @@ def files_below(root: Path) -> FolderFiles:
 def counted(files: Sequence[Path], noun: str) -> str:
     """Return how many files there are, with the names of the first: `"5 files (a.heic, b.heic, c.heic, ...)"`."""
     names = ", ".join(file.name for file in files[:_MOST_NAMED])
-    return f"{len(files)} {noun}{'s' * (len(files) != 1)} ({names}{', ...' * (len(files) > _MOST_NAMED)})"
+    return f"{count_of(len(files), noun)} ({names}{', ...' * (len(files) > _MOST_NAMED)})"
 
 
 def _add_files(folder: Path, found: FolderFiles, parents: tuple[Path, ...]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from packaging.utils import canonicalize_name
 
 import ganart_zoo
-from ganart_zoo.contract.errors import PluginFaultError, SettingsError, UnknownModelError, did_you_mean
+from ganart_zoo.contract.errors import PluginFaultError, SettingsError, UnknownModelError, count_of, did_you_mean
 from ganart_zoo.contract.events import RunEvent
 from ganart_zoo.contract.fault import Fault
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, STABILITIES, ModelSpec
@@ -138,8 +138,7 @@ class Zoo:
         self._recipes = NameTable(recipes, "recipe")
 
     def __repr__(self) -> str:
-        count = len(self.faults)
-        faults = f", {count} fault{'s' * (count > 1)}" if count else ""
+        faults = f", {count_of(len(self.faults), 'fault')}" if self.faults else ""
         return f"<Zoo of {len(self._names.entries)} models from {len(self.plugins)} plugins{faults}>"
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ import click
 
 from ganart_zoo.authoring import check
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import BROKEN, count_of, emit_json, note
+from ganart_zoo.cli.show import BROKEN, emit_json, note
+from ganart_zoo.contract.errors import count_of
 
 __all__ = ["command"]
 

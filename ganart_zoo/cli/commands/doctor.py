@@ -15,8 +15,8 @@ import ganart_zoo
 from ganart_zoo import native
 from ganart_zoo.cli.group import pass_zoo, plugin_commands
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import BROKEN, count_of, emit_json, table
-from ganart_zoo.contract.errors import ModelError
+from ganart_zoo.cli.show import BROKEN, emit_json, table
+from ganart_zoo.contract.errors import ModelError, count_of
 from ganart_zoo.registry import Zoo
 
 __all__ = ["command"]

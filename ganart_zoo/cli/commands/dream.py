@@ -20,8 +20,8 @@ from ganart_zoo.cli.options import (
     settings_flags,
 )
 from ganart_zoo.cli.photos import finish, limits_of, long_side_of, long_side_option, run_jobs, weighted
-from ganart_zoo.cli.show import count_of, emit_json
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.cli.show import emit_json
+from ganart_zoo.contract.errors import SettingsError, count_of
 from ganart_zoo.registry import Zoo
 
 __all__ = ["command"]

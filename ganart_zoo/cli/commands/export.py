@@ -11,8 +11,8 @@ from ganart_zoo.cli.chosen import Loading, find_model
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import json_option, loading_options, output_option, quiet_option
-from ganart_zoo.cli.show import count_of, emit_json
-from ganart_zoo.contract.errors import SettingsError
+from ganart_zoo.cli.show import emit_json
+from ganart_zoo.contract.errors import SettingsError, count_of
 from ganart_zoo.registry import Zoo
 from ganart_zoo.registry.runs import main_part, run_parts
 

@@ -22,8 +22,8 @@ from ganart_zoo.cli.options import (
     settings_flags,
 )
 from ganart_zoo.cli.settings import parse_used_model
-from ganart_zoo.cli.show import count_of, emit_json, record_data
-from ganart_zoo.contract.errors import GanartError, SettingsError
+from ganart_zoo.cli.show import emit_json, record_data
+from ganart_zoo.contract.errors import GanartError, SettingsError, count_of
 from ganart_zoo.registry import Zoo
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from ganart_zoo.cli.options import (
     result_options,
     settings_flags,
 )
-from ganart_zoo.cli.show import count_of, emit_json
+from ganart_zoo.cli.show import emit_json
+from ganart_zoo.contract.errors import count_of
 from ganart_zoo.registry import Zoo
 
 if TYPE_CHECKING:

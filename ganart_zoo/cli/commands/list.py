@@ -8,7 +8,8 @@ import click
 
 from ganart_zoo.cli.group import pass_zoo
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import count_of, emit_json, fit_width, note
+from ganart_zoo.cli.show import emit_json, fit_width, note
+from ganart_zoo.contract.errors import count_of
 from ganart_zoo.contract.spec import CAPABILITIES, KINDS, STABILITIES
 from ganart_zoo.registry import Entry, RecipeEntry, Zoo
 

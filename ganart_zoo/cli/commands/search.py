@@ -8,7 +8,8 @@ from dataclasses import asdict
 import click
 
 from ganart_zoo.cli.options import json_option
-from ganart_zoo.cli.show import count_of, emit_json, fit_width, note
+from ganart_zoo.cli.show import emit_json, fit_width, note
+from ganart_zoo.contract.errors import count_of
 from ganart_zoo.registry.plugin_catalogue import read_catalogue
 
 __all__ = ["command"]

@@ -15,8 +15,8 @@ from ganart_zoo.cli.group import pass_zoo, zoo_of
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import fetch_option, json_option, output_option, quiet_option, steps_option
 from ganart_zoo.cli.settings import parse_used_model, typed_value, used_pairs
-from ganart_zoo.cli.show import count_of, emit_json, note, table
-from ganart_zoo.contract.errors import SettingsError, did_you_mean
+from ganart_zoo.cli.show import emit_json, note, table
+from ganart_zoo.contract.errors import SettingsError, count_of, did_you_mean
 from ganart_zoo.metrics.table import TRAINING_METRICS
 from ganart_zoo.registry import RecipeEntry, Zoo
 from ganart_zoo.registry.runs import read_settings
