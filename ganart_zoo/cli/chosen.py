@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganart_zoo.cli.loading_torch import load_torch
 from ganart_zoo.cli.settings import parse_settings, parse_used_model, weights_of
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.registry import Zoo
@@ -39,11 +40,9 @@ class Loading:
 
     def options(self, settings: Mapping[str, Any]) -> LoadOptions:
         """Return the keywords with which tasks load the model. Loads torch and sets up its allocator."""
+        load_torch()
         import torch
 
-        from ganart_zoo import native
-
-        native.tune_allocator()
         return {
             "settings": settings,
             "weights": weights_of(self.weights),

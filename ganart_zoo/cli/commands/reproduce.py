@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ganart_zoo.cli.group import pass_zoo
+from ganart_zoo.cli.loading_torch import load_torch
 from ganart_zoo.cli.long_work import LongWork
 from ganart_zoo.cli.options import fetch_option, json_option, output_option, quiet_option
 from ganart_zoo.cli.show import BROKEN, emit_json, record_data
@@ -46,10 +47,9 @@ def command(
     """
     with LongWork(quiet) as work:
         work.show(f"making {Path(picture).name} again")
-        from ganart_zoo import native
+        load_torch()
         from ganart_zoo.tasks.reproduce import reproduce
 
-        native.tune_allocator()
         result = reproduce(zoo, picture, inputs=inputs, output=output, device=device, fetch=fetch, on_step=work.step)
     if as_json:
         emit_json(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganart_zoo.cli.group import pass_zoo, zoo_of
+from ganart_zoo.cli.loading_torch import load_torch
 from ganart_zoo.cli.long_work import LongWork, exit_interrupted
 from ganart_zoo.cli.options import fetch_option, json_option, output_option, quiet_option, steps_option
 from ganart_zoo.cli.settings import parse_used_model, typed_value, used_pairs
@@ -170,10 +171,9 @@ def command(
     first = os.environ.get("RANK", "0") == "0"  # of several processes, one does the talking
     with LongWork(quiet or not first, saving="a checkpoint") as work:
         work.show(f"training {output}")
-        from ganart_zoo import native
+        load_torch()
         from ganart_zoo.tasks.train import prepare
 
-        native.tune_allocator()
         prepared = prepare(
             zoo,
             planned.recipe.canonical,

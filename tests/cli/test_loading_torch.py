@@ -1,7 +1,9 @@
-"""Commands that compute set up the allocator before they load anything large."""
+"""Commands that compute load torch quickly, and set up the allocator before they load anything large."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,19 @@ def test_it_is_set_up_first(command, shapes: Zoo, photo, painting, tmp_path: Pat
     }[command]
     assert main([command, *arguments], zoo=shapes) == 2
     assert capsys.readouterr().err.endswith("tuned\n")
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_torch_is_imported_without_collecting_garbage(collecting: bool) -> None:
+    """In a process of its own: the collector is then as it was, and leaves out what the import created."""
+    program = f"""
+import gc
+{"" if collecting else "gc.disable()"}
+from ganart_zoo.cli.loading_torch import load_torch
+before = sum(generation["collections"] for generation in gc.get_stats())
+load_torch()
+assert gc.isenabled() is {collecting}
+assert gc.get_freeze_count() > 100_000, gc.get_freeze_count()
+assert sum(generation["collections"] for generation in gc.get_stats()) - before < 20
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
