@@ -215,5 +215,5 @@ def _per_channel(values: Tensor, x: Tensor) -> Tensor:
 if _bias_act.loaded:
     torch.library.register_fake("ganart::bias_act", lambda x, *_: like_features(x))
     torch.library.register_fake("ganart::bias_act_backward", _like_gradients)
-    torch.library.register_autograd("ganart::bias_act", _backward, setup_context=_setup)
-    torch.library.register_autograd("ganart::bias_act_backward", _double_backward, setup_context=_setup_backward)
+    _bias_act.register_autograd(_backward, setup_context=_setup)
+    bias_act_backward.register_autograd(_double_backward, setup_context=_setup_backward)

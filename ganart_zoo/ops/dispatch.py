@@ -19,6 +19,7 @@ from torch.autograd import forward_ad
 from ganart_zoo import native
 from ganart_zoo.contract.errors import GanartError, SettingsError, did_you_mean
 from ganart_zoo.ops import tracing
+from ganart_zoo.ops.derivatives import has_tangent, register_derivatives
 from ganart_zoo.ops.workloads import Peers, Workloads, check_workloads
 
 __all__ = [
@@ -95,7 +96,7 @@ class NativeOp:
         blur = ops.NativeOp("my_plugin::blur", reference=blur_reference, library=ops.library_beside(__file__))
         if blur.loaded:
             torch.library.register_fake(blur.name, blur_fake)
-            torch.library.register_autograd(blur.name, blur_backward, setup_context=blur_setup)
+            blur.register_autograd(blur_backward, setup_context=blur_setup)
         y = blur(x)
 
     A library that cannot be loaded is not an error here: the reason is kept for `status()` and the fallback's warning.
@@ -169,6 +170,18 @@ class NativeOp:
             raise NativeUnavailableError(f"{self.name} has no native kernel here: {reason}; or allow ops.use('auto')")
         _warn_once(self.name, reason)
         return self.reference(*arguments)
+
+    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
+        """Give the native op its gradient, as `torch.library.register_autograd` does; the op must be `loaded`.
+
+        Forward-mode derivatives come from the reference, in traced, exported and compiled graphs too. With
+        `torch.library.register_autograd` they are silently 0 in such graphs.
+
+        Args:
+            backward: `(ctx, grad) -> gradients`, one for each argument, None for those that have none.
+            setup_context: `(ctx, inputs, output) -> None`; keeps on `ctx` what the gradient needs.
+        """
+        register_derivatives(self.name, self.reference, backward, setup_context)
 
     def is_native_for(self, x: Tensor) -> bool:
         """Return whether a call whose first argument is `x` would run the native kernel."""
@@ -246,6 +259,10 @@ class InnerOp:
             return self._reference(*arguments)
         return getattr(torch.ops.ganart, self._name).default(*arguments)
 
+    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
+        """Give the native op its gradient; see `NativeOp.register_autograd`."""
+        register_derivatives(f"ganart::{self._name}", self._reference, backward, setup_context)
+
 
 class _Switch:
     """Holds the mode: a plain attribute, which torch.compile can guard on (it cannot trace a ContextVar)."""
@@ -281,11 +298,7 @@ def is_transformed(*arguments: object) -> bool:
     torch does not know such derivatives of native ops, and would take some of them for 0.
     """
     kind = _transforms()
-    return kind == "func" or (kind == "dual" and any(map(_has_tangent, arguments)))
-
-
-def _has_tangent(argument: object) -> bool:
-    return isinstance(argument, Tensor) and forward_ad.unpack_dual(argument).tangent is not None
+    return kind == "func" or (kind == "dual" and any(map(has_tangent, arguments)))
 
 
 # torch.compile treats the results of these functions as constants: it cannot trace them, and the state that they

@@ -132,5 +132,5 @@ def _double_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | No
 if _gram_matrix.loaded:
     torch.library.register_fake("ganart::gram_matrix", lambda features, _: like_gram(features))
     torch.library.register_fake("ganart::gram_matrix_backward", lambda _, features, *__: like_features(features))
-    torch.library.register_autograd("ganart::gram_matrix", _backward, setup_context=_setup)
-    torch.library.register_autograd("ganart::gram_matrix_backward", _double_backward, setup_context=_setup_backward)
+    _gram_matrix.register_autograd(_backward, setup_context=_setup)
+    gram_matrix_backward.register_autograd(_double_backward, setup_context=_setup_backward)

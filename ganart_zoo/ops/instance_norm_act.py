@@ -79,21 +79,30 @@ def instance_norm_act_reference(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, act: Activation, negative_slope: float, eps: float
 ) -> Tensor:
     """Define `instance_norm_act` in plain PyTorch."""
+    return _results_reference(x, weight, bias, act, negative_slope, eps)[0]
+
+
+def _results_reference(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, act: Activation, negative_slope: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return y, and for each sample and channel the mean and the factor that makes the variance 1."""
     z = x.to(sum_type(x.dtype))
-    centred = z - z.mean([2, 3], keepdim=True)
-    z = centred * (centred.square().mean([2, 3], keepdim=True) + eps).rsqrt()
+    mean = z.mean([2, 3], keepdim=True)
+    centred = z - mean
+    scale = (centred.square().mean([2, 3], keepdim=True) + eps).rsqrt()
+    z = centred * scale
     if weight is not None:
         z = z * weight[..., None, None]
     if bias is not None:
         z = z + bias[..., None, None]
-    return activate(z, act, negative_slope).to(x.dtype)
+    return activate(z, act, negative_slope).to(x.dtype), mean[..., 0, 0], scale[..., 0, 0]
 
 
 # What torch needs to know about the native op: shapes without data, and derivatives.
 
 _instance_norm_act = own_op(
     "instance_norm_act",
-    lambda *arguments: (instance_norm_act_reference(*arguments),),
+    _results_reference,
     NATIVE_TYPES,
     {
         "small": (shaped(1, 16, 32, 32), shaped(16), shaped(16), "relu", 0.2, 1e-5),
@@ -184,8 +193,8 @@ def _double_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | Non
 
 
 if _instance_norm_act.loaded:
-    register_fake, register_autograd = torch.library.register_fake, torch.library.register_autograd
+    register_fake = torch.library.register_fake
     register_fake("ganart::instance_norm_act", _like_results)
     register_fake("ganart::instance_norm_act_backward", _like_gradients)
-    register_autograd("ganart::instance_norm_act", _backward, setup_context=_setup)
-    register_autograd("ganart::instance_norm_act_backward", _double_backward, setup_context=_setup_backward)
+    _instance_norm_act.register_autograd(_backward, setup_context=_setup)
+    _instance_norm_act_backward.register_autograd(_double_backward, setup_context=_setup_backward)

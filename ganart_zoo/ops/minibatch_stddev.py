@@ -143,8 +143,8 @@ def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
 
 
 if _minibatch_stddev.loaded:
-    register_fake, register_autograd = torch.library.register_fake, torch.library.register_autograd
+    register_fake = torch.library.register_fake
     register_fake("ganart::minibatch_stddev", _wider)
     register_fake("ganart::minibatch_stddev_backward", _like_gradient)
-    register_autograd("ganart::minibatch_stddev", _backward, setup_context=_setup)
-    register_autograd("ganart::minibatch_stddev_backward", _double_backward, setup_context=_setup_backward)
+    _minibatch_stddev.register_autograd(_backward, setup_context=_setup)
+    _minibatch_stddev_backward.register_autograd(_double_backward, setup_context=_setup_backward)

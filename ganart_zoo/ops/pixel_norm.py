@@ -107,5 +107,5 @@ def _double_backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
 if _pixel_norm.loaded:
     torch.library.register_fake("ganart::pixel_norm", _like_x)
     torch.library.register_fake("ganart::pixel_norm_backward", _like_gradient)
-    torch.library.register_autograd("ganart::pixel_norm", _backward, setup_context=_setup)
-    torch.library.register_autograd("ganart::pixel_norm_backward", _double_backward, setup_context=_setup_backward)
+    _pixel_norm.register_autograd(_backward, setup_context=_setup)
+    _pixel_norm_backward.register_autograd(_double_backward, setup_context=_setup_backward)

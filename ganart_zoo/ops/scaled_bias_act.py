@@ -167,4 +167,4 @@ _scaled_bias_act_backward = InnerOp("scaled_bias_act_backward", _gradients_in_pa
 if _scaled_bias_act.loaded:
     torch.library.register_fake("ganart::scaled_bias_act", lambda x, *_: like_features(x))
     torch.library.register_fake("ganart::scaled_bias_act_backward", _like_gradients)
-    torch.library.register_autograd("ganart::scaled_bias_act", _backward, setup_context=_setup)
+    _scaled_bias_act.register_autograd(_backward, setup_context=_setup)

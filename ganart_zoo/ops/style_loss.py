@@ -147,5 +147,5 @@ def _loss_scale(difference: Tensor) -> float:
 if style_loss_op.loaded:
     torch.library.register_fake("ganart::style_loss", _like_results)
     torch.library.register_fake("ganart::style_loss_backward", _like_gradient)
-    torch.library.register_autograd("ganart::style_loss", _backward, setup_context=_setup)
-    torch.library.register_autograd("ganart::style_loss_backward", _double_backward, setup_context=_setup_backward)
+    style_loss_op.register_autograd(_backward, setup_context=_setup)
+    style_loss_backward.register_autograd(_double_backward, setup_context=_setup_backward)

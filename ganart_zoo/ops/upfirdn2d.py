@@ -217,4 +217,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 if _upfirdn2d.loaded:
     torch.library.register_fake("ganart::upfirdn2d", _like_output)
-    torch.library.register_autograd("ganart::upfirdn2d", _backward, setup_context=_setup)
+    _upfirdn2d.register_autograd(_backward, setup_context=_setup)

@@ -175,4 +175,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor
 
 if _winograd_conv2d.loaded:
     torch.library.register_fake("ganart::winograd_conv2d", _like_result)
-    torch.library.register_autograd("ganart::winograd_conv2d", _backward, setup_context=_setup)
+    _winograd_conv2d.register_autograd(_backward, setup_context=_setup)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from ganart_zoo import ops
 from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_bias_act
@@ -109,6 +110,18 @@ def test_without_tangents_the_kernels_run(case: Case) -> None:
     outside = case.call(*inputs)
     with forward_ad.dual_level():
         assert torch.equal(case.call(*inputs), outside)
+
+
+def test_traced_graphs(case: Case) -> None:
+    """Such graphs call the native ops themselves, without the functions of `ops` that look for tangents."""
+    inputs, tangents = drawn(case, 0), drawn(case, 1)
+    graph = make_fx(lambda *tensors: case.call(*tensors))(*inputs)
+    assert "ganart" in graph.code
+    expected = reverse_only_jvp(case)
+    assert_same(case, torch.func.jvp(graph, inputs, tangents), expected)
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(*pair) for pair in zip(inputs, tangents, strict=True)]
+        assert_same(case, tuple(forward_ad.unpack_dual(graph(*duals))), expected)
 
 
 def test_composed(case: Case) -> None:
