@@ -32,6 +32,14 @@ class Condition(NamedTuple):
         """
         return Condition(*(None if part is None else _rows(part, n, name) for name, part in self._asdict().items()))
 
+    def repeated(self, times: int) -> Condition:
+        """Return this condition with all its rows, one after another, `times` times."""
+        return Condition(*(None if part is None else _repeated(part, times) for part in self))
+
+
+def _repeated(part: Any, times: int) -> Any:
+    return part.repeat(times, *[1] * (part.ndim - 1)) if isinstance(part, Tensor) else tuple(part) * times
+
 
 def _rows(part: Any, n: int, name: str) -> Any:
     # len() would fix the number of rows in an exported network.

@@ -225,6 +225,11 @@ class Critic(Model):
     """Votes on pictures. A higher vote means more real, or closer to the condition."""
 
     kind = "critic"
+    takes_batches: bool = False
+    """Whether `forward` has one more argument, `batches: int = 1`: how many batches of equal length follow one another
+    in the rows. In training too, each gets the votes that it would get alone, and there are no losses of the critic's
+    own. Training judges real and generated pictures in one call of such a critic.
+    """
 
     def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor | CriticOutput:
         """Return votes `[n, k]` of `picture_dtype`; k is 1 for a plain critic and more for patch and projected critics.

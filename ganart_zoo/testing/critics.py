@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
@@ -28,6 +29,20 @@ def votes_in_rows(subject: Subject) -> None:
     assert torch.allclose(score, votes.mean(dim=1), atol=subject.tolerance), "score is not the mean vote"
 
 
+def judges_batches_apart(subject: Subject) -> None:
+    """With `takes_batches`, in training, two batches in one call get the votes that each gets in a call of its own."""
+    model = cast(Critic, subject.create())
+    if not model.takes_batches:
+        return
+    batches = [subject.images(3), subject.images(3, seed=100)]
+    condition = None if subject.condition is None else subject.condition.rows(3)
+    # copies, since a network in training may change with each call
+    expected = [copy.deepcopy(model).train()(batch, condition) for batch in batches]
+    votes = copy.deepcopy(model).train()(torch.cat(batches), condition and condition.repeated(2), batches=2)
+    assert isinstance(votes, torch.Tensor), f"forward returned a {type(votes).__name__} for two batches, expected votes"
+    assert torch.allclose(votes, torch.cat(expected), atol=subject.tolerance), "two batches change each other's votes"
+
+
 def prompts_embed_once(subject: Subject) -> None:
     """For `prompt`: `embed` fills the embedding, does so once, and changes no score."""
     model = cast(Critic, subject.create())
@@ -46,4 +61,4 @@ def prompts_embed_once(subject: Subject) -> None:
     assert torch.allclose(one[0], plain[0], atol=subject.tolerance), "one prompt for all pictures gives another score"
 
 
-CHECKS: tuple[Check, ...] = (votes_in_rows,)
+CHECKS: tuple[Check, ...] = (votes_in_rows, judges_batches_apart)

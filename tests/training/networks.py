@@ -27,7 +27,7 @@ class TinyGenerator(Generator):
         self.dropout = nn.Dropout(0.1)
 
     def sample_latents(self, n, *, rng=None, options=None) -> Tensor:
-        return randn((n, 4), rng, self.device)
+        return randn((n, 4), rng, self.device, self.compute_dtype)
 
     def forward(self, latents, condition: Condition | None = None, *, rng=None, options=None, on_step=None) -> Tensor:
         hidden = self.hidden(latents)
@@ -35,7 +35,7 @@ class TinyGenerator(Generator):
             hidden = hidden + self.classes(condition.labels)
         if rng is not None:
             hidden = hidden + 0.01 * randn(hidden.shape, rng)
-        return self.out(self.dropout(hidden.relu())).sigmoid().float().view(-1, 3, self.size, self.size)
+        return self.out(self.dropout(hidden.relu())).sigmoid().to(self.picture_dtype).view(-1, 3, self.size, self.size)
 
 
 class TinyStyleGenerator(StyleGenerator):
@@ -76,7 +76,7 @@ class TinyCritic(Critic):
 
     def forward(self, images, condition: Condition | None = None):
         hidden = torch.nn.functional.softplus(self.first(images))
-        votes = self.last(hidden.flatten(1)).float()
+        votes = self.last(hidden.flatten(1)).to(self.picture_dtype)
         if self.classes is not None:
             votes = votes + self.classes(condition.labels)
         return CriticOutput(votes, {"size": hidden.square().mean()}) if self.own_loss else votes

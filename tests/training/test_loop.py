@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import json
@@ -164,6 +165,36 @@ def test_every_loss_and_penalty_runs(tmp_path: Path, loss: str) -> None:
     assert lazy <= first.keys()
     assert not lazy & second.keys()
     assert "critic_size" in second
+
+
+class _JoiningCritic(TinyCritic):
+    """Counts the batches that come in one call."""
+
+    takes_batches = True
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.calls: list[int] = []
+
+    def forward(self, images, condition=None, *, batches: int = 1):
+        self.calls.append(batches)
+        return super().forward(images, condition)
+
+
+def test_real_and_generated_pictures_are_judged_in_one_call_where_the_critic_takes_it(tmp_path: Path) -> None:
+    generator, critic = networks(3)
+    joining = _JoiningCritic(3)
+    joining.load_state_dict(critic.state_dict())
+    settings = {"classes": 3, "precision": "float64", "r1": Penalty(weight=0.1, interval=2), "accumulate": 2}
+    settings["augment"] = Augmentation(policy=("flip",), probability=0.5, target=None)
+    trainer(tmp_path / "apart", pair=(copy.deepcopy(generator), critic), **settings).fit()
+    trainer(tmp_path / "joined", pair=(generator, joining), **settings).fit()
+    # two parts of the critic's turn, then of the generator's, each with its own pictures; before all, a check of sizes
+    penalised, plain = [1] * 4 + [1] * 4, [2] * 2 + [1] * 4
+    assert joining.calls == [1, *penalised, *plain, *penalised, *plain]
+    joined, apart = weights(tmp_path / "joined"), weights(tmp_path / "apart")
+    for name, tensor in apart.items():
+        assert torch.allclose(joined[name], tensor, rtol=0, atol=1e-12), name
 
 
 def test_conditions_reach_both_networks(tmp_path: Path) -> None:

@@ -161,8 +161,7 @@ class Gan(Recipe):
                 fake = self._generate(part, "critic", step, turn)
             fake.requires_grad_(r2 > 0)
             with self.engine.autocast():
-                real_votes, own = self._votes(real, part, "real", step, turn)
-                fake_votes, _ = self._votes(fake, part, "fake", step, turn)
+                real_votes, fake_votes, own = self._compared(real, fake, part, step, turn)
                 losses = {"critic": (1.0, self._loss.critic(real_votes, fake_votes))}
                 # what a critic learns besides (to rebuild a picture, say) it learns from real ones
                 losses |= {f"critic_{name}": (1.0, term) for name, term in own.items()}
@@ -213,15 +212,34 @@ class Gan(Recipe):
         images: Tensor = network(latents, part.condition, rng=self._inside(rng))
         return images.to(self.generator.picture_dtype)  # autocast may have left another
 
+    def _compared(
+        self, real: Tensor, fake: Tensor, part: Part, step: int, turn: int
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return the votes on both, and the critic's own losses on the real ones."""
+        # in one pass, the gradient of one side for a penalty would be computed for the rows of the other too
+        if self.critic.takes_batches and not (real.requires_grad or fake.requires_grad):
+            seen = [self._augmented(real, part, "real", step, turn), self._augmented(fake, part, "fake", step, turn)]
+            condition = part.condition and part.condition.rows(len(real)).repeated(2)
+            votes: Tensor = self._critic_wrapped(torch.cat(seen), condition, batches=2)
+            real_votes, fake_votes = votes.to(self.critic.picture_dtype).tensor_split(2)
+            return real_votes, fake_votes, {}
+        real_votes, own = self._votes(real, part, "real", step, turn)
+        fake_votes, _ = self._votes(fake, part, "fake", step, turn)
+        return real_votes, fake_votes, own
+
     def _votes(
         self, images: Tensor, part: Part, *key: str | int, frozen: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if self._augment.columns:
-            draw = uniforms(part.rows, self._augment.columns, self.config.seed, "augment", *key)
-            images = self._augment(images, draw, self._adaptive.probability)
+        images = self._augmented(images, part, *key)
         output = (self.critic if frozen else self._critic_wrapped)(images, part.condition)
         votes, own = output if isinstance(output, CriticOutput) else (output, {})
         return votes.to(self.critic.picture_dtype), dict(own)
+
+    def _augmented(self, images: Tensor, part: Part, *key: str | int) -> Tensor:
+        if not self._augment.columns:
+            return images
+        draw = uniforms(part.rows, self._augment.columns, self.config.seed, "augment", *key)
+        return self._augment(images, draw, self._adaptive.probability)
 
     def _between(self, real: Tensor, fake: Tensor, part: Part, step: int, turn: int) -> Tensor:
         mix = uniforms(part.rows, 1, self.config.seed, "mix", step, turn)[:, 0]

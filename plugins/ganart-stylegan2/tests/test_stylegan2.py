@@ -153,6 +153,16 @@ def test_noise_is_stored_seeded_or_in_training_free() -> None:
     assert not torch.equal(made.synthesize(ws), made.synthesize(ws))
 
 
+def test_batches_in_one_call_are_never_in_one_group() -> None:
+    critics = [StyleGan2Critic(CriticConfig(**TINY)) for _ in range(2)]
+    critics[1].load_state_dict(critics[0].state_dict())
+    one, other = (critic.double().train() for critic in critics)
+    real, fake = (torch.rand(2, 3, 16, 16, dtype=torch.float64) for _ in range(2))  # 2 and 2 would make a group of 4
+    expected = torch.cat([one(real), one(fake)])
+    assert torch.allclose(other(torch.cat([real, fake]), batches=2), expected, atol=1e-12)
+    assert torch.allclose(other.typical_spread, one.typical_spread, atol=1e-12)
+
+
 def test_the_critic_sees_the_spread_of_a_batch_in_training_and_its_mean_afterwards() -> None:
     critic = StyleGan2Critic(CriticConfig(**TINY))
     images = torch.rand(4, 3, 16, 16)

@@ -61,6 +61,7 @@ class ProjectedCritic(contract.Critic):
     """Returns votes `[n, k]` from each scale of the backbone and, with `pixel_head`, from the picture itself."""
 
     config: CriticConfig
+    takes_batches = True
 
     def __init__(self, config: CriticConfig, backbone: Backbone) -> None:
         super().__init__(config)
@@ -76,8 +77,8 @@ class ProjectedCritic(contract.Critic):
         self.heads = _Heads(channels, sides, config)
         ops.spectral_norm(self.heads)
 
-    def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
-        """Return votes `[n, k]` on pictures `[n, 3, resolution, resolution]`.
+    def forward(self, images: Tensor, condition: Condition | None = None, *, batches: int = 1) -> Tensor:
+        """Return votes `[n, k]` on pictures `[n, 3, resolution, resolution]`, each by itself, whatever `batches`.
 
         Raises:
             ImageError: Pictures have another size.

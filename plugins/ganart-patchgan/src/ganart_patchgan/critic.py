@@ -48,6 +48,7 @@ class PatchGan(Critic):
     """Returns votes `[n, k]` on pictures of any size: one for each patch at each scale."""
 
     config: Config
+    takes_batches = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -60,12 +61,13 @@ class PatchGan(Critic):
             for scale in self.scales:
                 ops.spectral_norm(scale)
 
-    def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
+    def forward(self, images: Tensor, condition: Condition | None = None, *, batches: int = 1) -> Tensor:
         """Return votes `[n, k]` on pictures `[n, 3, H, W]`, the finest scale first, each scale row by row.
 
         Args:
             images: Pictures in 0..1.
             condition: With `reference`, its `images` have the size of the pictures; otherwise it must be empty.
+            batches: Without effect, since each picture is judged by itself.
 
         Raises:
             ImageError: Pictures are too small for the coarsest scale, or the reference has another size.

@@ -51,6 +51,7 @@ class StyleGan2Critic(Critic):
     """
 
     config: CriticConfig
+    takes_batches = True
     typical_spread: Tensor
 
     def __init__(self, config: CriticConfig) -> None:
@@ -66,8 +67,13 @@ class StyleGan2Critic(Critic):
         self.mapping = Mapping(0, classes, last, config.mapping_layers) if classes else None
         self.vote = Dense(last, last if classes else 1)
 
-    def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
+    def forward(self, images: Tensor, condition: Condition | None = None, *, batches: int = 1) -> Tensor:
         """Return votes `[n, 1]` on pictures `[n, 3, resolution, resolution]`.
+
+        Args:
+            images: Pictures in 0..1.
+            condition: The labels, with classes.
+            batches: How many batches follow one another in the rows; pictures of two are never in one group.
 
         Raises:
             ImageError: Pictures have another size.
@@ -80,24 +86,26 @@ class StyleGan2Critic(Critic):
         features = self.from_picture((images * 2 - 1).to(self.compute_dtype, memory_format=torch.channels_last))
         for block in self.blocks:
             features = block(features)
-        features = self.dense(self.last(self._with_spread(features)).flatten(1))
+        features = self.dense(self.last(self._with_spread(features, batches)).flatten(1))
         votes: Tensor = self.vote(features)
         if self.mapping is not None and labels is not None:
             meaning = self.mapping(None, labels.to(images.device))
             votes = (votes * meaning).sum(dim=1, keepdim=True) / math.sqrt(meaning.shape[1])
         return votes.to(self.picture_dtype)
 
-    def _with_spread(self, features: Tensor) -> Tensor:
-        n = len(features)
+    def _with_spread(self, features: Tensor, batches: int) -> Tensor:
         if not self.training:
+            n = len(features)
             spread = self.typical_spread.to(features.dtype).expand(n, 1, *features.shape[2:])
             return torch.cat([features, spread], dim=1)
+        n = len(features) // batches
         group = next(size for size in range(_GROUP, 0, -1) if n % size == 0)
         # groups of neighbouring pictures stay the same however processes divide a batch
         wider = ops.minibatch_stddev(features, group, neighbours=True)
         with torch.no_grad():
-            spread = mean_over_processes(wider[:, -1].mean())
-            self.typical_spread.lerp_(spread.to(self.typical_spread.dtype), _SPREAD_RATE)
+            spreads = torch.stack([spread.mean() for spread in wider[:, -1].tensor_split(batches)])
+            for spread in mean_over_processes(spreads).to(self.typical_spread.dtype):
+                self.typical_spread.lerp_(spread, _SPREAD_RATE)
         return wider
 
     def load_weights(self, files: MappingType[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:
