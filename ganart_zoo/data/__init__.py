@@ -36,11 +36,13 @@ def open_data(path: Path, size: int | None = None, *, crop: Crop = "centre", fli
 
 
 def _opened(path: Path, size: int | None, crop: Crop, flip: bool) -> Data:
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return ArrayData(path, size, crop=crop, flip=flip)
     if size is None:
         raise SettingsError(f"{path}: give the size, because pictures in folders and shards have many sizes")
-    if ".tar" in path.suffixes or (path.is_dir() and any(path.glob("*.tar"))):
+    if ".tar" in path.suffixes or (
+        path.is_dir() and any(not shard.name.startswith(".") for shard in path.glob("*.tar"))
+    ):
         from ganart_zoo.data.shards import ShardData  # webdataset is slow to import
 
         return ShardData(path, size, crop=crop, flip=flip)

@@ -53,7 +53,7 @@ class ArrayData(IndexedData):
                     f"{path}: labels are {self._labels.dtype}, such as {self._labels[0].item()!r:.40}, expected whole "
                     "numbers from 0; names of the classes go into class_names"
                 )
-            names = arrays.get("class_names")
+            names = _texts(path, arrays, "class_names")
             least, most = int(self._labels.min()), int(self._labels.max())
             if least < 0 or (names is not None and len(names) <= most):
                 classes = (
@@ -61,16 +61,18 @@ class ArrayData(IndexedData):
                 )
                 raise ImageError(f"{path}: labels reach from {least} to {most}, expected {classes}")
             if names is None:
-                names, self._labels = np.unique(self._labels, return_inverse=True)
+                found, self._labels = np.unique(self._labels, return_inverse=True)
+                names = tuple(map(str, found.tolist()))
                 if len(names) <= most:
                     self.notes = (
                         f"{path}: its {len(names)} labels from {least} to {most} have gaps; they are classes 0 to "
                         f"{len(names) - 1}, named by their numbers",
                     )
             self._labels = self._labels.astype(np.int64)
-            self.class_names = tuple(map(str, names.tolist()))
-        captions = _column(path, arrays, "captions")
-        self.prompts = None if captions is None else [str(caption) for caption in captions]
+            self.class_names = names
+        _column(path, arrays, "captions")
+        captions = _texts(path, arrays, "captions")
+        self.prompts = None if captions is None else list(captions)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -117,6 +119,21 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not images.size:
         raise ImageError(f"{path}: images are {list(images.shape)}, expected at least one")
     return arrays
+
+
+def _texts(path: Path, arrays: dict[str, np.ndarray], name: str) -> tuple[str, ...] | None:
+    """Return an array of texts, which may be stored as UTF-8."""
+    column = arrays.get(name)
+    if column is None:
+        return None
+    if column.ndim != 1:
+        raise ImageError(f"{path}: {name} are {list(column.shape)}, expected one dimension")
+    if column.dtype.kind not in "USiu":
+        raise ImageError(f"{path}: {name} are {column.dtype}, expected texts")
+    try:
+        return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in column.tolist())
+    except UnicodeDecodeError:
+        raise ImageError(f"{path}: {name} are neither text nor UTF-8") from None
 
 
 def _column(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray | None:

@@ -1,14 +1,17 @@
 """Finds the pictures and captions below a folder, and reads lists that people wrote with other programs.
 
-Links to folders are followed. Hidden files, runs of `ganart train` and folders that contain themselves through a link
-are left out, and everything that is left out but for hidden files is reported.
+Links to folders are followed. Hidden files, runs of `ganart train`, broken links and folders that contain themselves
+through a link are left out, and everything that is left out but for hidden files is reported.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +27,8 @@ __all__ = [
     "counted",
     "files_below",
     "json_lines",
+    "json_of",
+    "lines_of",
     "text_of",
 ]
 
@@ -51,9 +56,9 @@ class FolderFiles:
 
 
 def files_below(root: Path) -> FolderFiles:
-    """Return the files in a folder and the folders below it."""
+    """Return the files in a folder and the folders below it. A folder that several paths lead to is read once."""
     found = FolderFiles()
-    _add_files(root, found, (root.resolve(),))
+    _Walk(found).read(root)
     for files in (found.pictures, found.metadata, found.others):
         files.sort(key=lambda file: file.relative_to(root).as_posix())
     if found.others:
@@ -67,35 +72,73 @@ def counted(files: Sequence[Path], noun: str) -> str:
     return f"{count_of(len(files), noun)} ({names}{', ...' * (len(files) > _MOST_NAMED)})"
 
 
-def _add_files(folder: Path, found: FolderFiles, parents: tuple[Path, ...]) -> None:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        found.notes.append(f"{folder}: left out, it cannot be read ({error.strerror or error})")
-        return
-    for entry in entries:
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            continue
-        if path.is_dir():
-            real = path.resolve()
-            if real in parents:
-                found.notes.append(f"{path}: left out, the link leads back to a folder that contains it")
-            elif _is_run(path):
-                found.notes.append(f"{path}: left out, it is a run of ganart train")
+class _Walk:
+    """Adds the files of folders to `found`."""
+
+    def __init__(self, found: FolderFiles) -> None:
+        self._found = found
+        self._links: deque[Path] = deque()
+        self._read: set[Path] = set()
+
+    def read(self, root: Path) -> None:
+        """Add what is in a folder and below it. Links are followed last, so that folders keep their own paths."""
+        self._add(root, root.resolve())
+        again = []
+        while self._links:
+            link = self._links.popleft()
+            real = link.resolve()
+            if real not in self._read:
+                self._add(link, real)
+            elif real in link.parent.resolve().parents or real == link.parent.resolve():
+                self._found.notes.append(f"{link}: left out, the link leads back to a folder that contains it")
             else:
-                _add_files(path, found, (*parents, real))
+                again.append(link)
+        if again:
+            self._found.notes.append(f"{root}: {counted(again, 'link')} to folders that are read anyway left out")
+
+    def _add(self, folder: Path, real: Path) -> None:
+        self._read.add(real)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self._leave_out(folder, error)
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = folder / entry.name
+            try:
+                self._add_entry(path, real / entry.name)
+            except OSError as error:
+                self._leave_out(path, error)
+
+    def _add_entry(self, path: Path, real: Path) -> None:
+        found = self._found
+        if path.is_dir():
+            if _is_run(path):
+                found.notes.append(f"{path}: left out, it is a run of ganart train")
+            elif path.is_symlink():
+                self._links.append(path)
+            elif real not in self._read:
+                self._add(path, real)
         elif path.is_file():
             if path.suffix.lower() in PICTURE_SUFFIXES:
                 found.pictures.append(path)
             else:
                 (found.metadata if path.name == METADATA else found.others).append(path)
+        elif path.is_symlink():
+            found.notes.append(f"{path}: left out, the link leads to nothing")
+        else:
+            found.notes.append(f"{path}: left out, it is neither a file nor a folder")
+
+    def _leave_out(self, path: Path, error: OSError) -> None:
+        self._found.notes.append(f"{path}: left out, it cannot be read ({error.strerror or error})")
 
 
 def _is_run(folder: Path) -> bool:
     """Return whether a folder is a run, whose grids of samples are not pictures to learn from."""
     try:
-        described = json.loads((folder / "config.json").read_bytes())
+        described = json_of((folder / "config.json").read_bytes())
     except (OSError, ValueError):
         return False
     return isinstance(described, dict) and {"format", "parts"} <= described.keys()
@@ -110,6 +153,26 @@ def text_of(data: bytes) -> str:
     return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text as editors count them: each ends with a line feed, a carriage return, or both.
+
+    `str.splitlines` ends lines at characters too that a text may contain, such as U+2028.
+    """
+    return re.split("\r\n|\n|\r", text)
+
+
+def json_of(text: str | bytes) -> Any:
+    """Return the JSON value in a text.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def json_lines(path: Path) -> Iterator[tuple[int, str, Any]]:
     """Yield the number and text of each line that is not blank, and the JSON value in it, or the error of parsing it.
 
@@ -117,15 +180,14 @@ def json_lines(path: Path) -> Iterator[tuple[int, str, Any]]:
         ImageError: The file cannot be read.
     """
     try:
-        # Only line feeds end a line: str.splitlines also splits at characters that a JSON string may contain.
-        lines = text_of(path.read_bytes()).split("\n")
+        lines = lines_of(text_of(path.read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
         raise ImageError(f"{path}: cannot be read ({error})") from None
     for number, line in enumerate(lines, start=1):
-        text = line.strip("\ufeff \t\r")
+        text = line.strip("\ufeff \t")
         if text:
             try:
-                yield number, text, json.loads(text)
+                yield number, text, json_of(text)
             except ValueError as error:
                 yield number, text, error
 
@@ -139,15 +201,24 @@ def captions_of(root: Path, files: FolderFiles) -> list[str] | None:
         ImageError: A file of captions is damaged, or none of the captions names a picture that is there.
     """
     captions: dict[str, str] = {}
+    several: dict[str, None] = {}
     for metadata in files.metadata:
+        fields: dict[str, None] = {}
         for number, line, entry in json_lines(metadata):
             name = entry.get("file_name") if isinstance(entry, Mapping) else None
-            if not isinstance(name, str):
+            text = _caption(entry.get("text")) if isinstance(entry, Mapping) else None
+            if not isinstance(name, str) or (text is None and entry.get("text") is not None):
                 raise ImageError(
                     f'{metadata}, line {number}: expected {{"file_name": ..., "text": ...}}, found {line!a:.80}'
                 )
-            if (text := entry.get("text")) is not None:
-                captions[_key(metadata.parent / name)] = str(text)
+            fields.update(dict.fromkeys(entry))
+            if text is not None:
+                key = _key(metadata.parent / name)
+                if captions.get(key, text) != text:
+                    several[key] = None
+                captions[key] = text
+        if fields and "text" not in fields:
+            files.notes.append(f'{metadata}: no captions, for its lines have no "text", but {", ".join(fields)}')
     if not captions:
         return None
     keys = [_key(file) for file in files.pictures]
@@ -158,6 +229,10 @@ def captions_of(root: Path, files: FolderFiles) -> list[str] | None:
             f"{root}: none of the {len(captions)} captions in {METADATA} names one of the {len(keys)} pictures; "
             f"the first caption is of {caption!r}, the first picture is {picture!r}"
         )
+    if several:
+        files.notes.append(
+            f"{root}: {counted([*map(Path, several)], 'picture')} with several captions; the last counts"
+        )
     alone = [Path(key) for key in captions if key not in named]
     bare = [file for file, key in zip(files.pictures, keys, strict=True) if key not in named]
     if alone:
@@ -165,6 +240,14 @@ def captions_of(root: Path, files: FolderFiles) -> list[str] | None:
     if bare:
         files.notes.append(f"{root}: {counted(bare, 'picture')} of {len(keys)} have no caption")
     return [captions.get(key, "") for key in keys]
+
+
+def _caption(value: object) -> str | None:
+    """Return a caption as text; None for what is none, such as a list or NaN."""
+    if isinstance(value, str):
+        return value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return str(value) if number else None
 
 
 def _key(path: Path) -> str:

@@ -56,7 +56,7 @@ class FolderData(IndexedData):
             raise ImageError(f"{path} holds no pictures; expected files such as .png, .jpg or .webp in it or below it")
         folders = sorted({file.parent for file in self._files})
         self._classes = {folder: number for number, folder in enumerate(folders)} if len(folders) > 1 else {}
-        names = [folder.name for folder in self._classes]
+        names = [folder.name or folder.resolve().name for folder in self._classes]  # "." has no name
         if len(set(names)) < len(names):  # folders with the same name in different folders
             names = [folder.relative_to(path).as_posix() for folder in self._classes]
         self.class_names = tuple(map(as_text, names))

@@ -7,7 +7,6 @@ read; a remote store has to be mounted.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
@@ -21,17 +20,18 @@ from webdataset.tariterators import base_plus_ext, group_by_keys, tar_file_expan
 
 from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.draws import key_generator, key_seed
-from ganart_zoo.contract.errors import ImageError, SettingsError
-from ganart_zoo.data.files import PICTURE_SUFFIXES, text_of
+from ganart_zoo.contract.errors import ImageError, SettingsError, count_of
+from ganart_zoo.data.files import PICTURE_SUFFIXES, counted, json_of, text_of
 from ganart_zoo.data.fingerprint import fingerprint
 from ganart_zoo.data.indexed import MOST_FAILURES, collate, ignore_interrupts
-from ganart_zoo.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, fit_square
+from ganart_zoo.data.pictures import LEAST_SCALING, Batch, Batches, Crop, Data, Sample, Share, as_text, fit_square
 from ganart_zoo.imaging.images import load
 
 __all__ = ["ShardData"]
 
 _WINDOW = 1000
 """The number of samples that are shuffled with each other. They come from one shard, so that resuming reads only it."""
+_SHOWN = 40  # characters of a label
 _PEEK = 64  # the first readable samples, which show whether there are captions
 
 Place = list[int]
@@ -59,16 +59,22 @@ class ShardData(Data):
         self.shards = _shards(path)
         self.class_names = _class_names(self.shards[0].parent / "class_names.json")
         first = islice(chain.from_iterable(_read(shard, []) for shard in self.shards), _PEEK)
-        found = [(_text(raw), _label(raw)) for raw in first]
+        found = [(_text(raw), _shown_label(raw)) for raw in first]
         texts = [text for text, _ in found]
         label = next((label for _, label in found if label is not None), None)
+        notes = []
         if label is not None and not self.class_names:
-            self.notes = (
+            notes.append(
                 f"{path}: has labels such as {label}, which are left out because there is no class_names.json "
-                "beside the shards; a JSON list there names the classes from 0",
+                "beside the shards; a JSON list there names the classes from 0"
             )
         self._captioned = any(text is not None for text in texts)
         self.prompts = [text or "" for text in texts] if self._captioned else None
+        if self._captioned and (bare := texts.count(None)):
+            notes.append(f"{path}: {bare} of the first {count_of(len(texts), 'sample')} have no caption")
+        if path.is_dir() and (pictures := _loose_pictures(path)):
+            notes.append(f"{path}: {counted(pictures, 'picture')} beside the shards left out; only shards are read")
+        self.notes = tuple(map(as_text, notes))
 
     def loader(self, share: Share, seed: int, workers: int) -> Batches:
         """Return the batches of one process; see `Data.loader`. At most as many workers as shards are used.
@@ -96,15 +102,18 @@ class ShardData(Data):
         """Decode the files of one sample.
 
         Raises:
-            ImageError: The picture cannot be read, or lacks a label although there are classes; the message names it.
+            ImageError: The picture cannot be read, or its JSON although there are captions or classes, or it lacks a
+                label although there are classes; the message names it.
         """
         name = f"{raw['__url__']}/{raw['__key__']}"
+        if (self._captioned or self.class_names) and _described(raw) is None:
+            raise ImageError(f'{name}: .json is not a JSON object, such as {{"text": ..., "label": ...}}')
         data = next((data for suffix, data in raw.items() if f".{suffix}" in PICTURE_SUFFIXES), None)
         if data is None:
             raise ImageError(f"{name}: no picture among {', '.join(key for key in raw if not key.startswith('__'))}")
         label = _label(raw)
         if self.class_names and (label is None or not 0 <= label < len(self.class_names)):
-            raise ImageError(f"{name}: label is {label}, expected 0 to {len(self.class_names) - 1}")
+            raise ImageError(f"{name}: label is {_shown_label(raw)}, expected 0 to {len(self.class_names) - 1}")
         try:
             whole = load(data, least_side=LEAST_SCALING * self.size)
             image = fit_square(whole, self.size, crop=self._crop, flip=self._flip, seed=seed)
@@ -289,7 +298,10 @@ def _plain_samples(shard: Path) -> Iterator[str]:
 
 
 def _shards(path: Path) -> list[Path]:
-    found = sorted(path.glob("*.tar")) if path.is_dir() else [Path(each) for each in braceexpand(str(path))]
+    if path.is_dir():
+        found = sorted(shard for shard in path.glob("*.tar") if not shard.name.startswith("."))
+    else:
+        found = [Path(each) for each in braceexpand(str(path))]
     if not found:
         raise ImageError(f"{path} holds no .tar files")
     if missing := [shard for shard in found if not shard.is_file()]:
@@ -297,11 +309,15 @@ def _shards(path: Path) -> list[Path]:
     return found
 
 
+def _loose_pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.name[0] != ".")
+
+
 def _class_names(path: Path) -> tuple[str, ...]:
     if not path.exists():
         return ()
     try:
-        names = json.loads(path.read_bytes())
+        names = json_of(text_of(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be read ({error})") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -316,23 +332,33 @@ def _read_text(data: bytes) -> str:
         return data.decode("utf-8", "replace").strip()
 
 
-def _described(raw: dict[str, Any]) -> dict[str, Any]:
+def _described(raw: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a sample's JSON says; None where it is damaged."""
     try:
-        found = json.loads(raw.get("json", b"{}"))
+        found = json_of(text_of(raw.get("json", b"{}")))
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _text(raw: dict[str, Any]) -> str | None:
     if "txt" in raw:
         return _read_text(raw["txt"])
-    text = _described(raw).get("text")
+    text = (_described(raw) or {}).get("text")
     return None if text is None else str(text)
 
 
+def _shown_label(raw: dict[str, Any]) -> object:
+    """Return a label as it is stored, or None."""
+    return _read_text(raw["cls"])[:_SHOWN] if "cls" in raw else (_described(raw) or {}).get("label")
+
+
 def _label(raw: dict[str, Any]) -> int | None:
-    try:
-        return int(_read_text(raw["cls"])) if "cls" in raw else int(_described(raw)["label"])
-    except (ValueError, KeyError, TypeError):
+    stored = _shown_label(raw)
+    if isinstance(stored, bool):
         return None
+    try:
+        number = int(stored)  # type: ignore[call-overload]  # what is no number is caught
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return number if isinstance(stored, str) or number == stored else None

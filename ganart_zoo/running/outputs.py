@@ -43,15 +43,26 @@ def make_folder(folder: Path) -> None:
 def pictures_in(folder: Path) -> list[Path]:
     """Return the files with a picture's suffix in a folder, sorted, without hidden files and subfolders.
 
-    The number of other files is logged.
+    What else is there is counted and logged.
 
     Raises:
-        ImageError: There are none.
+        ImageError: There are none, or the folder cannot be read.
     """
-    present = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    files = [path for path in present if path.suffix.lower() in PICTURE_SUFFIXES]
-    if others := [path for path in present if path.suffix.lower() not in PICTURE_SUFFIXES]:
-        _log.warning("%s: %s without a picture's suffix left out", folder, counted(others, "file"))
+    try:
+        present = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        kinds = [(path, path.is_file(), path.is_dir()) for path in present]
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be read ({error.strerror or error})") from None
+    files = [path for path, is_file, _ in kinds if is_file and path.suffix.lower() in PICTURE_SUFFIXES]
+    others = [path for path, is_file, _ in kinds if is_file and path.suffix.lower() not in PICTURE_SUFFIXES]
+    broken = [path for path, is_file, is_folder in kinds if not (is_file or is_folder)]
+    for left_out, noun, what in (
+        (others, "file", "without a picture's suffix left out"),
+        ([path for path, _, is_folder in kinds if is_folder], "folder", "in it left out"),
+        (broken, "name", "without a file behind it left out"),
+    ):
+        if left_out:
+            _log.warning("%s: %s %s", folder, counted(left_out, noun), what)
     if not files:
         raise ImageError(f"{folder}: there are no pictures in this folder")
     return files

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.data.captions import MAX_CHARACTERS, words
+from ganart_zoo.data.files import lines_of, text_of
 
 __all__ = ["Prompt", "PromptPart", "read_prompt", "read_prompts"]
 
@@ -62,16 +63,15 @@ def read_prompts(path: str | os.PathLike[str]) -> list[str]:
     """Return the prompts of a text file, one per line; blank lines and lines that start with # are left out.
 
     Raises:
-        SettingsError: The file cannot be read, is not UTF-8 text, or holds no prompt.
+        SettingsError: The file cannot be read, is not text in UTF-8 or another Unicode encoding, or holds no prompt.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = text_of(Path(path).read_bytes())
     except OSError as error:
         raise SettingsError(f"{os.fspath(path)}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{os.fspath(path)}: is not UTF-8 text (byte {error.start})") from None
-    # not splitlines(), which also ends lines at characters that a prompt may hold, such as U+2028
-    lines = [line.strip() for line in text.replace("\r\n", "\n").split("\n")]
+    lines = [line.strip("\ufeff").strip() for line in lines_of(text)]
     prompts = [line for line in lines if line and not line.startswith("#")]
     if not prompts:
         raise SettingsError(f"{os.fspath(path)}: holds no prompt; write one per line")

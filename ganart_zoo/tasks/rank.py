@@ -98,6 +98,7 @@ def rank(
     if folder is not None and not all(isinstance(file, Path) for file in files):
         raise SettingsError("output is a folder for copies of files, and some pictures are none; leave output out")
     if folder is not None:
+        _check_apart(folder, pictures)
         make_folder(folder)
         check_folder(folder)
     critic = LoadedCritic.load(zoo, model, **how)
@@ -148,6 +149,13 @@ def _files(pictures: Sequence[Picture]) -> Iterator[Path | Picture]:
             yield path
         else:
             raise ImageError(f"{path}: there is no such file; check the path")
+
+
+def _check_apart(folder: Path, pictures: Sequence[Picture]) -> None:
+    """Refuse to write copies into a folder that is ranked, where the next ranking would meet them."""
+    for each in pictures:
+        if isinstance(each, (str, os.PathLike)) and Path(each).is_dir() and Path(each).resolve() == folder.resolve():
+            raise ImageError(f"{folder}: copies of the best cannot go to the folder they come from; choose another")
 
 
 def _kept(one: Scored, folder: Path, place: int, count: int, force: bool) -> Scored:

@@ -68,3 +68,28 @@ def test_a_class_without_pictures_keeps_its_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=np.zeros((3, 8, 8), np.uint8), labels=[2, 0, 2], class_names=["a", "b", "c"])
     data = open_data(tmp_path / "x.npz")
     assert (data.class_names, data.notes) == (("a", "b", "c"), ())
+
+
+def test_texts_may_be_stored_as_utf_8(tmp_path: Path) -> None:
+    texts = np.array([text.encode() for text in ("grün", "rot", "blau")])
+    np.savez(
+        tmp_path / "x.NPZ", images=np.zeros((3, 8, 8), np.uint8), labels=[0, 1, 2], class_names=texts, captions=texts
+    )
+    (tmp_path / "x.NPZ.npz").rename(tmp_path / "x.NPZ")
+    data = open_data(tmp_path / "x.NPZ")
+    assert (data.class_names, data.prompts) == (("grün", "rot", "blau"), ["grün", "rot", "blau"])
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "message"),
+    [
+        ("class_names", np.array("abc"), r"class_names are \[\], expected one dimension"),
+        ("class_names", np.array([["a"]]), r"class_names are \[1, 1\], expected one dimension"),
+        ("captions", np.array([0.5, 1, 2]), "captions are float64, expected texts"),
+        ("captions", np.array([b"\xff", b"a", b"b"]), "neither text nor UTF-8"),
+    ],
+)
+def test_texts_that_are_none_are_refused(tmp_path: Path, name: str, texts: np.ndarray, message: str) -> None:
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 8, 8), np.uint8), labels=[0, 0, 0], **{name: texts})
+    with pytest.raises(ImageError, match=message):
+        open_data(tmp_path / "x.npz")

@@ -52,7 +52,7 @@ def test_characters_that_only_python_takes_for_line_ends_stay_in_captions(tmp_pa
         (b"", "utf-8"),
     ],
 )
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_byte_order_marks_and_windows_line_ends_are_no_part_of_captions(
     tmp_path: Path, mark: bytes, encoding: str, end: str
 ) -> None:
@@ -78,7 +78,11 @@ def test_byte_order_marks_in_shards_are_no_part_of_texts_and_numbers(tmp_path: P
     assert (sample.prompt, sample.label) == ("three", 1)
 
 
-@pytest.mark.parametrize("line", ["[1]", '{"text": "x"}', '{"file_name": 3, "text": "x"}', "{", "null"])
+@pytest.mark.parametrize(
+    "line",
+    ["[1]", '{"text": "x"}', '{"file_name": 3, "text": "x"}', "{", "null", "[" * 9999]
+    + [f'{{"file_name": "000.png", "text": {value}}}' for value in ("NaN", '["x"]', "true")],
+)
 def test_a_line_that_is_no_caption_is_named(tmp_path: Path, line: str) -> None:
     write_folder(tmp_path, 1)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "000.png", "text": "x"}\n\n' + line, encoding="utf-8")
@@ -106,6 +110,44 @@ def test_captions_and_pictures_without_counterpart_are_counted(
         f"{tmp_path}: 3 pictures (002.png, 003.png, 004.png) of 5 have no caption",
     )
     assert [record.message for record in caplog.records] == list(data.notes)
+
+
+def test_captions_under_another_name_and_several_for_one_picture_are_said(tmp_path: Path) -> None:
+    write_folder(tmp_path, 1)
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "000.png", "caption": "x"}', encoding="utf-8")
+    data = open_data(tmp_path, 8)
+    assert data.prompts is None
+    assert data.notes == (
+        f'{tmp_path}/metadata.jsonl: no captions, for its lines have no "text", but file_name, caption',
+    )
+    lines = [json.dumps({"file_name": name, "text": text}) for name, text in [("000.png", "x"), ("./000.png", "y")]]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    data = open_data(tmp_path, 8)
+    assert data.prompts == ["y"]
+    assert data.notes == (f"{tmp_path}: 1 picture (000.png) with several captions; the last counts",)
+
+
+def test_samples_of_shards_without_captions_and_with_damaged_json_are_said(tmp_path: Path) -> None:
+    files = {"0.png": png(0), "0.txt": b"zero", "1.png": png(1), "2.png": png(2), "2.json": b"[" * 9999}
+    write_tar(tmp_path / "a.tar", files)
+    write_tar(tmp_path / "._a.tar", {})  # as macOS adds
+    grey(9).save(tmp_path / "9.png")
+    data = open_data(tmp_path, 8)
+    assert data.notes == (
+        f"{tmp_path}: 2 of the first 3 samples have no caption",
+        f"{tmp_path}: 1 picture (9.png) beside the shards left out; only shards are read",
+    )
+    found = list(data.once())
+    assert [sample.prompt for sample in found[:2] if not isinstance(sample, ImageError)] == ["zero", ""]
+    assert "2: .json is not a JSON object" in str(found[2])
+
+
+@pytest.mark.parametrize("label", ["true", "0.5", "1e999", '"yes"', "2", "-1"])
+def test_labels_of_shards_are_whole_numbers(tmp_path: Path, label: str) -> None:
+    write_tar(tmp_path / "a.tar", {"0.png": png(0), "0.json": f'{{"label": {label}}}'.encode()})
+    (tmp_path / "class_names.json").write_text('["no", "yes"]')
+    (error,) = open_data(tmp_path, 8).once()
+    assert "expected 0 to 1" in str(error)
 
 
 def test_names_with_accents_agree_however_they_are_stored(tmp_path: Path) -> None:
@@ -140,11 +182,42 @@ def test_links_that_lead_back_end(tmp_path: Path, target: str) -> None:
     assert any("leads back to a folder that contains it" in note for note in data.notes) or target == "."
 
 
-def test_a_broken_link_is_left_out(tmp_path: Path) -> None:
+def test_what_is_neither_file_nor_folder_is_left_out_with_a_note(tmp_path: Path) -> None:
     write_folder(tmp_path, 2)
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert levels(open_data(tmp_path, 8)) == [0, 1]
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    data = open_data(tmp_path, 8)
+    assert levels(data) == [0, 1]
+    assert data.notes == (
+        f"{tmp_path}/gone: left out, the link leads to nothing",
+        f"{tmp_path}/loop.png: left out, the link leads to nothing",
+        f"{tmp_path}/pipe.png: left out, it is neither a file nor a folder",
+    )
+
+
+def test_folders_that_link_to_each_other_are_read_once_under_their_own_names(tmp_path: Path) -> None:
+    """Along all ways through the links, these are more than a million folders."""
+    pool = write_folder(tmp_path / "pool", 1)
+    root = tmp_path / "data"
+    write_folder(root, 11, tuple(map(str, range(11))))
+    for number in range(11):
+        for other in range(11):
+            if other != number:
+                (root / str(number) / f"l{other}").symlink_to(root / str(other), target_is_directory=True)
+    (root / "a").symlink_to(pool)
+    (root / "b").symlink_to(pool)
+    data = open_data(root, 8)
+    assert sorted(data.class_names) == sorted([*map(str, range(11)), "a"])
+    assert levels(data) == sorted([0, *range(11)])
+    assert any("111 links (l1, l10, l2, ...) to folders that are read anyway left out" in note for note in data.notes)
+
+
+def test_the_folder_itself_as_a_class_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "flowers", 1)
+    write_folder(tmp_path / "flowers" / "roses", 1)
+    monkeypatch.chdir(tmp_path / "flowers")
+    assert open_data(Path(), 8).class_names == ("flowers", "roses")
 
 
 def test_runs_inside_the_data_are_left_out_and_their_pictures_too(tmp_path: Path) -> None:

@@ -134,11 +134,15 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(
     assert not started
 
 
-def test_files_of_a_folder_that_are_left_out_by_suffix_are_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_a_folder_verb_leaves_out_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("a.png", "b.cr2", "c.txt", ".hidden"):
         (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
     (job,) = plan([tmp_path], tmp_path / "out")
     assert job.content == tmp_path / "a.png"
-    assert caplog.messages == [f"{tmp_path}: 2 files (b.cr2, c.txt) without a picture's suffix left out"]
+    assert caplog.messages == [
+        f"{tmp_path}: 2 files (b.cr2, c.txt) without a picture's suffix left out",
+        f"{tmp_path}: 1 folder (more) in it left out",
+        f"{tmp_path}: 1 name (gone.png) without a file behind it left out",
+    ]

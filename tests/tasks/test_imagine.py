@@ -299,7 +299,11 @@ def test_prompts_are_read_as_written(tmp_path: Path) -> None:
     path.write_text("# nothing\n")
     with pytest.raises(SettingsError, match="holds no prompt"):
         read_prompts(path)
-    path.write_bytes(b"\xff\xfe")
+    path.write_bytes(
+        "red apple\r\rpear".encode("utf-16")
+    )  # and carriage returns alone, as old programs for the Mac wrote
+    assert read_prompts(path) == ["red apple", "pear"]
+    path.write_bytes(b"\xffred apple")
     with pytest.raises(SettingsError, match="is not UTF-8 text"):
         read_prompts(path)
     with pytest.raises(SettingsError, match="cannot be read"):

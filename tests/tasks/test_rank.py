@@ -40,6 +40,14 @@ def test_the_best_come_first_and_are_copied(shapes: Zoo, album: Path, tmp_path: 
         rank(shapes, run, [album], keep=3, output=tmp_path / "best")
 
 
+def test_copies_do_not_go_where_the_next_ranking_meets_them(shapes: Zoo, album: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(album)
+    for pictures, output in ((album, album), (album, tmp_path / "link"), (tmp_path / "link", album / ".." / "album")):
+        with pytest.raises(ImageError, match="copies of the best cannot go to the folder they come from"):
+            rank(shapes, "reddest", [pictures], output=output, weights=None)
+    assert len(list(album.iterdir())) == 4
+
+
 def test_classes_are_judged_as_asked(shapes: Zoo, album: Path) -> None:
     options = {"weights": None, "settings": {"class_names": ["cat", "dog", "eel"]}}
     as_eel = rank(shapes, "reddest", [album / "a.png"], label="eel", **options).pictures[0].score  # type: ignore[arg-type]
