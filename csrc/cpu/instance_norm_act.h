@@ -58,7 +58,7 @@ struct Channels {
   }
   bool stores_past_caches(const Element* to) const {
     const int64_t row_bytes = pixels * int64_t(sizeof(Element));
-    return !across && samples * channels * row_bytes > Rows::PAST_CACHES &&
+    return !across && samples * channels * row_bytes >= Rows::PAST_CACHES &&
            (uintptr_t(to) | uintptr_t(row_bytes)) % GANART_VECTOR_BYTES == 0;
   }
 };
@@ -101,58 +101,98 @@ struct Deviations {
   double sum, squares;
 };
 
+// A row's differences from a centre, as one sum in each lane.
 template <class Element>
-Deviations deviations_from(Element centre, const Element* from, int64_t count) {
+struct LaneDeviations {
+  Vector<Sum<Element>> sums, squares;
+  double sums_of_zero;  // what the sums would add up to if all elements equalled the centre
+
+  GANART_INLINE Deviations total() const {
+    return {SUM_UNIT * total_of<Sum<Element>>(sums) - sums_of_zero, total_of<Sum<Element>>(squares)};
+  }
+#if defined(GANART_BFLOAT16_PAIRS)
+  static constexpr bool BY_DOTS = sizeof(Element) == sizeof(Bfloat16);
+#else
+  static constexpr bool BY_DOTS = false;
+#endif
+  static constexpr double SUM_UNIT = BY_DOTS ? 4096 : 1;
+};
+
+#if defined(GANART_BFLOAT16_PAIRS)
+// Adds 2^-12 times each of the elements, so that no sum of finite ones overflows.
+GANART_INLINE Vector<float> add_by_dots(Vector<float> sum, Vector<uint32_t> elements) {
+  return (Vector<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)elements, (__m512bh)splat(0x39803980u));
+}
+#endif
+
+template <class Element>
+GANART_INLINE LaneDeviations<Element> lane_deviations(Element centre, const Element* from, int64_t count) {
   using S = Sum<Element>;
   constexpr int N = STEP<Element>;
   const Vector<S> middle = splat(number_of(centre));
   Vector<S> sums[4] = {}, squares[4] = {};
-  const auto add = [&](const Pair<Element>& pair, int at) {
+  int64_t i = 0;
+#if defined(GANART_BFLOAT16_PAIRS)
+  if constexpr (LaneDeviations<Element>::BY_DOTS) {
+    const auto add = [&](Vector<uint32_t> bits, int at) GANART_INLINE_LAMBDA {
+      const Pair<Element> pair = pair_of(bits);
+      const Vector<S> first = pair.first - middle, second = pair.second - middle;
+      sums[at] = add_by_dots(sums[at], bits);
+      squares[at] += first * first;
+      squares[at + 1] += second * second;
+    };
+    for (Vector<uint32_t> bits; i + 2 * N <= count; i += 2 * N) {
+      __builtin_memcpy(&bits, from + i, sizeof bits);
+      add(bits, 0);
+      __builtin_memcpy(&bits, from + i + N, sizeof bits);
+      add(bits, 2);
+    }
+    for (; i < count; i += N) add(load_first(from + i, count - i, centre), 0);
+    return {sums[0] + sums[2], (squares[0] + squares[1]) + (squares[2] + squares[3]),
+            double(round_up(count, N)) * double(number_of(centre))};
+  }
+#endif
+  const auto add = [&](const Pair<Element>& pair, int at) GANART_INLINE_LAMBDA {
     const Vector<S> first = pair.first - middle, second = pair.second - middle;
     sums[at] += first, squares[at] += first * first;
     sums[at + 1] += second, squares[at + 1] += second * second;
   };
-  int64_t i = 0;
   for (; i + 2 * N <= count; i += 2 * N) add(load_pair(from + i), 0), add(load_pair(from + i + N), 2);
   for (; i < count; i += N) add(load_pair(from + i, count - i, centre), 0);
-  return {total_of<S>((sums[0] + sums[1]) + (sums[2] + sums[3])),
-          total_of<S>((squares[0] + squares[1]) + (squares[2] + squares[3]))};
+  return {(sums[0] + sums[1]) + (sums[2] + sums[3]), (squares[0] + squares[1]) + (squares[2] + squares[3]), 0};
 }
 
-// The sum of a row's start, from which its first centre follows; it need not be accurate.
+// How much of a row its first centre follows from, and the row that is one block. Of bfloat16, whose results are not
+// accurate enough to show what cancels in the squares of a longer block, a small part will do.
 template <class Element>
-double rough_sum(const Element* from, int64_t count) {
+constexpr int64_t ROW_START = sizeof(Element) < sizeof(Sum<Element>) ? 128 : 1024;
+template <class Element>
+constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? LONGEST_BLOCK * STEP<Element> / 2 : 1024;
+
+// The centre of a row's first block: about the mean of its start.
+template <class Element>
+GANART_INLINE Element first_centre(const Element* from, int64_t length) {
+  const int64_t count = smaller(ROW_START<Element>, length);
 #if defined(GANART_BFLOAT16_PAIRS)
-  if constexpr (sizeof(Element) == sizeof(Bfloat16)) {
+  if constexpr (LaneDeviations<Element>::BY_DOTS) {
     constexpr int N = STEP<Element>;
-    const auto small = (__m512bh)splat(0x39803980u);  // 2^-12 twice, so that no sum of finite elements overflows
-    __m512 sums[4] = {};
-    int64_t i = 0;
-    for (; i + 4 * N <= count; i += 4 * N)
-#pragma GCC unroll 4
-      for (int at = 0; at < 4; ++at) {
-        Vector<uint32_t> bits;
-        __builtin_memcpy(&bits, from + i + at * N, sizeof bits);
-        sums[at] = _mm512_dpbf16_ps(sums[at], (__m512bh)bits, small);
-      }
-    for (; i < count; i += N)
-      sums[0] = _mm512_dpbf16_ps(sums[0], (__m512bh)load_first(from + i, count - i, Element{}), small);
-    return 4096 * total_of<float>((Vector<float>)((sums[0] + sums[1]) + (sums[2] + sums[3])));
+    Vector<float> sum{};
+    for (int64_t i = 0; i < count; i += N) sum = add_by_dots(sum, load_first(from + i, count - i, Element{}));
+    return element_of<Element>(4096 * total_of<float>(sum) / double(count));
   }
 #endif
-  return double(number_of(from[0])) * double(count) + deviations_from(from[0], from, count).sum;
+  return element_of<Element>(double(number_of(from[0])) +
+                             lane_deviations(from[0], from, count).total().sum / double(count));
 }
 
 template <class Element>
 Moments<1> row_moments(const Element* row, int64_t length) {
-  constexpr int64_t SHORTEST = 1024;
-  const int64_t start = smaller(SHORTEST, length);
-  double mean = rough_sum(row, start) / double(start);
+  double mean = double(number_of(first_centre(row, length)));
   Moments<1> moments;
   for (int64_t first = 0, count; first < length; first += count) {
-    count = block_after(first, SHORTEST, LONGEST_BLOCK * STEP<Element>, length);
+    count = block_after(first, SHORT_ROW<Element>, LONGEST_BLOCK * STEP<Element>, length);
     const auto centre = element_of<Element>(mean);
-    const Deviations block = deviations_from(centre, row + first, count);
+    const Deviations block = lane_deviations(centre, row + first, count).total();
     moments.join(double(count), {double(number_of(centre))}, {block.sum}, {block.squares});
     mean = moments.mean[0];
   }
@@ -236,14 +276,18 @@ struct ChannelValues {
 
 // ---- forward ----
 
-template <class Act, class S>
-struct Normalizer {  // of a channel, or of a vector of them
-  Vector<S> mean, factor, shift;
-  S negative_slope;
+// Of a channel, or of a vector of them. For bfloat16 the mean is part of the shift: a rounding of that makes as great a
+// difference as one of the mean.
+template <class Act, class Element>
+struct Normalizer {
+  using V = Vector<Sum<Element>>;
+  static constexpr bool FOLDED = sizeof(Element) < sizeof(Sum<Element>);
+  V mean, factor, shift;
+  Sum<Element> negative_slope;
 
-  GANART_INLINE Vector<S> operator()(Vector<S> x) const {
-    return Act::value((x - mean) * factor + shift, negative_slope);
-  }
+  GANART_INLINE Normalizer(V mean, V factor, V bias, Sum<Element> slope)
+      : mean(mean), factor(factor), shift(FOLDED ? bias - mean * factor : bias), negative_slope(slope) {}
+  GANART_INLINE V operator()(V x) const { return Act::value((FOLDED ? x : x - mean) * factor + shift, negative_slope); }
 };
 
 // Where channels are adjacent. Moments are those of pieces of the pixels, joined; pieces are tasks of their own where
@@ -290,8 +334,8 @@ void instance_norm_act_across(const Features& x, ChannelValues<Sum<Element>> wei
       const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
       const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
       const auto weights = values(weight), shift = values(bias);
-      const Normalizer<Act, S> one{mean.first, scale.first * weights.first, shift.first, negative_slope};
-      const Normalizer<Act, S> other{mean.second, scale.second * weights.second, shift.second, negative_slope};
+      const Normalizer<Act, Element> one(mean.first, scale.first * weights.first, shift.first, negative_slope);
+      const Normalizer<Act, Element> other(mean.second, scale.second * weights.second, shift.second, negative_slope);
       for (int64_t p = first; p < end; ++p) {
         const Pair<Element> pair = load_pair(from + p * x.pixel_stride, valid);
         store_pair(to + p * x.channels, Pair<Element>{one(pair.first), other(pair.second)}, valid);
@@ -321,18 +365,49 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
   const auto* data = static_cast<const Element*>(x.data);
   const bool past_caches = cut.stores_past_caches(y);
   if (cut.across) return instance_norm_act_across<Act>(x, weight, bias, negative_slope, eps, y, means, scales, run);
-  for_each_of_groups(cut.runner(run), cut.tasks(), cut.together(), [&](int64_t task) {
-    const int64_t sample = task / x.channels, channel = task % x.channels;
-    const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
-    const Moments<1> moments = row_moments(from, x.pixels);
-    means[task] = S(moments.mean[0]);
-    scales[task] = S(moments.scale(0, eps));
-    const Normalizer<Act, S> normalize{splat(means[task]), splat(scales[task] * weight.at(sample, channel)),
-                                       splat(bias.at(sample, channel)), negative_slope};
-    write_row(y + task * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
+  const auto row_of = [&](int64_t row) {
+    return data + row / x.channels * x.sample_stride + row % x.channels * x.channel_stride;
+  };
+  const auto finish = [&](int64_t row, const Moments<1>& moments) {
+    means[row] = S(moments.mean[0]);
+    scales[row] = S(moments.scale(0, eps));
+  };
+  const auto normalize = [&](int64_t row) {
+    const int64_t sample = row / x.channels, channel = row % x.channels;
+    const Element* from = row_of(row);
+    const Normalizer<Act, Element> normal(splat(means[row]), splat(scales[row] * weight.at(sample, channel)),
+                                          splat(bias.at(sample, channel)), negative_slope);
+    write_row(y + row * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
       const Pair<Element> pair = load_pair(from + i, valid);
-      return Pair<Element>{normalize(pair.first), normalize(pair.second)};
+      return Pair<Element>{normal(pair.first), normal(pair.second)};
     });
+  };
+  // Short rows are processed a few at a time, so that the processor need not wait for what follows from one row's sums
+  // but works on others meanwhile; few enough for the first-level cache.
+  constexpr int MOST = 8;
+  const int64_t few = x.pixels > SHORT_ROW<Element> ? 1 : larger(1, smaller(MOST, 8192 / x.pixels));
+  const int64_t rows = cut.tasks(), group = round_up(cut.together(), few);
+  for_each(cut.runner(run), (rows + group - 1) / group, [&](int64_t task) {
+    const int64_t end = smaller(rows, (task + 1) * group);
+    for (int64_t first = task * group; first < end; first += few) {
+      const int64_t last = smaller(end, first + few);
+      if (few == 1) {
+        finish(first, row_moments(row_of(first), x.pixels));
+      } else {
+        Element centres[MOST];
+        LaneDeviations<Element> deviations[MOST];
+        for (int64_t row = first; row < last; ++row) centres[row - first] = first_centre(row_of(row), x.pixels);
+        for (int64_t row = first; row < last; ++row)
+          deviations[row - first] = lane_deviations(centres[row - first], row_of(row), x.pixels);
+        for (int64_t row = first; row < last; ++row) {
+          const Deviations total = deviations[row - first].total();
+          Moments<1> moments;
+          moments.join(double(x.pixels), {double(number_of(centres[row - first]))}, {total.sum}, {total.squares});
+          finish(row, moments);
+        }
+      }
+      for (int64_t row = first; row < last; ++row) normalize(row);
+    }
     if (past_caches) end_streaming();
   });
 }

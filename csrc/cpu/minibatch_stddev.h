@@ -97,7 +97,7 @@ struct GroupRows {
   bool stores_past_caches(const void* to, int64_t sample_stride, int64_t row_stride, int64_t size) const {
     const int64_t run_stride = channels * (across ? 1 : x.pixels);
     const int64_t bytes = (sample_stride | run_stride | (rows > 1 ? row_stride : 0)) * size;
-    return elements() * size > Rows::PAST_CACHES && (uintptr_t(to) | uintptr_t(bytes)) % GANART_VECTOR_BYTES == 0;
+    return elements() * size >= Rows::PAST_CACHES && (uintptr_t(to) | uintptr_t(bytes)) % GANART_VECTOR_BYTES == 0;
   }
 
   int64_t first_sample(int64_t group) const { return group * groups.group_step; }

@@ -48,7 +48,7 @@ struct Rows {
   bool stores_past_caches(const void* to, int64_t size) const {
     // Rows, and samples if a row has several pixels, must be aligned to vectors.
     const int64_t starts = !across ? pixels : group == 1 ? channels : channels * group | channels * pixels;
-    return elements * size > PAST_CACHES && (uintptr_t(to) | uintptr_t(starts * size)) % GANART_VECTOR_BYTES == 0;
+    return elements * size >= PAST_CACHES && (uintptr_t(to) | uintptr_t(starts * size)) % GANART_VECTOR_BYTES == 0;
   }
 
   // Calls body(row, across) for each row of a task; `across` is a std::bool_constant.

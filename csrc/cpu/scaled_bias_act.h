@@ -64,7 +64,7 @@ struct AffineBlocks {
   template <class Element>
   bool stores_past_caches(const Element* to) const {
     const int64_t line_bytes = (across ? channels : pixels) * int64_t(sizeof(Element));
-    return samples * channels * pixels * int64_t(sizeof(Element)) > Rows::PAST_CACHES &&
+    return samples * channels * pixels * int64_t(sizeof(Element)) >= Rows::PAST_CACHES &&
            (uintptr_t(to) | uintptr_t(line_bytes)) % GANART_VECTOR_BYTES == 0;
   }
 

@@ -368,7 +368,7 @@ void upfirdn2d(const Features& x, int64_t x_row_stride, const Resampling& r, con
   const int64_t group = larger(1, 16384 / (out_rows * out_length)), groups = (planes + group - 1) / group;
   const auto* data = static_cast<const Element*>(x.data);
   const int64_t results = planes * out_rows * out_length, row_bytes = out_length * int64_t(sizeof(Element));
-  const bool past_caches = results * int64_t(sizeof(Element)) > Rows::PAST_CACHES &&
+  const bool past_caches = results * int64_t(sizeof(Element)) >= Rows::PAST_CACHES &&
                            (uintptr_t(y) | uintptr_t(row_bytes)) % GANART_VECTOR_BYTES == 0;
   // Separable: new lines, and a ring buffer of filtered ones. Otherwise: a ring buffer of unfiltered lines, and a line
   // of sums.

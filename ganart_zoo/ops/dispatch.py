@@ -165,7 +165,7 @@ class NativeOp:
             return self.reference(*arguments)
         reason = _why_not(self.name, arguments[0].device.type, arguments[0].dtype)
         if reason is None:
-            return self._native(*arguments)  # type: ignore[misc]  # None would have given a reason
+            return run_native(self._native, arguments)  # type: ignore[arg-type]  # None would have given a reason
         if _switch.mode == "native":
             raise NativeUnavailableError(f"{self.name} has no native kernel here: {reason}; or allow ops.use('auto')")
         _warn_once(self.name, reason)
@@ -257,7 +257,25 @@ class InnerOp:
         """Run the kernel, or under transforms the reference."""
         if is_transformed(*arguments):
             return self._reference(*arguments)
-        return getattr(torch.ops.ganart, self._name).default(*arguments)
+        return run_native(getattr(torch.ops.ganart, self._name).default, arguments)
+
+
+def run_native(op: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Call a registered op; where nothing will be differentiated, past torch's autograd, which takes most of the time.
+
+    A call with autograd takes about 13 microseconds, and one without 6. That is a quarter of what the kernel of a
+    small map takes.
+    """
+    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(map(_requires_grad, arguments))):
+        return op(*arguments)
+    with torch._C._AutoDispatchBelowAutograd():
+        return op(*arguments)
+
+
+def _requires_grad(argument: object) -> bool:
+    if isinstance(argument, Tensor):
+        return argument.requires_grad
+    return isinstance(argument, list | tuple) and any(map(_requires_grad, argument))
 
     def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
         """Give the native op its gradient; see `NativeOp.register_autograd`."""

@@ -63,17 +63,30 @@ def upfirdn2d(
         SettingsError: An argument is out of its range, or the padded picture is smaller than the taps.
     """
     up, down = factor_pair("upfirdn2d", "up", up), factor_pair("upfirdn2d", "down", down)
-    padding = padding_sides("upfirdn2d", padding)
-    check_pictures("upfirdn2d", x)
+    sides = padding_sides("upfirdn2d", padding)
     check_taps("upfirdn2d", taps)
+    return _filtered(x, taps, up, down, sides, gain, flip)
+
+
+def _filtered(
+    x: Tensor,
+    taps: Tensor,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    gain: float,
+    flip: bool,
+) -> Tensor:
+    """Run the op; the taps and the geometry have been checked."""
+    check_pictures("upfirdn2d", x)
     check_device("upfirdn2d", "taps", taps, x)
-    sizes = output_size(x.shape[-2:], taps.shape, up, down, padding)
-    if min(sizes) < 1:
+    if min(output_size(x.shape[-2:], taps.shape, up, down, padding)) < 1:
         raise SettingsError(
             f"upfirdn2d: padding {list(padding)} and up {list(up)} leave x {list(x.shape)} smaller than "
             f"taps {list(taps.shape)}; pad more"
         )
-    taps = taps.detach().to(sum_type(x.dtype))
+    dtype = sum_type(x.dtype)
+    taps = taps.detach() if taps.dtype == dtype else taps.detach().to(dtype)
     y: Tensor = _upfirdn2d(x, taps, list(up), list(down), list(padding), float(gain), flip)
     return y
 
@@ -81,7 +94,7 @@ def upfirdn2d(
 def blur(x: Tensor, taps: Tensor, *, padding: Padding = 0, gain: float = 1.0, flip: bool = False) -> Tensor:
     """Filter x and keep its size, apart from `padding`, which is added; arguments as for `upfirdn2d`."""
     sides = resampling_padding("blur", taps, padding, up=1, down=1)
-    return upfirdn2d(x, taps, padding=sides, gain=gain, flip=flip)
+    return _filtered(x, taps, (1, 1), (1, 1), sides, gain, flip)
 
 
 def upsample2d(
@@ -89,7 +102,7 @@ def upsample2d(
 ) -> Tensor:
     """Enlarge x exactly `up` times, apart from `padding`, and keep its brightness; arguments as for `upfirdn2d`."""
     sides = resampling_padding("upsample2d", taps, padding, up=up, down=1)
-    return upfirdn2d(x, taps, up=up, padding=sides, gain=gain * up**2, flip=flip)
+    return _filtered(x, taps, (up, up), (1, 1), sides, gain * up**2, flip)
 
 
 def downsample2d(
@@ -97,7 +110,7 @@ def downsample2d(
 ) -> Tensor:
     """Shrink x to 1/`down` of its size, apart from `padding`; arguments as for `upfirdn2d`."""
     sides = resampling_padding("downsample2d", taps, padding, up=1, down=down)
-    return upfirdn2d(x, taps, down=down, padding=sides, gain=gain, flip=flip)
+    return _filtered(x, taps, (1, 1), (down, down), sides, gain, flip)
 
 
 def upfirdn2d_reference(
@@ -131,8 +144,7 @@ def factor_pair(op: str, name: str, factor: Factor) -> tuple[int, int]:
 def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
     """Return a padding as `(x0, x1, y0, y1)`."""
     given = padding if isinstance(padding, Sequence) else (padding,)
-    # torch.jit.trace computes with sizes as tensors, and so a padding that follows from the number of taps is one.
-    sides = tuple(int(side) if _is_traced_int(side) else side for side in given)
+    sides = tuple(map(_plain_int, given))
     if len(sides) not in (1, 2, 4) or not all(isinstance(side, int) for side in sides):
         raise SettingsError(f"{op}: padding is {padding!r}; expected an int, (x, y) or (x0, x1, y0, y1)")
     if len(sides) == 4:
@@ -140,8 +152,10 @@ def padding_sides(op: str, padding: Padding) -> tuple[int, int, int, int]:
     return sides[0], sides[0], sides[-1], sides[-1]
 
 
-def _is_traced_int(value: object) -> bool:
-    return isinstance(value, Tensor) and value.dim() == 0 and not value.is_floating_point()
+def _plain_int(size: Any) -> Any:
+    """Return a size as an int: torch.jit.trace computes with sizes as tensors, and with paddings that follow."""
+    traced = isinstance(size, Tensor) and size.dim() == 0 and not size.is_floating_point()
+    return int(size) if traced else size
 
 
 def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down: int) -> tuple[int, int, int, int]:
@@ -150,9 +164,9 @@ def resampling_padding(op: str, taps: Tensor, padding: Padding, *, up: int, down
     check_factor(op, "up", up)
     check_factor(op, "down", down)
     x0, x1, y0, y1 = padding_sides(op, padding)
-    before = [(taps.shape[axis] + (up - 1) - (down - 1)) // 2 for axis in (-1, 0)]
-    after = [(taps.shape[axis] - up - (down - 1)) // 2 for axis in (-1, 0)]
-    return x0 + before[0], x1 + after[0], y0 + before[1], y1 + after[1]
+    height, width = map(_plain_int, (taps.shape[0], taps.shape[-1]))
+    more, less = up - down, up + down - 1
+    return x0 + (width + more) // 2, x1 + (width - less) // 2, y0 + (height + more) // 2, y1 + (height - less) // 2
 
 
 def output_size(

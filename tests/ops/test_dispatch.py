@@ -91,6 +91,25 @@ def test_plugins_op_runs_natively_where_it_has_a_kernel(registered, loadable) ->
     assert op.status("cuda").reason == "built without a kernel for cuda"
 
 
+def test_autograd_is_entered_only_where_something_is_differentiated(registered, loadable) -> None:
+    entered = []
+
+    def setup(ctx: object, inputs: tuple[Tensor], output: Tensor) -> None:
+        entered.append(inputs)
+
+    torch.library.register_autograd(
+        "dispatch_test::double_it", lambda ctx, grad: grad * 2, setup_context=setup, lib=registered
+    )
+    op = ops.NativeOp("dispatch_test::double_it", reference=double_it, library=loadable)
+    x = torch.ones(2, requires_grad=True)
+    for undifferentiated in (op(x.detach()), torch.no_grad()(op)(x)):
+        assert not undifferentiated.requires_grad
+    assert entered == []
+    (gradient,) = torch.autograd.grad(op(x).sum(), x)
+    assert gradient.tolist() == [2, 2]
+    assert len(entered) == 1
+
+
 def test_dtype_without_a_kernel_falls_back(registered, loadable) -> None:
     op = ops.NativeOp(
         "dispatch_test::double_it", reference=double_it, library=loadable, dtypes={"cpu": {torch.float32}}
