@@ -259,6 +259,10 @@ class InnerOp:
             return self._reference(*arguments)
         return run_native(getattr(torch.ops.ganart, self._name).default, arguments)
 
+    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
+        """Give the native op its gradient; see `NativeOp.register_autograd`."""
+        register_derivatives(f"ganart::{self._name}", self._reference, backward, setup_context)
+
 
 def run_native(op: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Call a registered op; where nothing will be differentiated, past torch's autograd, which takes most of the time.
@@ -276,10 +280,6 @@ def _requires_grad(argument: object) -> bool:
     if isinstance(argument, Tensor):
         return argument.requires_grad
     return isinstance(argument, list | tuple) and any(map(_requires_grad, argument))
-
-    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
-        """Give the native op its gradient; see `NativeOp.register_autograd`."""
-        register_derivatives(f"ganart::{self._name}", self._reference, backward, setup_context)
 
 
 class _Switch:
