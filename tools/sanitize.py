@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BRIEF = "--brief" in sys.argv
 BUILT = ROOT / "build" / ("sanitize-brief" if BRIEF else "sanitize") / "lib"
-NAMES = ["*_kernels", "conv3x3", "drawn_*", "upfirdn2d", "*_act", "minibatch_stddev", "style_loss*", "*_conv2d"]
+NAMES = ["*_kernels", "conv?x?", "drawn_*", "upfirdn2d", "*_act", "minibatch_stddev", "style_loss*", "*_conv2d"]
 TESTS = sorted({str(path.relative_to(ROOT)) for name in NAMES for path in ROOT.glob(f"tests/ops/test_{name}.py")})
 FEW = ["level", "layer_kernels and (bits_depend or views)", "large and (lrelu or blur) and dtype0", "geometry"]
 SELECTION = " or ".join(f"({few})" for few in FEW) if BRIEF else "not opcheck"

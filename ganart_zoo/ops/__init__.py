@@ -12,6 +12,7 @@ from ganart_zoo.ops.activation import Activation
 from ganart_zoo.ops.adain import adain
 from ganart_zoo.ops.bias_act import bias_act
 from ganart_zoo.ops.conv2d_bias_act import conv2d_bias_act
+from ganart_zoo.ops.conv_transpose2d import conv_transpose2d
 from ganart_zoo.ops.dispatch import (
     FallbackWarning,
     NativeOp,
@@ -44,6 +45,7 @@ __all__ = [
     "bias_act",
     "blur",
     "conv2d_bias_act",
+    "conv_transpose2d",
     "downsample2d",
     "gram_matrix",
     "instance_norm_act",

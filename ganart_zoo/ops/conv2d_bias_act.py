@@ -9,8 +9,8 @@ Types       float32, bfloat16, float64; x and weight of one type, except under a
 Gradient    any order for x, weight and bias.
 Repeats     bit for bit from run to run; the vendor library's weight gradient may depend on the number of threads.
 Native      the vendor library's convolution followed by one `bias_act` pass, or, where that is faster, Winograd's
-            algorithm with both in one pass (`ops/conv3x3.py` states its accuracy). The input of the activation is not
-            kept.
+            algorithm with both in one pass (`ops/conv3x3.py` and `ops/conv4x4.py` state its accuracy). The input of
+            the activation is not kept.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020.
 """
 
@@ -22,7 +22,14 @@ from ganart_zoo.ops.activation import Activation, default_gain
 from ganart_zoo.ops.bias_act import PIECEWISE_LINEAR, bias_act
 from ganart_zoo.ops.checks import check_activation, check_pictures
 from ganart_zoo.ops.conv3x3 import conv3x3_bias_act
-from ganart_zoo.ops.resampled_conv2d import check_convolution, is_conv3x3, resampled_conv2d
+from ganart_zoo.ops.conv4x4 import conv4x4_bias_act
+from ganart_zoo.ops.resampled_conv2d import (
+    check_convolution,
+    in_layout_for_strides,
+    is_conv3x3,
+    is_conv4x4,
+    resampled_conv2d,
+)
 from ganart_zoo.ops.upfirdn2d import Padding, padding_sides
 
 __all__ = ["conv2d_bias_act"]
@@ -62,10 +69,15 @@ def conv2d_bias_act(
     check_pictures("conv2d_bias_act", x)
     check_convolution("conv2d_bias_act", x, weight, bias, taps, padding, stride=stride)
     check_activation("conv2d_bias_act", act, negative_slope, gain, clamp)
-    if taps is None and act in PIECEWISE_LINEAR and is_conv3x3(x, weight, padding_sides("conv2d", padding), stride):
-        return conv3x3_bias_act(
-            x, weight, bias, act, float(negative_slope), float(default_gain(act) if gain is None else gain), clamp
-        )
+    if taps is None and act in PIECEWISE_LINEAR:
+        sides = padding_sides("conv2d", padding)
+        layer = (act, float(negative_slope), float(default_gain(act) if gain is None else gain), clamp)
+        if is_conv3x3(x, weight, sides, stride):
+            return conv3x3_bias_act(x, weight, bias, *layer)
+        if stride > 1:
+            x = in_layout_for_strides(x, weight)
+            if is_conv4x4(x, weight, sides, stride):
+                return conv4x4_bias_act(x, weight, bias, *layer)
     z = resampled_conv2d(x, weight, down=stride, taps=taps, padding=padding)
     if bias is None and act == "linear" and gain is None and clamp is None:
         return z

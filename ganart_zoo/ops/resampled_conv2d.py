@@ -9,9 +9,18 @@ from torch import Tensor
 from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.checks import check_device, check_factor, check_shape, check_taps
 from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_pays
+from ganart_zoo.ops.conv4x4 import conv4x4, conv4x4_pays
 from ganart_zoo.ops.upfirdn2d import Padding, padding_sides, resampling_padding, upfirdn2d
 
-__all__ = ["check_convolution", "is_conv3x3", "padded_conv2d", "resampled_conv2d"]
+__all__ = [
+    "check_convolution",
+    "check_same_type",
+    "in_layout_for_strides",
+    "is_conv3x3",
+    "is_conv4x4",
+    "padded_conv2d",
+    "resampled_conv2d",
+]
 
 
 def resampled_conv2d(
@@ -33,7 +42,7 @@ def resampled_conv2d(
             # The transposed convolution returns the full overlap, KH - 1 and KW - 1 more than needed, and lacks
             # the up - 1 zeros after the last pixel.
             rows, columns = weight.shape[2] - 1, weight.shape[3] - 1
-            x = F.conv_transpose2d(_as_strides_want(x, weight), weight.transpose(0, 1).flip(2, 3), stride=up)
+            x = F.conv_transpose2d(in_layout_for_strides(x, weight), weight.transpose(0, 1).flip(2, 3), stride=up)
             crop = (sides[0] - columns, sides[1] - columns + up - 1, sides[2] - rows, sides[3] - rows + up - 1)
             x = upfirdn2d(x, taps, padding=crop, gain=up**2)
         return upfirdn2d(x, taps, down=down) if down > 1 else x
@@ -49,7 +58,9 @@ def padded_conv2d(
     if groups == 1 and is_conv3x3(x, weight, sides, stride):
         return conv3x3(x, weight)
     if stride > 1 and groups == 1:
-        x = _as_strides_want(x, weight)
+        x = in_layout_for_strides(x, weight)
+        if is_conv4x4(x, weight, sides, stride):
+            return conv4x4(x, weight)
     if sides[0] == sides[1] and sides[2] == sides[3] and min(sides) >= 0:
         return F.conv2d(x, weight, stride=stride, padding=(sides[2], sides[0]), groups=groups)
     return F.conv2d(F.pad(x, list(sides)), weight, stride=stride, groups=groups)
@@ -60,7 +71,12 @@ def is_conv3x3(x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], stri
     return stride == 1 and sides == (1, 1, 1, 1) and conv3x3_pays(x, weight)
 
 
-def _as_strides_want(x: Tensor, weight: Tensor) -> Tensor:
+def is_conv4x4(x: Tensor, weight: Tensor, sides: tuple[int, int, int, int], stride: int) -> bool:
+    """Return whether `conv4x4` computes this convolution, and faster."""
+    return stride == 2 and sides == (1, 1, 1, 1) and conv4x4_pays(x, weight)
+
+
+def in_layout_for_strides(x: Tensor, weight: Tensor) -> Tensor:
     """Return x in the layout with which the vendor library's strided convolutions on CPUs are fastest.
 
     In channels_last they take up to five times less, their gradients above all. But the weight is then converted too,
@@ -80,11 +96,7 @@ def check_convolution(
         raise SettingsError(
             f"{op}: weight has shape {list(weight.shape)}; expected [O, {x.shape[1]}, KH, KW] for x {list(x.shape)}"
         )
-    same_type = weight.dtype == x.dtype or torch.is_autocast_enabled(x.device.type)  # which converts both
-    if not same_type or weight.device != x.device:
-        raise SettingsError(
-            f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
-        )
+    check_same_type(op, x, weight)
     if bias is not None:
         check_shape(op, "bias", bias, [weight.shape[:1]], weight, "weight")
         check_device(op, "bias", bias, x)
@@ -97,4 +109,13 @@ def check_convolution(
     elif factors.get("up", 1) > 1:
         raise SettingsError(
             f"{op}: up is {factors['up']} without taps; give the low-pass filter, such as [1, 3, 3, 1] / 8"
+        )
+
+
+def check_same_type(op: str, x: Tensor, weight: Tensor) -> None:
+    """Refuse a weight of another type than x's or on another device."""
+    same_type = weight.dtype == x.dtype or torch.is_autocast_enabled(x.device.type)  # which converts both
+    if not same_type or weight.device != x.device:
+        raise SettingsError(
+            f"{op}: weight is {weight.dtype} on {weight.device} and x {x.dtype} on {x.device}; convert one"
         )

@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ganart_zoo import ops
 from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_bias_act
+from ganart_zoo.ops.conv4x4 import conv4x4, conv4x4_bias_act, conv4x4_transposed
 
 TAPS = torch.tensor([1.0, 3, 3, 1]) / 8
 
@@ -59,6 +60,13 @@ CASES = {
         (FEATURES, (4, 3, 3, 3), (4,)),
         torch.float32,
     ),
+    "conv4x4": Case(conv4x4, (FEATURES, (4, 3, 4, 4)), torch.float32),
+    "conv4x4_bias_act": Case(
+        lambda x, w, b: conv4x4_bias_act(x, w, b, "lrelu", 0.2, 1.5, None),
+        (FEATURES, (4, 3, 4, 4), (4,)),
+        torch.float32,
+    ),
+    "conv4x4_transposed": Case(conv4x4_transposed, (FEATURES, (3, 4, 4, 4)), torch.float32),
 }
 
 pytestmark = [

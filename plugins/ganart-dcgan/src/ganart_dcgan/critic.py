@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganart_dcgan.config import CriticConfig
-from ganart_zoo import contract
+from ganart_zoo import contract, ops
 from ganart_zoo.contract import Condition, ImageError, class_labels
 
 __all__ = ["Critic"]
@@ -56,7 +56,9 @@ class Critic(contract.Critic):
         labels = class_labels(condition, len(images), self.config.class_names)
         features = (images * 2 - 1).to(self.vote.weight.dtype, memory_format=torch.channels_last)
         for halving in self.halvings:
-            features = functional.leaky_relu(halving(features), _SLOPE)
+            features = ops.conv2d_bias_act(
+                features, halving.weight, halving.bias, stride=2, padding=1, act="lrelu", negative_slope=_SLOPE, gain=1
+            )
         features = functional.leaky_relu(self.dense(features.flatten(1)), _SLOPE)
         votes: Tensor = self.vote(features)
         if self.classes is not None and labels is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganart_dcgan.batch_norm import StyledBatchNorm
 from ganart_dcgan.config import GeneratorConfig
-from ganart_zoo import contract
+from ganart_zoo import contract, ops
 from ganart_zoo.contract import Condition, OnStep, Rng, Settings, SettingsError, class_labels, randn
 
 __all__ = ["Generator"]
@@ -30,8 +30,8 @@ class _Doubling(nn.Module):
         self.convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        doubled: Tensor = self.convolution(self.norm(features, style).relu_())
-        return doubled
+        features = self.norm(features, style).relu_()
+        return ops.conv_transpose2d(features, self.convolution.weight, stride=2, padding=1)
 
 
 class Generator(contract.Generator):
