@@ -146,20 +146,20 @@ class _Lean(torch.optim.Optimizer):
 
 
 class Adam(_Lean):
-    """`torch.optim.Adam(parameters, lr, fused=True)`, which takes the same steps, bit for bit.
+    """`torch.optim.Adam(parameters, lr, betas, fused=True)`, which takes the same steps, bit for bit.
 
     Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
 
     Args:
         parameters: Tensors that require gradients, all of one device.
         lr: The learning rate.
+        betas: How much the averages of gradients and of their squares keep at each step, each in 0..1 and below 1.
     """
 
-    _BETAS = (0.9, 0.999)
     _EPS = 1e-8
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
+    def __init__(self, parameters: Sequence[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -177,8 +177,8 @@ class Adam(_Lean):
                 [state["step"] for state in states],
                 fused=True,
                 amsgrad=False,
-                beta1=self._BETAS[0],
-                beta2=self._BETAS[1],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
                 lr=group["lr"],
                 weight_decay=0.0,
                 eps=self._EPS,

@@ -25,12 +25,21 @@ class Scale(NamedTuple):
 
 
 def schedule(
-    height: int, width: int, *, steps: int, scales: int | None, ratio: float = 2.0, name: str = "scales"
+    height: int,
+    width: int,
+    *,
+    steps: int,
+    scales: int | None,
+    ratio: float = 2.0,
+    growth: float = 1.0,
+    name: str = "scales",
 ) -> list[Scale]:
-    """Return the scales for a picture of `height` x `width`, coarsest first, with `steps` divided evenly among them.
+    """Return the scales for a picture of `height` x `width`, coarsest first, with `steps` divided among them.
 
     >>> schedule(100, 300, steps=41, scales=None)
     [Scale(height=50, width=150, steps=21), Scale(height=100, width=300, steps=20)]
+    >>> schedule(100, 300, steps=41, scales=None, growth=3)
+    [Scale(height=50, width=150, steps=10), Scale(height=100, width=300, steps=31)]
 
     Args:
         height: Pixels.
@@ -38,6 +47,7 @@ def schedule(
         steps: At all scales together. There are never more scales than steps.
         scales: How many. None: as many as keep the first at 128 pixels or more on its long side, 32 on its short side.
         ratio: How many times as long the sides of a scale are as those of the scale before it; above 1.
+        growth: How many times as many steps each scale gets as the scale before it; 1 or more. None gets less than one.
         name: The name of the option `scales`, for messages.
 
     Raises:
@@ -55,8 +65,18 @@ def schedule(
             f"because the first must be at least {SMALLEST_SIDE} pixels a side"
         )
     scales = min(scales, steps)
-    each, more = divmod(steps, scales)
     return [
-        Scale(round(height / ratio**smaller), round(width / ratio**smaller), each + (scales - 1 - smaller < more))
-        for smaller in reversed(range(scales))
+        Scale(round(height / ratio**smaller), round(width / ratio**smaller), count)
+        for smaller, count in zip(reversed(range(scales)), _divided(steps, scales, growth), strict=True)
     ]
+
+
+def _divided(steps: int, scales: int, growth: float) -> list[int]:
+    """Return the steps of each scale, of which there are no more than steps."""
+    whole = sum(growth**index for index in range(scales))
+    counts = [1 + int((steps - scales) * growth**index / whole) for index in range(scales)]
+    left = steps - sum(counts)
+    if growth == 1:
+        return [count + (index < left) for index, count in enumerate(counts)]
+    counts[-1] += left
+    return counts

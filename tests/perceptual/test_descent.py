@@ -43,12 +43,24 @@ def torch_adam(levels: list[Tensor], lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(levels, lr=lr, fused=True)
 
 
+def nimble_adam(levels: list[Tensor], lr: float) -> Adam:
+    return Adam(levels, lr, betas=(0.5, 0.9))
+
+
+def torch_nimble_adam(levels: list[Tensor], lr: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(levels, lr=lr, betas=(0.5, 0.9), fused=True)
+
+
 def torch_lbfgs(levels: list[Tensor], lr: float) -> torch.optim.Optimizer:
     return torch.optim.LBFGS(levels, lr=lr, max_iter=1, tolerance_grad=0, tolerance_change=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kinds", [(Adam, torch_adam), (LBFGS, torch_lbfgs)], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    "kinds",
+    [(Adam, torch_adam), (nimble_adam, torch_nimble_adam), (LBFGS, torch_lbfgs)],
+    ids=["adam", "adam-betas", "lbfgs"],
+)
 def test_optimizers_take_the_steps_of_torch(kinds, dtype: torch.dtype) -> None:
     ends = []
     for kind in kinds:

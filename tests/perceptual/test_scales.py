@@ -21,11 +21,17 @@ def test_scales_end_with_the_full_size(size, expected):
     assert [scale[:2] for scale in schedule(*size, steps=100, scales=None)] == expected
 
 
+@pytest.mark.parametrize("growth", [1.0, 1.7, 3.0])
 @pytest.mark.parametrize("steps", [1, 2, 3, 100, 101])
-def test_scales_share_all_steps(steps):
-    scales = schedule(512, 512, steps=steps, scales=None)
+def test_scales_share_all_steps(steps, growth):
+    scales = schedule(512, 512, steps=steps, scales=None, growth=growth)
     assert sum(scale.steps for scale in scales) == steps
     assert min(scale.steps for scale in scales) >= 1
+
+
+def test_steps_grow_from_scale_to_scale():
+    assert [scale.steps for scale in schedule(512, 512, steps=132, scales=None, growth=3)] == [10, 30, 92]
+    assert [scale.steps for scale in schedule(512, 512, steps=132, scales=None)] == [44, 44, 44]
 
 
 def test_octaves_shrink_by_their_ratio():

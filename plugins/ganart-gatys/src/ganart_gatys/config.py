@@ -48,10 +48,11 @@ class Options(Settings):
     """What one call may change. There is no `size`: the result has the size of the content."""
 
     steps: int = Field(
-        300,
+        150,
         ge=1,
         le=100_000,
-        description="The largest number of gradient steps, over all scales together (see plateau).",
+        description="The largest number of gradient steps, over all scales together (see plateau); a scale twice as "
+        "large gets three times the steps.",
     )
     alpha: float = Field(
         1.0,
@@ -118,6 +119,16 @@ class Options(Settings):
         gt=0,
         le=10,
         description="Step size; for Adam in units of the picture's range 0..1. None: 0.01 for Adam, 1 for L-BFGS.",
+    )
+    beta1: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="For Adam: how much the average of gradients keeps at each step. With 0.9, usual in training, a "
+        "picture overshoots its goal and swings back.",
+    )
+    beta2: float = Field(
+        0.9, ge=0, lt=1, description="For Adam: how much the average of squared gradients keeps at each step."
     )
     carry: bool = Field(
         False, description="For Adam: keep the averages of gradients from each size to the next, where sizes agree."

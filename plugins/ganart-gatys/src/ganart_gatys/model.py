@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -49,6 +50,9 @@ __all__ = ["Gatys"]
 
 _ENLARGED = 40
 """Values a pixel of the full size that guided upsampling holds at a time."""
+_GROWTH = 3.0
+"""A scale twice as large takes so many times the steps: the last one decides about the loss, and the others about what
+is seen from afar, which few steps settle."""
 _LAST_RATE = 0.1
 """Adam's learning rate falls to this share of itself at each scale."""
 
@@ -126,7 +130,9 @@ class Gatys(StyleTransfer):
                 on_step=on_step,
             )
             return guided_upsample(painted, content.detach())
-        plan = schedule(*_size(content), steps=options.steps, scales=options.scales, ratio=options.scale_ratio)
+        ratio = options.scale_ratio
+        growth = _GROWTH ** math.log2(ratio)
+        plan = schedule(*_size(content), steps=options.steps, scales=options.scales, ratio=ratio, growth=growth)
         # Under a caller's inference_mode no gradient could be computed, not even with enable_grad.
         with torch.inference_mode(False), torch.no_grad():
             backbone = self._fastest()
@@ -275,7 +281,7 @@ class _Painter:
 
 def _optimizer(levels: list[Tensor], options: Options) -> torch.optim.Optimizer:
     if options.optimizer == "adam":
-        return Adam(levels, lr=options.learning_rate or 0.01)
+        return Adam(levels, lr=options.learning_rate or 0.01, betas=(options.beta1, options.beta2))
     return LBFGS(levels, lr=options.learning_rate or 1.0)
 
 
