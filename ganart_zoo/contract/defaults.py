@@ -1,4 +1,4 @@
-"""Shields results from the default dtype and device that a program has set in torch."""
+"""Shields results from what a program has set in torch: default dtype and device, autocast, inference mode."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["standard_defaults"]
+
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 # Functions whose result has the default dtype unless told otherwise. Random ones would draw other values in float64.
 _FLOATING: frozenset[Any] = frozenset(
@@ -37,10 +39,14 @@ _INFERRED: frozenset[Any] = frozenset(
 def standard_defaults() -> Iterator[None]:
     """Within the block, make tensors float32 and on the CPU where no dtype or device is given.
 
-    It changes nothing global and concerns this thread only. It costs nothing unless a program has called
-    `torch.set_default_dtype` or `torch.set_default_device`.
+    There is no autocast and no inference mode in it. It changes nothing global and concerns this thread only. It costs nothing unless a program has called
+    `torch.set_default_dtype` or `torch.set_default_device`, or is within `torch.autocast` or `torch.inference_mode`.
     """
     with contextlib.ExitStack() as stack:
+        if torch.is_inference_mode_enabled():  # no gradient could reach tensors made in it, then or later
+            stack.enter_context(torch.inference_mode(False))
+        for device in filter(torch.is_autocast_enabled, _DEVICES):
+            stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_dtype() != torch.float32:
             stack.enter_context(_Float32())
         if torch.get_default_device().type != "cpu":

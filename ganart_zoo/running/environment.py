@@ -28,6 +28,8 @@ def versions(device: torch.device) -> dict[str, str]:
         # Torch's own kernels differ with the instruction set.
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
+    if (precision := torch.get_float32_matmul_precision()) != "highest":
+        known["float32_matmul_precision"] = precision  # as the program set it, with less exact products
     if device.type == "cuda":
         known["cuda"] = str(torch.version.cuda)
         known["gpu"] = torch.cuda.get_device_name(device)

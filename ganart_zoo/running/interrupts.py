@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
+from ganart_zoo.contract.defaults import standard_defaults
+
 __all__ = ["Interrupted", "interruptible", "was_interrupted"]
 
 P = ParamSpec("P")
@@ -53,13 +55,16 @@ def interruptible(task: Callable[P, R]) -> Callable[P, R]:
 
     That holds in the main thread, where Python's own handler would raise KeyboardInterrupt at once. A program that has
     a handler of its own keeps it. A second Ctrl-C raises KeyboardInterrupt at once.
+
+    Nothing that the program has set in torch changes the result of the call; see `standard_defaults`.
     """
 
     @functools.wraps(task)
     def call(*arguments: P.args, **keywords: P.kwargs) -> R:
         with _listening() as heard:
             try:
-                result = task(*arguments, **keywords)
+                with standard_defaults():
+                    result = task(*arguments, **keywords)
             except Exception as error:
                 if heard is not None and heard.asked:
                     raise Interrupted(None) from error

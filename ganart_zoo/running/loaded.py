@@ -121,6 +121,8 @@ class Loaded(Generic[M]):
     ) -> Iterator[Work]:
         """Announce that a task started, and when the block ends that it finished, was stopped, or failed.
 
+        Within the block no default of the program changes a result; see `standard_defaults`.
+
         Args:
             task: The verb.
             details: JSON-ready facts, part of each event.
@@ -131,7 +133,8 @@ class Loaded(Generic[M]):
         work.announce("started")
         start = time.perf_counter()
         try:
-            yield work
+            with standard_defaults():
+                yield work
         except BaseException as error:
             work.announce("failed", error=f"{type(error).__name__}: {error}")
             raise

@@ -162,7 +162,7 @@ class Run:
             ModelError: A loss or a weight is no longer finite, or a file cannot be written.
             ImageError: No picture can be read.
         """
-        with standard_defaults(), self._folder_held():
+        with standard_defaults(), torch.enable_grad(), self._folder_held():
             self._begin(resume, allow_changes)
             if self._is_finished():
                 self.model.load_own_state(load_tensors(self._folder / self._kept[0]))
@@ -175,7 +175,8 @@ class Run:
         Raises:
             SettingsError: The recipe has no dry run.
         """
-        return dict(self._recipe.dry_run())
+        with standard_defaults(), torch.enable_grad():
+            return dict(self._recipe.dry_run())
 
     def _train(self) -> Trained:
         if self._first:

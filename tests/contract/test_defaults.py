@@ -1,8 +1,9 @@
-"""What a program sets in torch as default dtype and device changes no result, and is as it was afterwards."""
+"""What a program sets in torch (default dtype and device, autocast, modes of gradients) changes no result."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.draws import uniforms
 from ganart_zoo.data import Share, open_data
 from ganart_zoo.imaging import load, to_grid
+from ganart_zoo.running.generators import load_generator
+from ganart_zoo.tasks.imagine import imagine
+from ganart_zoo.tasks.project import project
+from ganart_zoo.tasks.rank import rank
+from ganart_zoo.tasks.stylize import stylize
+from ganart_zoo.tasks.train import train
+from ganart_zoo.training import TrainConfig
 
 
 @contextlib.contextmanager
@@ -119,3 +127,76 @@ def test_the_block_gives_float32_on_the_cpu_where_nothing_else_is_said(setting: 
         assert {(result.dtype, result.device.type) for result in results} == {(torch.float32, "cpu")}
         assert all(kept)
         assert (torch.get_default_dtype(), torch.get_default_device()) == before
+
+
+@contextlib.contextmanager
+def around(setting: str) -> Iterator[None]:
+    """Set what a program sets around calls, or one of the defaults of `host`."""
+    blocks = {
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "inference mode": torch.inference_mode,
+        "no gradients": torch.no_grad,
+    }
+    with blocks[setting]() if setting in blocks else host(setting):
+        yield
+
+
+SETTINGS = pytest.mark.parametrize("setting", ["autocast", "inference mode", "no gradients", "float64", "meta"])
+
+
+def write_pictures(folder: Path, count: int, side: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{number}.png")
+
+
+def results_of_tasks(zoo: Zoo, folder: Path) -> list[object]:
+    torch.manual_seed(0)
+    backbone = {"model": "ganart-backbones/squeezenet1_1", "weights": None}
+    painted = stylize(
+        zoo, folder / "0.png", [folder / "1.png"], size=32, settings={"backbone": backbone, "steps": 2}
+    ).images
+    torch.manual_seed(0)
+    generator = load_generator(zoo, "ganart-dcgan/dcgan", weights=None, settings={"resolution": 32, "width": 4})
+    projected = project(generator, folder / "0.png", steps=2, backbone=backbone, side=32)
+    found = imagine(
+        zoo, "red apple", model=generator, critics=["ganart-text-critic/text-critic"], count=2, refine="cma", budget=4
+    )
+    ranked = rank(zoo, "ganart-text-critic/text-critic", [folder], prompt="red apple")
+    return [
+        *[made.detach().numpy().tobytes() for made in (painted, projected.latent)],
+        [result.score for result in found.results],
+        [one.score for one in ranked.pictures],
+    ]
+
+
+@SETTINGS
+def test_tasks_give_the_same(setting: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path, 2, 32)
+    zoo = Zoo()
+    expected = results_of_tasks(zoo, tmp_path)
+    with around(setting):
+        assert results_of_tasks(zoo, tmp_path) == expected
+
+
+@SETTINGS
+def test_training_gives_the_same(setting: str, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    write_pictures(tmp_path / "pictures", 4, 32)
+
+    def losses(folder: Path) -> list[dict[str, float]]:
+        config = TrainConfig(steps=1, batch=2)
+        small = {"width": 4}
+        train(
+            *(Zoo(), "ganart-dcgan/dcgan", "ganart-dcgan/dcgan_critic", tmp_path / "pictures", folder),
+            config=config,
+            size=32,
+            generator_settings=small,
+            critic_settings=small,
+        )
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+    expected = losses(tmp_path / "one")
+    with around(setting):
+        assert losses(tmp_path / "other") == expected
