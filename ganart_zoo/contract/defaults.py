@@ -39,8 +39,9 @@ _INFERRED: frozenset[Any] = frozenset(
 def standard_defaults() -> Iterator[None]:
     """Within the block, make tensors float32 and on the CPU where no dtype or device is given.
 
-    There is no autocast and no inference mode in it. It changes nothing global and concerns this thread only. It costs nothing unless a program has called
-    `torch.set_default_dtype` or `torch.set_default_device`, or is within `torch.autocast` or `torch.inference_mode`.
+    There is no autocast and no inference mode in it. It changes nothing global and concerns this thread only. It costs
+    nothing unless a program has called `torch.set_default_dtype` or `torch.set_default_device`, or is within
+    `torch.autocast` or `torch.inference_mode`.
     """
     with contextlib.ExitStack() as stack:
         if torch.is_inference_mode_enabled():  # no gradient could reach tensors made in it, then or later

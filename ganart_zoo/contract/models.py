@@ -21,7 +21,7 @@ from ganart_zoo.contract.errors import ModelError, SettingsError, did_you_mean
 from ganart_zoo.contract.events import OnStep
 from ganart_zoo.contract.provenance import Provenance
 from ganart_zoo.contract.rng import Rng
-from ganart_zoo.contract.tensors import load_tensors, unwrap_names
+from ganart_zoo.contract.tensors import load_tensors, unwrap_names, wrapped_whole
 
 if TYPE_CHECKING:
     from ganart_zoo.contract.settings import Settings  # imports pydantic
@@ -114,7 +114,13 @@ class Model(nn.Module):
         ]
         if problems:
             more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise ModelError(f"weights do not fit {type(self).__name__}: {', '.join(problems[:3])}{more}")
+            named = f"weights do not fit {type(self).__name__}"
+            if prefixes := wrapped_whole(state, own):
+                raise ModelError(
+                    f"{named}: the file holds several networks, and what this one expects is under "
+                    f"{' and '.join(map(repr, prefixes))}; save the one you need to a file of its own"
+                )
+            raise ModelError(f"{named}: {', '.join(problems[:3])}{more}")
         self.load_state_dict(state, strict=False)
 
     def load_weights(self, files: Mapping[str, Path], *, device: torch.device, dtype: torch.dtype) -> None:

@@ -17,10 +17,24 @@ from ganart_zoo.contract.spec import FORMATS
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_tensors", "tensor_names", "under", "unwrap_names", "weights_format"]
+__all__ = ["load_tensors", "tensor_names", "under", "unwrap_names", "weights_format", "wrapped_whole"]
 
 _SAFETENSORS_LENGTH = 8  # bytes of the little-endian length of the JSON header that follows
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive since torch 1.6, a bare pickle before
+
+
+_WRAPPERS = {
+    "module",
+    "_orig_mod",
+    "_forward_module",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+}
+"""What DataParallel, torch.compile, Fabric, FSDP and activation checkpointing put into names."""
+_AVERAGED = "n_averaged"
+"""The count that torch's AveragedModel keeps beside the averages."""
+_DEEPEST = 4
+"""Mappings within mappings, in which state dicts are looked for."""
 
 
 def weights_format(path: Path) -> str:
@@ -34,6 +48,10 @@ def weights_format(path: Path) -> str:
         return "safetensors"
     if start.startswith(_TORCH_STARTS):
         return "torch"
+    if start.startswith(b"version "):
+        raise WeightsError(f"{path} is a pointer of Git LFS in place of the file; fetch it with git lfs pull")
+    if start.lstrip().lower().startswith((b"<!doc", b"<html")):
+        raise WeightsError(f"{path} is a web page, perhaps one that says why there was no download; get the file again")
     reason = "is neither a safetensors nor a torch file" if start else "is empty, expected a safetensors or torch file"
     raise WeightsError(f"{path} {reason}; give a file of weights")
 
@@ -88,13 +106,16 @@ def unwrap_names(tensors: Mapping[str, Tensor], expected: Collection[str]) -> di
     """Return tensors under the names they had before a wrapper or a checkpoint put a prefix before them.
 
     DataParallel puts `module.` before every name, torch.compile puts `_orig_mod.` before the names of what it compiled,
-    and training frameworks put the name of an attribute or a dictionary before them, such as `generator.`.
+    and training frameworks put the name of an attribute or a dictionary before them, such as `generator.`. The count of
+    torch's AveragedModel is dropped.
 
     Args:
         tensors: By the names in a file.
         expected: The names that a model expects. Names are changed only if more of them are then expected.
     """
-    wrappers = {"module", "_orig_mod"} - {part for name in expected for part in name.split(".")}
+    if _AVERAGED not in expected and all(name.startswith("module.") for name in tensors if name != _AVERAGED):
+        tensors = {name: tensor for name, tensor in tensors.items() if name != _AVERAGED}
+    wrappers = _WRAPPERS - {part for name in expected for part in name.split(".")}
     unwrapped = {name: ".".join(part for part in name.split(".") if part not in wrappers) for name in tensors}
     paths = [name.split(".")[:-1] for name in unwrapped.values()]
     shared = [parts[0] for parts in takewhile(lambda parts: len({*parts}) == 1, zip(*paths, strict=False))]
@@ -108,6 +129,15 @@ def unwrap_names(tensors: Mapping[str, Tensor], expected: Collection[str]) -> di
     if len({*best.values()}) < len(best):  # two tensors would get one name
         best = candidates[0]
     return {best[name]: tensor for name, tensor in tensors.items()}
+
+
+def wrapped_whole(tensors: Mapping[str, Tensor], expected: Collection[str]) -> list[str]:
+    """Return the prefixes under which a file holds everything that a model expects, such as `["generator."]`."""
+    if not expected:
+        return []
+    first = next(iter(expected))
+    prefixes = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]
+    return [prefix for prefix in prefixes if all(f"{prefix}{name}" in tensors for name in expected)]
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -144,6 +174,13 @@ def _load_torch(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, and unpickling Python objects could run any code, so it is refused; "
             "save its state dict as safetensors where you trust it"
         ) from error
+    except RuntimeError as error:
+        if "TorchScript" in str(error):
+            raise WeightsError(
+                f"{path} is a TorchScript archive, which holds code; save its state dict where you trust it: "
+                f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
+            ) from error
+        raise WeightsError(f"{path} is a damaged torch file: {_one_line(error)}; get it again") from error
     # For a damaged archive, the unpickler and the zip reader raise errors of many types.
     except Exception as error:
         raise WeightsError(f"{path} is a damaged torch file: {_one_line(error)}; get it again") from error
@@ -156,18 +193,34 @@ def _state_dict(path: Path, loaded: Any) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, expected a mapping of names to tensors")
     if _is_state_dict(loaded):
         return {key: value.detach() for key, value in loaded.items()}
-    nested = [key for key, value in loaded.items() if isinstance(value, Mapping) and value and _is_state_dict(value)]
+    nested = _nested(loaded)
     if len(nested) == 1:
-        return {key: value.detach() for key, value in loaded[nested[0]].items()}
+        return {key: value.detach() for key, value in next(iter(nested.values())).items()}
     if nested:
-        choices = ", ".join(map(repr, nested))
+        choices = ", ".join(".".join(map(repr, keys)) for keys in nested)
+        keys = "".join(f"[{key!r}]" for key in next(iter(nested)))
         raise WeightsError(
             f"{path} is a checkpoint of several state dicts: {choices}; save the one you need to a file of its own: "
-            f"torch.save(torch.load({path.name!r}, weights_only=True)[{nested[0]!r}], 'weights.pt')"
+            f"torch.save(torch.load({path.name!r}, weights_only=True){keys}, 'weights.pt')"
         )
     other = [repr(key) for key, value in loaded.items() if not _is_state_dict({key: value})]
     more = " ..." if len(other) > 5 else ""
     raise WeightsError(f"{path} is not a state dict; there are no tensors under {', '.join(other[:5])}{more}")
+
+
+def _nested(loaded: Mapping[Any, Any]) -> dict[tuple[Any, ...], Mapping[str, Tensor]]:
+    """Return the state dicts in a checkpoint, by their keys: those of the first depth at which there are any."""
+    level: dict[tuple[Any, ...], Mapping[Any, Any]] = {(): loaded}
+    for _ in range(_DEEPEST):
+        level = {
+            (*keys, key): value
+            for keys, mapping in level.items()
+            for key, value in mapping.items()
+            if isinstance(value, Mapping) and value
+        }
+        if found := {keys: value for keys, value in level.items() if _is_state_dict(value)}:
+            return found
+    return {}
 
 
 def _is_state_dict(value: Mapping[Any, Any]) -> bool:

@@ -104,9 +104,21 @@ def test_no_file_and_no_weights_file(tmp_path: Path) -> None:
         load_tensors(tmp_path / "absent.safetensors")
     with pytest.raises(WeightsError, match="cannot read"):
         load_tensors(tmp_path)
-    (tmp_path / "page.safetensors").write_text("<!doctype html>")
-    with pytest.raises(WeightsError, match="neither"):
-        load_tensors(tmp_path / "page.safetensors")
+    for text, what in (
+        ("hello world", "neither"),
+        ("<!DOCTYPE html>", "is a web page"),
+        ("version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
+    ):
+        (tmp_path / "page.safetensors").write_text(text)
+        with pytest.raises(WeightsError, match=what):
+            load_tensors(tmp_path / "page.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_torchscript_is_said_to_be_code(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match="is a TorchScript archive, which holds code; save its state dict"):
+        load_tensors(tmp_path / "net.pt")
 
 
 class Net(Backbone):
@@ -122,12 +134,17 @@ def wrapped(kind: str, net: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return the state of a net as it is saved from inside a wrapper."""
     if kind == "compiled in part":
         return {name.replace("rest.0", "rest.0._orig_mod"): value for name, value in net.state_dict().items()}
+    if kind == "averaged":
+        return torch.optim.swa_utils.AveragedModel(net).state_dict()
     return {f"{kind}{name}": value for name, value in net.state_dict().items()}
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["", "module.", "_orig_mod.", "module._orig_mod.", "generator.", "ema.module.", "compiled in part"],
+    [
+        *("", "module.", "_orig_mod.", "module._orig_mod.", "generator.", "ema.module.", "compiled in part"),
+        *("averaged", "_fsdp_wrapped_module.", "_forward_module.module."),
+    ],
 )
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_names_lose_the_prefixes_of_wrappers(kind: str, suffix: str, tmp_path: Path) -> None:
@@ -155,6 +172,21 @@ def test_what_does_not_fit_is_named_as_in_the_file_less_the_wrapper(tmp_path: Pa
     torch.save(state, tmp_path / "net.pt")
     with pytest.raises(ModelError, match=r"missing 'rest\.0\.bias'$"):
         Net().load_weights({"model": tmp_path / "net.pt"}, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def test_a_file_of_several_networks_says_where_this_one_is(tmp_path: Path) -> None:
+    torch.save({**wrapped("generator.", Net()), **wrapped("critic.", torch.nn.Linear(3, 1))}, tmp_path / "net.pt")
+    with pytest.raises(ModelError, match=r"several networks, and what this one expects is under 'generator\.'; save"):
+        Net().load_weights({"model": tmp_path / "net.pt"}, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def test_state_dicts_may_lie_deeper_in_a_checkpoint(tmp_path: Path) -> None:
+    optimizer = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save({"epoch": 1, "optimizer": optimizer, "ema": {"decay": 0.9, "shadow": STATE}}, tmp_path / "all.pt")
+    assert load_tensors(tmp_path / "all.pt").keys() == STATE.keys()
+    torch.save({"model": {"g": STATE, "d": STATE}}, tmp_path / "all.pt")
+    with pytest.raises(WeightsError, match=r"'model'\.'g', 'model'\.'d'.*\['model'\]\['g'\], 'weights\.pt'"):
+        load_tensors(tmp_path / "all.pt")
 
 
 @pytest.mark.parametrize("key", ["state_dict", "g_ema", "params"])
