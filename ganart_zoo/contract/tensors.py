@@ -167,6 +167,11 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
 def _load_torch(path: Path) -> dict[str, Tensor]:
     import torch
 
+    if _is_torchscript(path):
+        raise WeightsError(
+            f"{path} is a TorchScript archive, which holds code; save its state dict where you trust it: "
+            f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
+        )
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -174,17 +179,20 @@ def _load_torch(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, and unpickling Python objects could run any code, so it is refused; "
             "save its state dict as safetensors where you trust it"
         ) from error
-    except RuntimeError as error:
-        if "TorchScript" in str(error):
-            raise WeightsError(
-                f"{path} is a TorchScript archive, which holds code; save its state dict where you trust it: "
-                f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt')"
-            ) from error
-        raise WeightsError(f"{path} is a damaged torch file: {_one_line(error)}; get it again") from error
     # For a damaged archive, the unpickler and the zip reader raise errors of many types.
     except Exception as error:
         raise WeightsError(f"{path} is a damaged torch file: {_one_line(error)}; get it again") from error
     return _state_dict(path, loaded)
+
+
+def _is_torchscript(path: Path) -> bool:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):  # what is wrong with it is said by whoever reads it
+        return False
 
 
 def _state_dict(path: Path, loaded: Any) -> dict[str, Tensor]:
