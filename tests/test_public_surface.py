@@ -25,7 +25,7 @@ PUBLIC = {
     """,
     "ganart_zoo.ops": """
         Activation FallbackWarning NativeOp NativeUnavailableError OpStatus WinogradKernel adain bias_act blur
-        conv2d_bias_act downsample2d gram_matrix instance_norm_act minibatch_stddev modulated_conv2d pixel_norm
+        conv2d_bias_act downsample2d glu gram_matrix instance_norm_act minibatch_stddev modulated_conv2d pixel_norm
         spectral_norm status style_loss style_losses upfirdn2d upsample2d use winograd_conv2d winograd_kernel
     """,
     "ganart_zoo.imaging": """

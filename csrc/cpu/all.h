@@ -2,6 +2,7 @@
 #include "cpu/bias_act.h"
 #include "cpu/conv3x3.h"
 #include "cpu/conv4x4.h"
+#include "cpu/glu.h"
 #include "cpu/gram_matrix.h"
 #include "cpu/instance_norm_act.h"
 #include "cpu/minibatch_stddev.h"

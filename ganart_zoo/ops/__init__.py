@@ -22,6 +22,7 @@ from ganart_zoo.ops.dispatch import (
     status,
     use,
 )
+from ganart_zoo.ops.glu import glu
 from ganart_zoo.ops.gram_matrix import gram_matrix
 from ganart_zoo.ops.instance_norm_act import instance_norm_act
 from ganart_zoo.ops.minibatch_stddev import minibatch_stddev
@@ -47,6 +48,7 @@ __all__ = [
     "conv2d_bias_act",
     "conv_transpose2d",
     "downsample2d",
+    "glu",
     "gram_matrix",
     "instance_norm_act",
     "library_beside",

@@ -9,7 +9,8 @@ Gradient    any order for x, weight, styles, noise and bias.
 Repeats     bit for bit from run to run; the vendor library's weight gradient may depend on the number of threads.
 Native      one pass scales x by the styles, the vendor library convolves it with the shared weight, and one pass
             (`scaled_bias_act`) does the rest; d takes one product [N, I] x [I, O]. No memory of size N*O*I*KH*KW is
-            needed.
+            needed. A 1x1 convolution to the few channels of a picture is one product with a weight a sample, and its
+            result is contiguous.
 Source      T. Karras et al., "Analyzing and improving the image quality of StyleGAN", CVPR 2020. Weights are correlated
             at every resolution; NVIDIA's published upsampling layers convolve, so flip theirs when loading.
 """
@@ -25,6 +26,7 @@ from ganart_zoo.ops.activation import Activation, default_gain
 from ganart_zoo.ops.bias_act import bias_act, bias_act_reference
 from ganart_zoo.ops.checks import check_activation, check_device, check_pictures, check_shape
 from ganart_zoo.ops.dtypes import sum_type
+from ganart_zoo.ops.picture_conv2d import PICTURE_CHANNELS, conv2d_to_picture
 from ganart_zoo.ops.resampled_conv2d import check_convolution, padded_conv2d, resampled_conv2d
 from ganart_zoo.ops.scaled_bias_act import scaled_bias_act
 from ganart_zoo.ops.upfirdn2d import Padding, padding_sides, resampling_padding, upfirdn2d
@@ -77,8 +79,12 @@ def modulated_conv2d(
     check_activation("modulated_conv2d", act, negative_slope, gain, clamp)
     check_shape("modulated_conv2d", "styles", styles, [x.shape[:2]], x)
     check_device("modulated_conv2d", "styles", styles, x)
-    y = scaled_bias_act("modulated_conv2d", x, styles)
-    y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)
+    if not demodulate and taps is None and down == 1 and _is_to_picture(weight, padding):
+        # the weights of all samples are smaller than the scaled x would be
+        y = conv2d_to_picture(x, (weight.flatten(1) * styles[:, None]).to(x.dtype))
+    else:
+        y = scaled_bias_act("modulated_conv2d", x, styles)
+        y = resampled_conv2d(y, weight, up=up, down=down, taps=taps, padding=padding)
     settings: _Settings = {"act": act, "negative_slope": negative_slope, "gain": gain, "clamp": clamp}
     if demodulate or noise is not None:
         scale = demodulation(weight, styles) if demodulate else None
@@ -86,6 +92,11 @@ def modulated_conv2d(
     if bias is None and act == "linear" and gain is None and clamp is None:
         return y
     return bias_act(y, bias, **settings)
+
+
+def _is_to_picture(weight: Tensor, padding: Padding) -> bool:
+    out_channels, _, *sides = weight.shape
+    return out_channels <= PICTURE_CHANNELS and sides == [1, 1] and not any(padding_sides("modulated_conv2d", padding))
 
 
 class _Settings(TypedDict):

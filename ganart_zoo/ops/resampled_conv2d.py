@@ -10,6 +10,7 @@ from ganart_zoo.contract.errors import SettingsError
 from ganart_zoo.ops.checks import check_device, check_factor, check_shape, check_taps
 from ganart_zoo.ops.conv3x3 import conv3x3, conv3x3_pays
 from ganart_zoo.ops.conv4x4 import conv4x4, conv4x4_pays
+from ganart_zoo.ops.picture_conv2d import conv2d_of_picture, is_of_picture
 from ganart_zoo.ops.upfirdn2d import Padding, padding_sides, resampling_padding, upfirdn2d
 
 __all__ = [
@@ -57,6 +58,8 @@ def padded_conv2d(
     """Correlate x, padded or cropped by `(x0, x1, y0, y1)`; without a padded copy where torch can."""
     if groups == 1 and is_conv3x3(x, weight, sides, stride):
         return conv3x3(x, weight)
+    if stride == groups == 1 and not any(sides) and is_of_picture(x, weight):
+        return conv2d_of_picture(x, weight)
     if stride > 1 and groups == 1:
         x = in_layout_for_strides(x, weight)
         if is_conv4x4(x, weight, sides, stride):

@@ -99,6 +99,7 @@ LAYERS = {
         lambda x: ops.minibatch_stddev(x, 2 if len(x) % 2 == 0 else len(x), neighbours=True)
     ),
     "pixel_norm": Layer(ops.pixel_norm),
+    "glu": Layer(lambda x: ops.glu(x[:, : x.shape[1] // 2 * 2])),
 }
 
 VIEWS: dict[str, Callable[..., Tensor]] = {  # of what `make(*shape)` gives; torch has no negative strides

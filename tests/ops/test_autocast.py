@@ -12,7 +12,7 @@ from .layers import draw
 NATIVE_OPS = ["ganart::bias_act", "ganart::instance_norm_act", "ganart::upfirdn2d", "ganart::winograd_conv2d"]
 NAMES = [
     *("bias_act lrelu", "bias_act, no bias", "instance_norm_act", "adain", "blur", "upsample2d", "downsample2d"),
-    *("upfirdn2d, not separable", "pixel_norm", "minibatch_stddev"),
+    *("upfirdn2d, not separable", "pixel_norm", "minibatch_stddev", "glu"),
 ]
 
 

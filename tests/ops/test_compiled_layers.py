@@ -25,6 +25,7 @@ NAMES = [  # one of each op: g++ takes seconds for what is around the kernels
     "modulated_conv2d",
     "minibatch_stddev",
     "pixel_norm",
+    "glu",
 ]
 
 

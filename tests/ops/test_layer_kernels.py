@@ -219,6 +219,8 @@ def test_opcheck_of_layers_without_activation(layout, generator) -> None:
     for neighbours in (False, True):
         torch.library.opcheck(KERNELS.minibatch_stddev.default, (x, 2, 3, neighbours))
         torch.library.opcheck(KERNELS.minibatch_stddev_backward.default, (wider, x, 2, 3, neighbours))
+    torch.library.opcheck(KERNELS.glu.default, (wider,))
+    torch.library.opcheck(KERNELS.glu_backward.default, (grad, wider))
     torch.library.opcheck(KERNELS.pixel_norm.default, (x, 1e-2))
     torch.library.opcheck(KERNELS.pixel_norm_backward.default, (grad, x, 1e-2))
     torch.library.opcheck(KERNELS.upfirdn2d.default, (x, TAPS.float(), [2, 1], [1, 2], [3, 2, 1, 2], 2.0, False))

@@ -154,6 +154,26 @@ def test_conv2d_bias_act_pads_each_side_by_its_own(kernel, stride, taps, padding
     torch.testing.assert_close(y, F.silu(F.conv2d(filtered, weight, bias, stride=stride)))
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_pointwise_convolution_of_a_picture_has_all_derivatives(samples, channels, layout, generator):
+    x, weight, along = draw(generator, (samples, channels, 7, 9), (5, channels, 1, 1), (samples, channels, 7, 9))
+    x = x.to(memory_format=layout)
+
+    def derivatives(convolve, dtype):
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in (x, weight)]
+        y = convolve(*leaves)
+        first = torch.autograd.grad(y.square().sum(), leaves, create_graph=True)
+        second = torch.autograd.grad(first[0].square().sum() + first[1].square().sum(), leaves)
+        tangent = torch.func.jvp(lambda x: convolve(x, weight.to(dtype)), (x.to(dtype),), (along.to(dtype),))[1]
+        return [each.detach().double() for each in (y, *first, *second, tangent)]
+
+    found, expected = derivatives(ops.conv2d_bias_act, torch.float32), derivatives(F.conv2d, torch.float64)
+    for ours, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-4 * float(exact.abs().max()))
+
+
 def test_modulated_conv2d_pads_each_side_by_its_own(generator):
     x, weight, styles = draw(generator, (2, 3, 8, 9), (4, 3, 2, 3), (2, 3))
     for padding in PADDINGS:

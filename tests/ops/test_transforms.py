@@ -39,6 +39,7 @@ CASES = {
     "instance_norm_act": Case(lambda *a: ops.instance_norm_act(*a, act="tanh"), (FEATURES, (3,), (4, 3))),
     "adain": Case(ops.adain, (FEATURES, (4, 3), (4, 3))),
     "pixel_norm": Case(ops.pixel_norm, (FEATURES,)),
+    "glu": Case(lambda x: ops.glu(x.transpose(0, 1)), (FEATURES,)),
     "minibatch_stddev": Case(lambda x: ops.minibatch_stddev(x, 2), (FEATURES,)),
     "upfirdn2d": Case(lambda x: ops.upfirdn2d(x, TAPS, up=2, down=(1, 3), padding=(2, 1, 1, 2)), (FEATURES,)),
     "gram_matrix": Case(ops.gram_matrix, (FEATURES,)),

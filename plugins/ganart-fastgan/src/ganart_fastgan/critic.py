@@ -41,7 +41,16 @@ class _Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         for convolution in [*self.halvings, self.last]:
-            features = functional.leaky_relu(convolution(features), _SLOPE)
+            features = ops.conv2d_bias_act(
+                features,
+                convolution.weight,
+                convolution.bias,
+                stride=convolution.stride[0],
+                padding=convolution.padding,
+                act="lrelu",
+                negative_slope=_SLOPE,
+                gain=1.0,
+            )
         votes: Tensor = self.vote(features)
         return votes.flatten(1)
 

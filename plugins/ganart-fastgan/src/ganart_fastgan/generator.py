@@ -59,7 +59,7 @@ class _GatedConvolution(nn.Module):
         features = ops.conv2d_bias_act(features, self.convolution.weight, padding=1)
         if self.noise is not None:
             features = self.noise(features, rows)
-        return functional.glu(self.norm(features), dim=1)
+        return ops.glu(self.norm(features))
 
 
 class _Doubling(nn.Module):
@@ -143,7 +143,7 @@ class FastGan(contract.Generator):
         features = self.dense(latents.to(self.dense.weight.dtype))
         # channels_last from the start: the following layers keep this layout, and convolutions are faster in it
         features = features.view(latents.shape[0], _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
-        maps = {_FIRST_SIDE: functional.glu(self.dense_norm(features), dim=1)}
+        maps = {_FIRST_SIDE: ops.glu(self.dense_norm(features))}
         for name, doubling in self.doublings.items():
             side = int(name)
             maps[side] = doubling(maps[side // 2], rows)
