@@ -125,6 +125,7 @@ def ours(
     steps: int,
     every: int,
     variation: float,
+    shifts: int,
     compute: str,
 ) -> list[Point]:
     """Return the points of gatys every few steps, and at its end."""
@@ -146,6 +147,7 @@ def ours(
         plateau=0,
         content_weight=CONTENT_WEIGHT * content / total,
         tv_weight=variation,
+        shifts=shifts,
     )
 
     def note(event: StepEvent) -> None:
@@ -177,6 +179,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80, help="Of gatys.")
     parser.add_argument("--every", type=int, default=5, help="Steps of gatys from point to point.")
     parser.add_argument("--variation", type=float, default=0.0, help="Weight of gatys' total variation.")
+    parser.add_argument("--shifts", type=int, default=16, help="Of gatys; plain PyTorch has 1.")
     parser.add_argument("--compute", choices=["float32", "bfloat16"], default="float32")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -187,7 +190,7 @@ def main() -> None:
     photo, painting = (load(path, size=arguments.size) for path in (arguments.photo, arguments.painting))
     judge = PlainLoss(backbone, photo, painting)
     theirs = plain(backbone, photo, painting, judge, arguments.rate, arguments.at)
-    how = (arguments.steps, arguments.every, arguments.variation, arguments.compute)
+    how = (arguments.steps, arguments.every, arguments.variation, arguments.shifts, arguments.compute)
     points = ours(zoo, backbone, photo, painting, judge, *how)
     for mark in theirs:
         passed = [point for point in points if point.content <= mark.content and point.style <= mark.style]

@@ -145,9 +145,22 @@ def test_init_is_where_the_picture_starts(model, content, style):
     torch.testing.assert_close(previews[0], init)
 
 
-def test_targets_are_computed_once(model, content, style):
-    run(model, content, style, steps=40, plateau=0)
-    assert model.backbone.calls == 40 + 1 + 16  # steps, the style, the content at each shift
+@pytest.mark.parametrize("settings", [{}, {"shifts": 3}, {"shifts": 1}, {"optimizer": "lbfgs"}])
+def test_targets_are_computed_once(model, content, style, settings):
+    run(model, content, style, steps=40, plateau=0, **settings)
+    shifts = 1 if "optimizer" in settings else settings.get("shifts", 16)
+    assert model.backbone.calls == 40 + 1 + shifts  # steps, the style, the content at each shift
+
+
+def test_betas_of_adam_are_options(model, content, style):
+    def sizes(**settings):
+        pictures = []
+        run(model, content, style, lambda event: pictures.append(event.preview()), steps=3, plateau=0, **settings)
+        return [pictures[1], pictures[2]]
+
+    usual, short = sizes(beta1=0.9, beta2=0.999), sizes()
+    torch.testing.assert_close(usual[0], short[0], rtol=0, atol=1e-4)  # Adam's first step does not depend on them
+    assert not torch.allclose(usual[1], short[1], rtol=0, atol=1e-3)
 
 
 def test_trainable_backbones_get_no_gradient_and_inputs_stay(backbone, content, style):

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 
 from ganart_gatys.config import Options
-from ganart_gatys.objective import LayerWeights, Objective, Painting
+from ganart_gatys.objective import LayerWeights, Objective, Painting, shifts_of
 from ganart_gatys.tiled import KEPT_BYTES, TiledObjective
 from ganart_zoo.contract import Backbone, SettingsError
 from ganart_zoo.imaging.tiles import largest_crop
-from ganart_zoo.perceptual import SHIFTS, MemoryFit, StyleGroup, fit_memory, reach_of
+from ganart_zoo.perceptual import MemoryFit, StyleGroup, fit_memory, reach_of
 
 __all__ = ["forecaster"]
 
@@ -59,7 +59,7 @@ def forecaster(
         picture = 3 * height * width * backbone.picture_dtype.itemsize
         kept = picture * (_EVALUATED + _optimizer_pictures(options))
         seen = (height + _MARGIN, width + _MARGIN)
-        shifts = min(options.steps, len(SHIFTS)) if options.optimizer == "adam" else 1
+        shifts = min(options.steps, len(shifts_of(options)))
         cells = sum(backbone.layers[name].channels / backbone.layers[name].stride ** 2 for name in layers.content)
         content = round(cells * seen[0] * seen[1] * backbone.compute_dtype.itemsize)  # of one shift
         if tile is None or max(seen) <= tile:

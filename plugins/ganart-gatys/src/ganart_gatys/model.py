@@ -17,7 +17,7 @@ from ganart_gatys.carrying import carry_moments
 from ganart_gatys.checks import check_style_term
 from ganart_gatys.config import Config, Options
 from ganart_gatys.memory import forecaster
-from ganart_gatys.objective import LayerWeights, Objective, Painting
+from ganart_gatys.objective import LayerWeights, Objective, Painting, shifts_of
 from ganart_gatys.sizes import fitted, style_size
 from ganart_gatys.sliced import SlicedObjective
 from ganart_gatys.tiled import TiledObjective
@@ -25,8 +25,6 @@ from ganart_zoo.contract import Backbone, OnStep, Previous, Rng, SettingsError, 
 from ganart_zoo.imaging import guided_upsample, match_covariance, match_histogram, resize, rgb_to_yiq, yiq_to_rgb
 from ganart_zoo.perceptual import (
     LBFGS,
-    SHIFTS,
-    UNSHIFTED,
     Adam,
     Descent,
     Evaluation,
@@ -231,11 +229,11 @@ class _Painter:
             if self._carried is not None:
                 carry_moments(*self._carried, optimizer, levels)
             self._carried = optimizer, levels
-        shifted = options.optimizer == "adam"  # L-BFGS needs the same loss at every step
+        shifts = shifts_of(options)
 
         def evaluate(step: int) -> Evaluation:
             picture = from_pyramid(levels)
-            losses = objective(picture, SHIFTS[step % len(SHIFTS)] if shifted else UNSHIFTED)
+            losses = objective(picture, shifts[step % len(shifts)])
             terms = losses._asdict()
             if previous is None:
                 del terms["temporal"]
@@ -249,7 +247,7 @@ class _Painter:
             optimizer,
             evaluate,
             steps=scale.steps,
-            last_rate=_LAST_RATE if shifted else 1.0,
+            last_rate=_LAST_RATE if options.optimizer == "adam" else 1.0,
             plateau=options.plateau,
             average=options.average if scale == self._plan[-1] else 0,
             on_step=report,

@@ -40,7 +40,7 @@ from ganart_zoo.perceptual import (
     with_margin,
 )
 
-__all__ = ["RANGE_WEIGHT", "LayerWeights", "Losses", "Objective", "Painting"]
+__all__ = ["RANGE_WEIGHT", "LayerWeights", "Losses", "Objective", "Painting", "shifts_of"]
 
 RANGE_WEIGHT = 10.0
 
@@ -67,6 +67,11 @@ class Losses(NamedTuple):
     style: Tensor
     variation: Tensor
     temporal: Tensor
+
+
+def shifts_of(options: Options) -> tuple[Shift, ...]:
+    """Return the shifts that steps take in turn: one for L-BFGS, which needs the same loss at every step."""
+    return SHIFTS[: options.shifts] if options.optimizer == "adam" else (UNSHIFTED,)
 
 
 class Objective:
@@ -188,8 +193,7 @@ class Objective:
         Copies made one by one would come to lie between the features of steps, whose memory could then not be reused.
         """
         if name not in self._copies:
-            options = self._options
-            count = min(len(SHIFTS), options.steps) if options.optimizer == "adam" else 1
+            count = min(len(shifts_of(self._options)), self._options.steps)
             last = features.is_contiguous(memory_format=torch.channels_last)
             layout = torch.channels_last if last else torch.contiguous_format
             shape = (count, *features.shape[1:])
