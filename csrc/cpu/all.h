@@ -1,4 +1,5 @@
 // Every file of CPU kernels. Included only by csrc/isa/<level>.cpp.
+#include "cpu/batch_norm_act.h"
 #include "cpu/bias_act.h"
 #include "cpu/conv3x3.h"
 #include "cpu/conv4x4.h"

@@ -10,6 +10,7 @@ Importing this module imports torch; `import ganart_zoo` does not import this mo
 
 from ganart_zoo.ops.activation import Activation
 from ganart_zoo.ops.adain import adain
+from ganart_zoo.ops.batch_norm_act import batch_norm_act
 from ganart_zoo.ops.bias_act import bias_act
 from ganart_zoo.ops.conv2d_bias_act import conv2d_bias_act
 from ganart_zoo.ops.conv_transpose2d import conv_transpose2d
@@ -43,6 +44,7 @@ __all__ = [
     "OpStatus",
     "WinogradKernel",
     "adain",
+    "batch_norm_act",
     "bias_act",
     "blur",
     "conv2d_bias_act",

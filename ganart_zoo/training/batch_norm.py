@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ganart_zoo import ops
 from ganart_zoo.contract.condition import Condition
 from ganart_zoo.contract.draws import row_generators
 from ganart_zoo.contract.models import Generator
@@ -58,6 +59,28 @@ class BatchNorm(nn.Module):
             momentum=self.momentum,
             eps=_EPSILON,
         )
+
+    @property
+    def uses_own_statistics(self) -> bool:
+        """Whether features are normalised by the statistics of this process's batch: in train mode, if it is alone."""
+        return self.training and not (self.shared and are_several())
+
+    def scaled(self, features: Tensor, scale: Tensor, shift: Tensor, act: ops.Activation = "linear") -> Tensor:
+        """Return `act(normalised * scale + shift)` in one op, where the norm `uses_own_statistics`.
+
+        Args:
+            features: `[n, C, H, W]`.
+            scale: `[C]`, or `[n, C]` for one of each row.
+            shift: Likewise.
+            act: An activation of `ops.batch_norm_act`.
+        """
+        scaled, mean, variance = ops.batch_norm_act(features, scale, shift, act=act, eps=_EPSILON)
+        count = features.numel() // features.shape[1]
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            unbiased = variance * (count / max(1, count - 1))
+            self.running_variance.lerp_(unbiased.to(self.running_variance), self.momentum)
+        return scaled
 
     def _normalise_globally(self, features: Tensor) -> Tensor:
         wide = features.to(torch.promote_types(features.dtype, torch.float32))

@@ -37,6 +37,7 @@ CASES = {
     "bias_act swish, clamped": Case(lambda x, b: ops.bias_act(x, b, act="swish", clamp=0.7), (FEATURES, (3,))),
     "bias_act linear": Case(lambda x, b: ops.bias_act(x, b, gain=3.0), (FEATURES, (3,))),
     "instance_norm_act": Case(lambda *a: ops.instance_norm_act(*a, act="tanh"), (FEATURES, (3,), (4, 3))),
+    "batch_norm_act": Case(lambda *a: ops.batch_norm_act(*a, act="lrelu")[0], ((4, 3, 9, 8), (3,), (4, 3))),
     "adain": Case(ops.adain, (FEATURES, (4, 3), (4, 3))),
     "pixel_norm": Case(ops.pixel_norm, (FEATURES,)),
     "glu": Case(lambda x: ops.glu(x.transpose(0, 1)), (FEATURES,)),

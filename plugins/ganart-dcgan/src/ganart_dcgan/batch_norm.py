@@ -11,7 +11,7 @@ __all__ = ["StyledBatchNorm"]
 
 
 class StyledBatchNorm(BatchNorm):
-    """Normalises each channel over the batch, then scales and shifts it by a linear function of the row's style.
+    """Normalises each channel over the batch, scales and shifts it by a linear function of the row's style; then ReLU.
 
     The linear function is that of BigGAN, Brock et al. 2019, https://arxiv.org/abs/1809.11096, which learns classes in
     fewer steps than a table of scales and shifts.
@@ -35,6 +35,9 @@ class StyledBatchNorm(BatchNorm):
             features: `[n, C, H, W]`.
             style: `[n, style_size]`.
         """
+        scale, shift = self.scale(style), self.shift(style)
+        if self.uses_own_statistics:
+            return self.scaled(features, scale, shift, "relu")
         normalised = super().forward(features)
-        scale, shift = (linear(style)[..., None, None] for linear in (self.scale, self.shift))
-        return torch.addcmul(shift.to(normalised.dtype), normalised, scale.to(normalised.dtype))
+        scale, shift = (each[..., None, None].to(normalised.dtype) for each in (scale, shift))
+        return torch.addcmul(shift, normalised, scale).relu_()

@@ -56,6 +56,7 @@ class Critic(contract.Critic):
         labels = class_labels(condition, len(images), self.config.class_names)
         features = (images * 2 - 1).to(self.vote.weight.dtype, memory_format=torch.channels_last)
         for halving in self.halvings:
+            assert isinstance(halving, nn.Conv2d)
             features = ops.conv2d_bias_act(
                 features, halving.weight, halving.bias, stride=2, padding=1, act="lrelu", negative_slope=_SLOPE, gain=1
             )

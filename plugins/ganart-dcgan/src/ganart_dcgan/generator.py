@@ -30,7 +30,7 @@ class _Doubling(nn.Module):
         self.convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        features = self.norm(features, style).relu_()
+        features = self.norm(features, style)
         return ops.conv_transpose2d(features, self.convolution.weight, stride=2, padding=1)
 
 
@@ -86,5 +86,5 @@ class Generator(contract.Generator):
         features = features.view(latents.shape[0], _FIRST_SIDE, _FIRST_SIDE, -1).permute(0, 3, 1, 2)
         for doubling in self.doublings:
             features = doubling(features, style)
-        painted = self.paint(self.norm(features, style).relu_())
+        painted = self.paint(self.norm(features, style))
         return torch.tanh(painted.to(self.picture_dtype)) * 0.5 + 0.5
