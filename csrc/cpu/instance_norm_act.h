@@ -97,9 +97,57 @@ GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t longe
 
 // ---- along: the pixels of a channel are adjacent ----
 
+// Some channels' rows that are processed together.
+template <int MOST>
+struct SomeRows {
+  int64_t first;
+  int count;
+  int64_t sample[MOST], channel[MOST];
+};
+
+// Calls body(rows) for all rows, `together` at a time but at most MOST.
+template <int MOST, class Element, class Body>
+GANART_INLINE void for_rows_of_channels(const Channels<Element>& cut, int64_t together, RunTasks run, Body body,
+                                        bool past_caches) {
+  const int64_t few = larger(1, smaller(MOST, together)), all = cut.tasks(), group = round_up(cut.together(), few);
+  for_each(cut.runner(run), (all + group - 1) / group, [&](int64_t task) {
+    const int64_t end = smaller(all, (task + 1) * group);
+    int64_t sample = task * group / cut.channels, channel = task * group % cut.channels;
+    SomeRows<MOST> rows;
+    for (rows.first = task * group; rows.first < end; rows.first += few) {
+      rows.count = int(smaller(few, end - rows.first));
+      for (int i = 0; i < rows.count; ++i) {
+        rows.sample[i] = sample, rows.channel[i] = channel;
+        if (++channel == cut.channels) channel = 0, ++sample;
+      }
+      body(rows);
+    }
+    if (past_caches) end_streaming();
+  });
+}
+
 struct Deviations {
   double sum, squares;
 };
+
+// The totals of two vectors' lanes, added in their own type, which is accurate enough for bfloat16; in double for others.
+template <int DISTANCE, class S, int... LANE>
+GANART_INLINE Vector<S> halves_added(Vector<S> both, std::integer_sequence<int, LANE...> lanes) {
+  if constexpr (DISTANCE == 0) {
+    return both;
+  } else {
+    const Vector<S> shifted = __builtin_shufflevector(both, both, (LANE ^ DISTANCE)...);
+    return halves_added<DISTANCE / 2, S>(both + shifted, lanes);
+  }
+}
+template <class S, int... LANE>
+GANART_INLINE Deviations quick_totals(Vector<S> sums, Vector<S> squares, std::integer_sequence<int, LANE...> lanes) {
+  constexpr int N = sizeof...(LANE), HALF = N / 2;
+  const Vector<S> both = __builtin_shufflevector(sums, squares, (LANE < HALF ? LANE : LANE + HALF)...) +
+                         __builtin_shufflevector(sums, squares, (LANE < HALF ? LANE + HALF : LANE + N)...);
+  const Vector<S> totals = halves_added<HALF / 2, S>(both, lanes);
+  return {double(totals[0]), double(totals[HALF])};
+}
 
 // A row's differences from a centre, as one sum in each lane.
 template <class Element>
@@ -107,15 +155,19 @@ struct LaneDeviations {
   Vector<Sum<Element>> sums, squares;
   double sums_of_zero;  // what the sums would add up to if all elements equalled the centre
 
-  GANART_INLINE Deviations total() const {
-    return {SUM_UNIT * total_of<Sum<Element>>(sums) - sums_of_zero, total_of<Sum<Element>>(squares)};
-  }
 #if defined(GANART_BFLOAT16_PAIRS)
   static constexpr bool BY_DOTS = sizeof(Element) == sizeof(Bfloat16);
 #else
   static constexpr bool BY_DOTS = false;
 #endif
   static constexpr double SUM_UNIT = BY_DOTS ? 4096 : 1;
+
+  GANART_INLINE Deviations total() const {
+    using S = Sum<Element>;
+    if constexpr (sizeof(Element) == sizeof(S)) return {total_of<S>(sums), total_of<S>(squares)};
+    const Deviations all = quick_totals<S>(sums, squares, std::make_integer_sequence<int, LANES<S>>{});
+    return {SUM_UNIT * all.sum - sums_of_zero, all.squares};
+  }
 };
 
 #if defined(GANART_BFLOAT16_PAIRS)
@@ -162,27 +214,23 @@ GANART_INLINE LaneDeviations<Element> lane_deviations(Element centre, const Elem
   return {(sums[0] + sums[1]) + (sums[2] + sums[3]), (squares[0] + squares[1]) + (squares[2] + squares[3]), 0};
 }
 
-// How much of a row its first centre follows from, and the row that is one block. Of bfloat16, whose results are not
-// accurate enough to show what cancels in the squares of a longer block, a small part will do.
+// The longest row that is one block. A first centre from a few elements costs bfloat16 no accuracy that its results show:
+// what it differs from the mean by is part of the variance.
 template <class Element>
-constexpr int64_t ROW_START = sizeof(Element) < sizeof(Sum<Element>) ? 128 : 1024;
-template <class Element>
-constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? LONGEST_BLOCK * STEP<Element> / 2 : 1024;
+constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? 4096 : 1024;
 
-// The centre of a row's first block: about the mean of its start.
+// The centre of a row's first block: about the mean of its start, or of some elements.
 template <class Element>
 GANART_INLINE Element first_centre(const Element* from, int64_t length) {
-  const int64_t count = smaller(ROW_START<Element>, length);
-#if defined(GANART_BFLOAT16_PAIRS)
-  if constexpr (LaneDeviations<Element>::BY_DOTS) {
-    constexpr int N = STEP<Element>;
-    Vector<float> sum{};
-    for (int64_t i = 0; i < count; i += N) sum = add_by_dots(sum, load_first(from + i, count - i, Element{}));
-    return element_of<Element>(4096 * total_of<float>(sum) / double(count));
+  if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
+    const auto quarter_at = [=](int64_t i) GANART_INLINE_LAMBDA { return 0.25f * number_of(from[i]); };
+    return element_of<Element>((quarter_at(0) + quarter_at(length / 4)) +
+                               (quarter_at(length / 2) + quarter_at(length - 1)));
+  } else {
+    const int64_t count = smaller(SHORT_ROW<Element>, length);
+    return element_of<Element>(double(number_of(from[0])) +
+                               lane_deviations(from[0], from, count).total().sum / double(count));
   }
-#endif
-  return element_of<Element>(double(number_of(from[0])) +
-                             lane_deviations(from[0], from, count).total().sum / double(count));
 }
 
 template <class Element>
@@ -365,80 +413,93 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
   const auto* data = static_cast<const Element*>(x.data);
   const bool past_caches = cut.stores_past_caches(y);
   if (cut.across) return instance_norm_act_across<Act>(x, weight, bias, negative_slope, eps, y, means, scales, run);
-  const auto row_of = [&](int64_t row) {
-    return data + row / x.channels * x.sample_stride + row % x.channels * x.channel_stride;
-  };
-  const auto finish = [&](int64_t row, const Moments<1>& moments) {
-    means[row] = S(moments.mean[0]);
-    scales[row] = S(moments.scale(0, eps));
-  };
-  const auto normalize = [&](int64_t row) {
-    const int64_t sample = row / x.channels, channel = row % x.channels;
-    const Element* from = row_of(row);
-    const Normalizer<Act, Element> normal(splat(means[row]), splat(scales[row] * weight.at(sample, channel)),
-                                          splat(bias.at(sample, channel)), negative_slope);
-    write_row(y + row * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
-      const Pair<Element> pair = load_pair(from + i, valid);
-      return Pair<Element>{normal(pair.first), normal(pair.second)};
-    });
-  };
+  const double inverse = 1 / double(x.pixels);
   // Short rows are processed a few at a time, so that the processor need not wait for what follows from one row's sums
   // but works on others meanwhile; few enough for the first-level cache.
-  constexpr int MOST = 8;
-  const int64_t few = x.pixels > SHORT_ROW<Element> ? 1 : larger(1, smaller(MOST, 8192 / x.pixels));
-  const int64_t rows = cut.tasks(), group = round_up(cut.together(), few);
-  for_each(cut.runner(run), (rows + group - 1) / group, [&](int64_t task) {
-    const int64_t end = smaller(rows, (task + 1) * group);
-    for (int64_t first = task * group; first < end; first += few) {
-      const int64_t last = smaller(end, first + few);
-      if (few == 1) {
-        finish(first, row_moments(row_of(first), x.pixels));
-      } else {
-        Element centres[MOST];
-        LaneDeviations<Element> deviations[MOST];
-        for (int64_t row = first; row < last; ++row) centres[row - first] = first_centre(row_of(row), x.pixels);
-        for (int64_t row = first; row < last; ++row)
-          deviations[row - first] = lane_deviations(centres[row - first], row_of(row), x.pixels);
-        for (int64_t row = first; row < last; ++row) {
-          const Deviations total = deviations[row - first].total();
-          Moments<1> moments;
-          moments.join(double(x.pixels), {double(number_of(centres[row - first]))}, {total.sum}, {total.squares});
-          finish(row, moments);
+  for_rows_of_channels<4>(
+      cut, x.pixels > SHORT_ROW<Element> ? 1 : 8192 / x.pixels, run,
+      [&](const auto& rows) GANART_INLINE_LAMBDA {
+        const auto from = [&](int i) GANART_INLINE_LAMBDA {
+          return data + rows.sample[i] * x.sample_stride + rows.channel[i] * x.channel_stride;
+        };
+        if (x.pixels > SHORT_ROW<Element>) {
+          for (int i = 0; i < rows.count; ++i) {
+            const Moments<1> moments = row_moments(from(i), x.pixels);
+            means[rows.first + i] = S(moments.mean[0]);
+            scales[rows.first + i] = S(moments.scale(0, eps));
+          }
+        } else {
+          LaneDeviations<Element> deviations[4];
+          Element centres[4];
+          for (int i = 0; i < rows.count; ++i) {
+            centres[i] = first_centre(from(i), x.pixels);
+            deviations[i] = lane_deviations(centres[i], from(i), x.pixels);
+          }
+          for (int i = 0; i < rows.count; ++i) {
+            const Deviations total = deviations[i].total();
+            const double offset = total.sum * inverse, variance = total.squares * inverse - offset * offset;
+            means[rows.first + i] = S(double(number_of(centres[i])) + offset);
+            scales[rows.first + i] = S(1 / __builtin_sqrt((variance < 0 ? 0.0 : variance) + eps));
+          }
         }
-      }
-      for (int64_t row = first; row < last; ++row) normalize(row);
-    }
-    if (past_caches) end_streaming();
-  });
+        for (int i = 0; i < rows.count; ++i) {
+          const int64_t row = rows.first + i, sample = rows.sample[i], channel = rows.channel[i];
+          const Element* in = from(i);
+          const Normalizer<Act, Element> normal(splat(means[row]), splat(scales[row] * weight.at(sample, channel)),
+                                                splat(bias.at(sample, channel)), negative_slope);
+          write_row(y + row * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) GANART_INLINE_LAMBDA {
+            const Pair<Element> pair = load_pair(in + i, valid);
+            return Pair<Element>{normal(pair.first), normal(pair.second)};
+          });
+        }
+      },
+      past_caches);
 }
 
 // ---- backward ----
 
-template <class Act, class S>
-struct NormBackward {  // of a channel, or of a vector of them
-  Vector<S> mean, scale, weight, bias;
+// Of a channel, or of a vector of them. Where Normalizer folds the mean into the shift, all that is linear in x is.
+template <class Act, class Element>
+struct NormBackward {
+  using S = Sum<Element>;
+  using V = Vector<S>;
+  static constexpr bool FOLDED = sizeof(Element) < sizeof(S);
+  V mean, scale, weight, bias;
   S negative_slope;
-  Vector<S> sum{}, product{}, factor{}, from_sum{}, from_product{};
+  V offset, slope_of_z, offset_of_z, factor{}, from_sum{}, from_product{};
 
-  GANART_INLINE Vector<S> normal(Vector<S> x) const { return (x - mean) * scale; }
-  GANART_INLINE Vector<S> inner(Vector<S> normal, Vector<S> grad) const {
-    return grad * slope_at<Act>(normal * weight + bias, negative_slope);
+  GANART_INLINE NormBackward(V mean, V scale, V weight, V bias, S slope)
+      : mean(mean), scale(scale), weight(weight), bias(bias), negative_slope(slope), offset(V{} - mean * scale),
+        slope_of_z(scale * weight), offset_of_z(offset * weight + bias) {}
+
+  GANART_INLINE V normal(V x) const {
+    if constexpr (FOLDED) return x * scale + offset;
+    return (x - mean) * scale;
+  }
+  // The gradient before the activation.
+  GANART_INLINE V inner(V x, V grad) const {
+    const V z = FOLDED ? x * slope_of_z + offset_of_z : normal(x) * weight + bias;
+    if constexpr (__is_same(Act, Relu)) return z > S(0) ? grad : V{};
+    return grad * slope_at<Act>(z, negative_slope);
   }
   // First every point is added up.
-  GANART_INLINE void add(Vector<S> x, Vector<S> grad) {
-    const Vector<S> point = normal(x), value = inner(point, grad);
+  GANART_INLINE void add(V x, V grad, V& sum, V& product) const {
+    const V value = inner(x, grad);
     sum += value;
-    product += value * point;
+    product += value * normal(x);
   }
   // Then the means of these sums give the result at each point.
-  GANART_INLINE void use_means(Vector<S> mean_sum, Vector<S> mean_product) {
+  GANART_INLINE void use_means(V mean_sum, V mean_product) {
     factor = weight * scale;
     from_sum = factor * mean_sum;
     from_product = factor * mean_product;
+    if constexpr (FOLDED) {
+      from_sum += from_product * offset;
+      from_product *= scale;
+    }
   }
-  GANART_INLINE Vector<S> result(Vector<S> x, Vector<S> grad) const {
-    const Vector<S> point = normal(x);
-    return factor * inner(point, grad) - (point * from_product + from_sum);
+  GANART_INLINE V result(V x, V grad) const {
+    return factor * inner(x, grad) - ((FOLDED ? x : normal(x)) * from_product + from_sum);
   }
 };
 
@@ -454,36 +515,60 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
   const auto* incoming = static_cast<const Element*>(grad.data);
   const bool past_caches = cut.stores_past_caches(grad_x);
   const double pixels = double(x.pixels);
+  if (!cut.across) {
+    constexpr int64_t BLOCK = LONGEST_BLOCK / 2 * N;
+    for_rows_of_channels<4>(
+        cut, BLOCK / x.pixels, run,
+        [&](const auto& rows) GANART_INLINE_LAMBDA {
+          const auto backward_of = [&](int i) GANART_INLINE_LAMBDA {
+            const int64_t row = rows.first + i, sample = rows.sample[i], channel = rows.channel[i];
+            return NormBackward<Act, Element>(splat(means[row]), splat(scales[row]), splat(weight.at(sample, channel)),
+                                              splat(bias.at(sample, channel)), negative_slope);
+          };
+          const auto row_of = [&](const Features& f, const Element* all, int i) GANART_INLINE_LAMBDA {
+            return all + rows.sample[i] * f.sample_stride + rows.channel[i] * f.channel_stride;
+          };
+          double totals[4] = {}, products[4] = {};
+          for (int64_t first = 0; first < x.pixels; first += BLOCK) {
+            Vector<S> sums[4], product_sums[4];
+            const int64_t end = smaller(x.pixels, first + BLOCK);
+            for (int row = 0; row < rows.count; ++row) {
+              const auto backward = backward_of(row);
+              const Element *own_row = row_of(x, data, row), *outer = row_of(grad, incoming, row);
+              Vector<S> sum[2] = {}, product[2] = {};
+              const auto add = [&](int64_t i, auto valid) GANART_INLINE_LAMBDA {
+                // Elements past the end have a gradient of 0.
+                const Pair<Element> own = load_pair(own_row + i, valid), g = load_pair(outer + i, valid);
+                backward.add(own.first, g.first, sum[0], product[0]);
+                backward.add(own.second, g.second, sum[1], product[1]);
+              };
+              int64_t i = first;
+              for (; i + N <= end; i += N) add(i, Whole<Element>{});
+              if (i < end) add(i, end - i);
+              sums[row] = sum[0] + sum[1], product_sums[row] = product[0] + product[1];
+            }
+            for (int row = 0; row < rows.count; ++row) {
+              totals[row] += total_of<S>(sums[row]);
+              products[row] += total_of<S>(product_sums[row]);
+            }
+          }
+          for (int row = 0; row < rows.count; ++row) {
+            const int64_t at = rows.first + row;
+            grad_bias[at] = S(totals[row]);
+            grad_weight[at] = S(products[row]);
+            auto backward = backward_of(row);
+            backward.use_means(splat(S(totals[row] / pixels)), splat(S(products[row] / pixels)));
+            const Element *own_row = row_of(x, data, row), *outer = row_of(grad, incoming, row);
+            write_row(grad_x + at * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) GANART_INLINE_LAMBDA {
+              const Pair<Element> own = load_pair(own_row + i, valid), g = load_pair(outer + i, valid);
+              return Pair<Element>{backward.result(own.first, g.first), backward.result(own.second, g.second)};
+            });
+          }
+        },
+        past_caches);
+    return;
+  }
   for_each_of_groups(cut.runner(run), cut.tasks(), cut.together(), [&](int64_t task) {
-    if (!cut.across) {
-      const int64_t sample = task / x.channels, channel = task % x.channels;
-      const Element* from = data + sample * x.sample_stride + channel * x.channel_stride;
-      const Element* outer = incoming + sample * grad.sample_stride + channel * grad.channel_stride;
-      NormBackward<Act, S> backward{splat(means[task]), splat(scales[task]), splat(weight.at(sample, channel)),
-                                    splat(bias.at(sample, channel)), negative_slope};
-      double total = 0, products = 0;
-      for (int64_t i = 0; i < x.pixels;) {
-        backward.sum = backward.product = Vector<S>{};
-        for (const int64_t end = smaller(x.pixels, i + LONGEST_BLOCK / 2 * N); i < end; i += N) {
-          // Elements past the end have a gradient of 0.
-          const Pair<Element> own = load_pair(from + i, x.pixels - i), g = load_pair(outer + i, x.pixels - i);
-          backward.add(own.first, g.first);
-          backward.add(own.second, g.second);
-        }
-        total += total_of<S>(backward.sum);
-        products += total_of<S>(backward.product);
-      }
-      grad_bias[task] = S(total);
-      grad_weight[task] = S(products);
-      backward.use_means(splat(S(total / pixels)), splat(S(products / pixels)));
-      const NormBackward<Act, S> finish = backward;
-      write_row(grad_x + task * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) {
-        const Pair<Element> own = load_pair(from + i, valid), g = load_pair(outer + i, valid);
-        return Pair<Element>{finish.result(own.first, g.first), finish.result(own.second, g.second)};
-      });
-      if (past_caches) end_streaming();
-      return;
-    }
     const int64_t sample = task / cut.groups, channel = task % cut.groups * N, at = sample * x.channels + channel;
     const Element* from = data + sample * x.sample_stride + channel;
     const Element* outer = incoming + sample * grad.sample_stride + channel;
@@ -492,19 +577,19 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
       const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
       const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
       const auto weights = values(weight), shift = values(bias);
-      NormBackward<Act, S> first{mean.first, scale.first, weights.first, shift.first, negative_slope};
-      NormBackward<Act, S> second{mean.second, scale.second, weights.second, shift.second, negative_slope};
+      NormBackward<Act, Element> first(mean.first, scale.first, weights.first, shift.first, negative_slope);
+      NormBackward<Act, Element> second(mean.second, scale.second, weights.second, shift.second, negative_slope);
       double totals[N] = {}, products[N] = {};
       for (int64_t p = 0; p < x.pixels;) {
-        first.sum = first.product = second.sum = second.product = Vector<S>{};
+        Pair<Element> sum{}, product{};
         for (const int64_t end = smaller(x.pixels, p + LONGEST_BLOCK / 4); p < end; ++p) {
           const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
           const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
-          first.add(own.first, g.first);
-          second.add(own.second, g.second);
+          first.add(own.first, g.first, sum.first, product.first);
+          second.add(own.second, g.second, sum.second, product.second);
         }
-        add_lanes<Element>({first.sum, second.sum}, totals);
-        add_lanes<Element>({first.product, second.product}, products);
+        add_lanes<Element>(sum, totals);
+        add_lanes<Element>(product, products);
       }
       for (int64_t i = 0; i < valid; ++i) {
         grad_bias[at + i] = S(totals[place_in_pairs<Element>(i)]);

@@ -298,7 +298,7 @@ GANART_INLINE void add_lines(LineOf line_of, int64_t half, const Sum<Element>* t
   Vector<S> weights[COUNT + 1];
 #pragma GCC unroll 4
   for (int j = 0; j < COUNT; ++j) from[j] = line_of(j), weights[j] = splat(taps[j * tap_step]);
-  const auto sum_at = [&](int64_t i) {
+  const auto sum_at = [&](int64_t i) GANART_INLINE_LAMBDA {
     Vector<S> sum{};
     if constexpr (COUNT > 0) {
 #pragma GCC unroll 4
@@ -308,7 +308,7 @@ GANART_INLINE void add_lines(LineOf line_of, int64_t half, const Sum<Element>* t
     }
     return sum;
   };
-  write_row(to, length, past_caches, [&](int64_t i, int64_t) {
+  write_row(to, length, past_caches, [&](int64_t i, int64_t) GANART_INLINE_LAMBDA {
     if constexpr (SPLIT)
       return to_pair<SPLIT>(Pair<Element>{sum_at(i / 2), sum_at(half + i / 2)});
     else
