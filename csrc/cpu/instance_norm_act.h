@@ -42,8 +42,7 @@ namespace ganart::cpu::GANART_LEVEL {
 namespace {
 
 // The channels of one sample that a task processes: one along its pixels, or a pair of vectors across.
-template <class Element>
-struct Channels {
+template <class Element> struct Channels {
   bool across;
   int64_t samples, channels, pixels, groups;
 
@@ -57,8 +56,8 @@ struct Channels {
     return samples * channels * pixels < Rows::SERIAL_ELEMENTS ? run_serially : run;
   }
   bool stores_past_caches(const Element* to) const {
-    const int64_t row_bytes = pixels * int64_t(sizeof(Element));
-    return !across && samples * channels * row_bytes >= Rows::PAST_CACHES &&
+    const int64_t row_bytes = (across ? channels : pixels) * int64_t(sizeof(Element));
+    return samples * channels * pixels * int64_t(sizeof(Element)) >= Rows::PAST_CACHES &&
            (uintptr_t(to) | uintptr_t(row_bytes)) % GANART_VECTOR_BYTES == 0;
   }
 };
@@ -67,8 +66,7 @@ constexpr int64_t LONGEST_BLOCK =
     256;  // steps along a row, or pixels across; few enough for a lane's sum to stay accurate
 
 // Statistics of N series at once, joined block by block (Chan et al. 1979).
-template <int N>
-struct Moments {
+template <int N> struct Moments {
   double count = 0, mean[N] = {}, squares[N] = {};
 
   // Takes a block's sums of differences from `centre`, and of their squares.
@@ -98,8 +96,7 @@ GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t longe
 // ---- along: the pixels of a channel are adjacent ----
 
 // Some channels' rows that are processed together.
-template <int MOST>
-struct SomeRows {
+template <int MOST> struct SomeRows {
   int64_t first;
   int count;
   int64_t sample[MOST], channel[MOST];
@@ -150,8 +147,7 @@ GANART_INLINE Deviations quick_totals(Vector<S> sums, Vector<S> squares, std::in
 }
 
 // A row's differences from a centre, as one sum in each lane.
-template <class Element>
-struct LaneDeviations {
+template <class Element> struct LaneDeviations {
   Vector<Sum<Element>> sums, squares;
   double sums_of_zero;  // what the sums would add up to if all elements equalled the centre
 
@@ -216,12 +212,10 @@ GANART_INLINE LaneDeviations<Element> lane_deviations(Element centre, const Elem
 
 // The longest row that is one block. A first centre from a few elements costs bfloat16 no accuracy that its results show:
 // what it differs from the mean by is part of the variance.
-template <class Element>
-constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? 4096 : 1024;
+template <class Element> constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? 4096 : 1024;
 
 // The centre of a row's first block: about the mean of its start, or of some elements.
-template <class Element>
-GANART_INLINE Element first_centre(const Element* from, int64_t length) {
+template <class Element> GANART_INLINE Element first_centre(const Element* from, int64_t length) {
   if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
     const auto quarter_at = [=](int64_t i) GANART_INLINE_LAMBDA { return 0.25f * number_of(from[i]); };
     return element_of<Element>((quarter_at(0) + quarter_at(length / 4)) +
@@ -233,8 +227,7 @@ GANART_INLINE Element first_centre(const Element* from, int64_t length) {
   }
 }
 
-template <class Element>
-Moments<1> row_moments(const Element* row, int64_t length) {
+template <class Element> Moments<1> row_moments(const Element* row, int64_t length) {
   double mean = double(number_of(first_centre(row, length)));
   Moments<1> moments;
   for (int64_t first = 0, count; first < length; first += count) {
@@ -250,63 +243,62 @@ Moments<1> row_moments(const Element* row, int64_t length) {
 // ---- across: channels are adjacent, and a pair of vectors holds some of them ----
 
 // Calls body(count) with the number of channels of a pair, a constant if the pair is full.
-template <class Element, class Body>
-GANART_INLINE void with_valid(int64_t valid, Body body) {
+template <class Element, class Body> GANART_INLINE void with_valid(int64_t valid, Body body) {
   if (valid == STEP<Element>)
     body(Whole<Element>{});
   else
     body(valid);
 }
 
-template <class Element>
-GANART_INLINE void add_lanes(const Pair<Element>& values, double (&totals)[STEP<Element>]) {
+template <class Element> GANART_INLINE void add_lanes(const Pair<Element>& values, double (&totals)[STEP<Element>]) {
   for (int lane = 0; lane < WIDTH<Element>; ++lane) {
     totals[lane] += double(values.first[lane]);
     totals[lane + WIDTH<Element>] += double(values.second[lane]);
   }
 }
 
-template <class Element, class Valid>
-Moments<STEP<Element>> lane_moments(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
+// Moments of a pair of vectors of channels, taken block by block; a block's pixels may come in several parts.
+template <class Element> struct LaneMoments {
   using S = Sum<Element>;
-  constexpr int N = STEP<Element>;
-  constexpr int64_t SHORTEST = 128;
-  const auto deviations = [=](const Pair<Element>& centre, int64_t begin, int64_t count, double (&sums)[N],
-                              double (&squares)[N]) {
-    Pair<Element> sum{}, square{};
-    for (int64_t p = begin; p < begin + count; ++p) {
+  static constexpr int N = STEP<Element>, L = WIDTH<Element>;
+  static constexpr int64_t SHORTEST = 128;
+  Pair<Element> centre, sum, square;
+  Moments<N> moments;
+
+  template <class Valid> GANART_INLINE void start(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
+    moments = Moments<N>{};
+    centre = load_pair(from, valid), sum = square = Pair<Element>{};
+    const int64_t count = smaller(SHORTEST, pixels);
+    add(from, stride, count, valid);
+    centre.first += sum.first / S(count), centre.second += sum.second / S(count);
+    sum = square = Pair<Element>{};
+  }
+  // Adds pixels to the block.
+  template <class Valid> GANART_INLINE void add(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
+    const Pair<Element> middle = centre;
+    Pair<Element> sums = sum, squares = square;
+    for (int64_t p = 0; p < pixels; ++p) {
       const Pair<Element> x = load_pair(from + p * stride, valid);
-      const Vector<S> first = x.first - centre.first, second = x.second - centre.second;
-      sum.first += first, square.first += first * first;
-      sum.second += second, square.second += second * second;
+      const Vector<S> first = x.first - middle.first, second = x.second - middle.second;
+      sums.first += first, squares.first += first * first;
+      sums.second += second, squares.second += second * second;
     }
-    for (int lane = 0; lane < N; ++lane) sums[lane] = squares[lane] = 0;
+    sum = sums, square = squares;
+  }
+  void end_block(int64_t count) {
+    double centres[N] = {}, sums[N] = {}, squares[N] = {};
+    add_lanes<Element>(centre, centres);
     add_lanes<Element>(sum, sums);
     add_lanes<Element>(square, squares);
-  };
-  double centres[N] = {}, sums[N], squares[N];
-  Pair<Element> centre = load_pair(from, valid);
-  const int64_t start = smaller(SHORTEST, pixels);
-  deviations(centre, 0, start, sums, squares);
-  add_lanes<Element>(centre, centres);
-  for (int lane = 0; lane < N; ++lane) centres[lane] += sums[lane] / double(start);
-  Moments<N> moments;
-  for (int64_t first = 0, count; first < pixels; first += count) {
-    count = block_after(first, SHORTEST, LONGEST_BLOCK, pixels);
-    for (int lane = 0; lane < WIDTH<Element>; ++lane) {
-      centre.first[lane] = S(centres[lane]), centre.second[lane] = S(centres[lane + WIDTH<Element>]);
-      centres[lane] = double(centre.first[lane]), centres[lane + WIDTH<Element>] = double(centre.second[lane]);
-    }
-    deviations(centre, first, count, sums, squares);
     moments.join(double(count), centres, sums, squares);
-    for (int lane = 0; lane < N; ++lane) centres[lane] = moments.mean[lane];
+    for (int lane = 0; lane < L; ++lane)
+      centre.first[lane] = S(moments.mean[lane]), centre.second[lane] = S(moments.mean[lane + L]);
+    sum = square = Pair<Element>{};
   }
-  return moments;
-}
+};
 
 // A value for each channel, or a default.
-template <class S>
-struct ChannelValues {
+template <class S> struct ChannelValues {
   const S* values;
   int64_t sample_stride;
   S otherwise;
@@ -314,8 +306,7 @@ struct ChannelValues {
   GANART_INLINE S at(int64_t sample, int64_t channel) const {
     return values ? values[sample * sample_stride + channel] : otherwise;
   }
-  template <class Element>
-  GANART_INLINE Pair<Element> pair(int64_t sample, int64_t channel, int64_t valid) const {
+  template <class Element> GANART_INLINE Pair<Element> pair(int64_t sample, int64_t channel, int64_t valid) const {
     S lanes[STEP<Element>] = {};
     for (int64_t i = 0; i < valid; ++i) lanes[place_in_pairs<Element>(i)] = at(sample, channel + i);
     return {load(lanes), load(lanes + LANES<S>)};
@@ -326,8 +317,7 @@ struct ChannelValues {
 
 // Of a channel, or of a vector of them. For bfloat16 the mean is part of the shift: a rounding of that makes as great a
 // difference as one of the mean.
-template <class Act, class Element>
-struct Normalizer {
+template <class Act, class Element> struct Normalizer {
   using V = Vector<Sum<Element>>;
   static constexpr bool FOLDED = sizeof(Element) < sizeof(Sum<Element>);
   V mean, factor, shift;
@@ -338,69 +328,120 @@ struct Normalizer {
   GANART_INLINE V operator()(V x) const { return Act::value((FOLDED ? x : x - mean) * factor + shift, negative_slope); }
 };
 
-// Where channels are adjacent. Moments are those of pieces of the pixels, joined; pieces are tasks of their own where
-// samples and channels are too few to give several threads work.
+// Where channels are adjacent: pixels in pieces, and in small parts of those.
+struct Pieces {
+  // Pixels that are processed for one pair of vectors before the next: few enough to read and write in order.
+  static constexpr int64_t PART = 8;
+  int64_t pixels, channels, step, groups;
+  int64_t piece, pieces;  // pixels of a piece, pieces
+
+  Pieces(const Features& x, int64_t together)
+      : pixels(x.pixels), channels(x.channels), step(together), groups((x.channels + together - 1) / together) {
+    constexpr int64_t LEAST = 256, MOST = 4096;  // smaller pieces take less time than it takes to share them
+    piece = smaller(larger(round_up((1 << 18) / channels, LEAST), LEAST), MOST);
+    pieces = (pixels + piece - 1) / piece;
+  }
+  int64_t first(int64_t at) const { return at * piece; }
+  int64_t end(int64_t at) const { return smaller(pixels, (at + 1) * piece); }
+
+  // Calls early(sample, piece) for all pieces, between(sample) once all of a sample's are done, and then late(sample,
+  // piece): for a sample at a time, which may stay in a cache meanwhile.
+  template <class Early, class Between, class Late>
+  void run(int64_t samples, RunTasks run, Early early, Between between, Late late) const {
+    if (samples >= 8 || pieces == 1) {
+      for_each(run, samples, [&](int64_t sample) {
+        for (int64_t at = 0; at < pieces; ++at) early(sample, at);
+        between(sample);
+        for (int64_t at = 0; at < pieces; ++at) late(sample, at);
+      });
+    } else {
+      for (int64_t sample = 0; sample < samples; ++sample) {
+        for_each(run, pieces, [&](int64_t at) { early(sample, at); });
+        between(sample);
+        for_each(run, pieces, [&](int64_t at) { late(sample, at); });
+      }
+    }
+  }
+  // Calls body(channel, number of channels, a constant if whole) for each pair of vectors of channels.
+  template <class Element, class Body> GANART_INLINE void for_groups(Body body) const {
+    for (int64_t channel = 0; channel < channels; channel += step)
+      with_valid<Element>(smaller(step, channels - channel),
+                          [&](auto valid) GANART_INLINE_LAMBDA { body(channel, valid); });
+  }
+};
+
 template <class Act, class Element>
 void instance_norm_act_across(const Features& x, ChannelValues<Sum<Element>> weight, ChannelValues<Sum<Element>> bias,
                               Sum<Element> negative_slope, double eps, Element* y, Sum<Element>* means,
                               Sum<Element>* scales, RunTasks run) {
   using S = Sum<Element>;
   constexpr int N = STEP<Element>;
-  constexpr int64_t PIECE = 4096, MANY_TASKS = 16;  // smaller pieces take less time than it takes to share them
   const Channels<Element> cut(x);
   const auto* data = static_cast<const Element*>(x.data);
-  const int64_t tasks = cut.tasks(), pieces = (x.pixels + PIECE - 1) / PIECE;
-  auto* parts = static_cast<Moments<N>*>(scratch(ScratchSlot::shared, tasks * pieces * sizeof(Moments<N>)));
-  // Calls body(sample, channel, first pixel, end, number of channels) for a piece of a task.
-  const auto with_piece = [&](int64_t index, auto body) GANART_INLINE_LAMBDA {
-    const int64_t task = index / pieces, first = index % pieces * PIECE;
-    const int64_t sample = task / cut.groups, channel = task % cut.groups * N;
-    with_valid<Element>(smaller(N, x.channels - channel),
-                        [&](auto valid) { body(sample, channel, first, smaller(x.pixels, first + PIECE), valid); });
-  };
-  const auto take_moments = [&](int64_t index) {
-    with_piece(index, [&](int64_t sample, int64_t channel, int64_t first, int64_t end, auto valid) {
-      const Element* from = data + sample * x.sample_stride + first * x.pixel_stride + channel;
-      parts[index] = lane_moments(from, x.pixel_stride, end - first, valid);
+  const Pieces cuts(x, N);
+  const int64_t groups = cuts.groups, stride = x.pixel_stride;
+  const bool past_caches = cut.stores_past_caches(y);
+  auto* parts = static_cast<Moments<N>*>(
+      scratch(ScratchSlot::shared, x.samples * cuts.pieces * groups * int64_t(sizeof(Moments<N>))));
+  const auto take_moments = [&](int64_t sample, int64_t piece) {
+    auto* lanes = static_cast<LaneMoments<Element>*>(
+        scratch(ScratchSlot::worker, groups * int64_t(sizeof(LaneMoments<Element>))));
+    const Element* from = data + sample * x.sample_stride;
+    const int64_t begin = cuts.first(piece), end = cuts.end(piece);
+    cuts.for_groups<Element>([&](int64_t channel, auto valid) GANART_INLINE_LAMBDA {
+      lanes[channel / N].start(from + begin * stride + channel, stride, end - begin, valid);
     });
+    for (int64_t first = begin, count; first < end; first += count) {
+      count = block_after(first - begin, LaneMoments<Element>::SHORTEST, LONGEST_BLOCK, end - begin);
+      for (int64_t p = first; p < first + count; p += Pieces::PART)
+        cuts.for_groups<Element>([&](int64_t channel, auto valid) GANART_INLINE_LAMBDA {
+          lanes[channel / N].add(from + p * stride + channel, stride, smaller(Pieces::PART, first + count - p), valid);
+        });
+      for (int64_t g = 0; g < groups; ++g) lanes[g].end_block(count);
+    }
+    for (int64_t g = 0; g < groups; ++g) parts[(sample * cuts.pieces + piece) * groups + g] = lanes[g].moments;
+    give_back_large_scratch(ScratchSlot::worker);
   };
-  const auto join_pieces = [&](int64_t task) {
-    const int64_t channel = task % cut.groups * N, at = task / cut.groups * x.channels + channel;
+  const auto join_pieces = [&](int64_t sample) {
     const double no_sums[N] = {};
-    Moments<N> moments = parts[task * pieces];
-    for (int64_t p = task * pieces + 1; p < (task + 1) * pieces; ++p)
-      moments.join(parts[p].count, parts[p].mean, no_sums, parts[p].squares);
-    for (int64_t i = 0; i < smaller(N, x.channels - channel); ++i) {
-      means[at + i] = S(moments.mean[place_in_pairs<Element>(i)]);
-      scales[at + i] = S(moments.scale(place_in_pairs<Element>(i), eps));
+    for (int64_t g = 0; g < groups; ++g) {
+      Moments<N>* own = parts + sample * cuts.pieces * groups + g;
+      for (int64_t p = 1; p < cuts.pieces; ++p)
+        own->join(own[p * groups].count, own[p * groups].mean, no_sums, own[p * groups].squares);
+      for (int64_t i = 0; i < smaller(N, x.channels - g * N); ++i) {
+        means[sample * x.channels + g * N + i] = S(own->mean[place_in_pairs<Element>(i)]);
+        scales[sample * x.channels + g * N + i] = S(own->scale(place_in_pairs<Element>(i), eps));
+      }
     }
   };
-  const auto normalize = [&](int64_t index) {
-    with_piece(index, [&](int64_t sample, int64_t channel, int64_t first, int64_t end, auto valid) {
-      const Element* from = data + sample * x.sample_stride + channel;
-      Element* to = y + sample * x.pixels * x.channels + channel;
+  const auto normalize = [&](int64_t sample, int64_t piece) {
+    using Normal = Normalizer<Act, Element>;
+    auto* normals = static_cast<Normal*>(scratch(ScratchSlot::worker, 2 * groups * int64_t(sizeof(Normal))));
+    const Element* from = data + sample * x.sample_stride;
+    Element* to = y + sample * x.pixels * x.channels;
+    cuts.for_groups<Element>([&](int64_t channel, auto valid) {
       const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
       const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
       const auto weights = values(weight), shift = values(bias);
-      const Normalizer<Act, Element> one(mean.first, scale.first * weights.first, shift.first, negative_slope);
-      const Normalizer<Act, Element> other(mean.second, scale.second * weights.second, shift.second, negative_slope);
-      for (int64_t p = first; p < end; ++p) {
-        const Pair<Element> pair = load_pair(from + p * x.pixel_stride, valid);
-        store_pair(to + p * x.channels, Pair<Element>{one(pair.first), other(pair.second)}, valid);
-      }
+      normals[channel / N * 2] = Normal(mean.first, scale.first * weights.first, shift.first, negative_slope);
+      normals[channel / N * 2 + 1] = Normal(mean.second, scale.second * weights.second, shift.second, negative_slope);
     });
+    for (int64_t first = cuts.first(piece); first < cuts.end(piece); first += Pieces::PART)
+      cuts.for_groups<Element>([&](int64_t channel, auto valid) GANART_INLINE_LAMBDA {
+        const Normal one = normals[channel / N * 2], other = normals[channel / N * 2 + 1];
+        for (int64_t p = first; p < smaller(cuts.end(piece), first + Pieces::PART); ++p) {
+          const Pair<Element> pair = load_pair(from + p * stride + channel, valid);
+          const Pair<Element> result{one(pair.first), other(pair.second)};
+          if (past_caches && valid == N)
+            stream_pair(to + p * x.channels + channel, result);
+          else
+            store_pair(to + p * x.channels + channel, result, valid);
+        }
+      });
+    if (past_caches) end_streaming();
+    give_back_large_scratch(ScratchSlot::worker);
   };
-  if (pieces == 1 || tasks >= MANY_TASKS) {  // what was read for the moments may still be in a cache
-    for_each(cut.runner(run), tasks, [&](int64_t task) {
-      for (int64_t p = 0; p < pieces; ++p) take_moments(task * pieces + p);
-      join_pieces(task);
-      for (int64_t p = 0; p < pieces; ++p) normalize(task * pieces + p);
-    });
-  } else {
-    for_each(cut.runner(run), tasks * pieces, take_moments);
-    for (int64_t task = 0; task < tasks; ++task) join_pieces(task);
-    for_each(cut.runner(run), tasks * pieces, normalize);
-  }
+  cuts.run(x.samples, cut.runner(run), take_moments, join_pieces, normalize);
   give_back_large_scratch(ScratchSlot::shared);
 }
 
@@ -459,8 +500,7 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
 // ---- backward ----
 
 // Of a channel, or of a vector of them. Where Normalizer folds the mean into the shift, all that is linear in x is.
-template <class Act, class Element>
-struct NormBackward {
+template <class Act, class Element> struct NormBackward {
   using S = Sum<Element>;
   using V = Vector<S>;
   static constexpr bool FOLDED = sizeof(Element) < sizeof(S);
@@ -504,117 +544,188 @@ struct NormBackward {
 };
 
 template <class Act, class Element>
+void instance_norm_act_backward_across(const Features& grad, const Features& x, const Sum<Element>* means,
+                                       const Sum<Element>* scales, ChannelValues<Sum<Element>> weight,
+                                       ChannelValues<Sum<Element>> bias, Sum<Element> negative_slope, Element* grad_x,
+                                       Sum<Element>* grad_weight, Sum<Element>* grad_bias, RunTasks run) {
+  using S = Sum<Element>;
+  using Backward = NormBackward<Act, Element>;
+  constexpr int L = LANES<S>, N = STEP<Element>;
+  struct Totals {
+    double sums[N], products[N];
+  };
+  struct Lanes {
+    Pair<Element> sum, product;
+    Totals totals;
+  };
+  const Channels<Element> cut(x);
+  const Pieces cuts(x, N);
+  const int64_t groups = cuts.groups;
+  const bool past_caches = cut.stores_past_caches(grad_x);
+  const auto* data = static_cast<const Element*>(x.data);
+  const auto* incoming = static_cast<const Element*>(grad.data);
+  auto* parts =
+      static_cast<Totals*>(scratch(ScratchSlot::shared, x.samples * cuts.pieces * groups * int64_t(sizeof(Totals))));
+  // Two for each pair of vectors.
+  const auto prepare = [&](int64_t sample, Backward* backwards) {
+    cuts.for_groups<Element>([&](int64_t channel, auto valid) {
+      const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
+      const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
+      const auto weights = values(weight), shift = values(bias);
+      Backward* two = backwards + channel / N * 2;
+      two[0] = Backward(mean.first, scale.first, weights.first, shift.first, negative_slope);
+      two[1] = Backward(mean.second, scale.second, weights.second, shift.second, negative_slope);
+    });
+  };
+  const auto add_up = [&](int64_t sample, int64_t piece) {
+    auto* backwards =
+        static_cast<Backward*>(scratch(ScratchSlot::worker, groups * int64_t(2 * sizeof(Backward) + sizeof(Lanes))));
+    auto* lanes = reinterpret_cast<Lanes*>(backwards + 2 * groups);
+    prepare(sample, backwards);
+    for (int64_t g = 0; g < groups; ++g) lanes[g] = Lanes{};
+    const Element *from = data + sample * x.sample_stride, *outer = incoming + sample * grad.sample_stride;
+    for (int64_t first = cuts.first(piece), end; first < cuts.end(piece); first = end) {
+      end = smaller(cuts.end(piece), first + LONGEST_BLOCK / 4);
+      for (int64_t part = first; part < end; part += Pieces::PART)
+        cuts.for_groups<Element>([&](int64_t channel, auto valid) GANART_INLINE_LAMBDA {
+          const int64_t g = channel / N;
+          const Backward one = backwards[2 * g], other = backwards[2 * g + 1];
+          Pair<Element> sum = lanes[g].sum, product = lanes[g].product;
+          for (int64_t p = part; p < smaller(end, part + Pieces::PART); ++p) {
+            const Pair<Element> own = load_pair(from + p * x.pixel_stride + channel, valid);
+            const Pair<Element> gradient = load_pair(outer + p * grad.pixel_stride + channel, valid);
+            one.add(own.first, gradient.first, sum.first, product.first);
+            other.add(own.second, gradient.second, sum.second, product.second);
+          }
+          lanes[g].sum = sum, lanes[g].product = product;
+        });
+      for (int64_t g = 0; g < groups; ++g) {
+        add_lanes<Element>(lanes[g].sum, lanes[g].totals.sums);
+        add_lanes<Element>(lanes[g].product, lanes[g].totals.products);
+        lanes[g].sum = lanes[g].product = Pair<Element>{};
+      }
+    }
+    for (int64_t g = 0; g < groups; ++g) parts[(sample * cuts.pieces + piece) * groups + g] = lanes[g].totals;
+    give_back_large_scratch(ScratchSlot::worker);
+  };
+  const auto join_pieces = [&](int64_t sample) {
+    for (int64_t g = 0; g < groups; ++g) {
+      Totals* own = parts + sample * cuts.pieces * groups + g;
+      for (int64_t p = 1; p < cuts.pieces; ++p)
+        for (int lane = 0; lane < N; ++lane) {
+          own->sums[lane] += own[p * groups].sums[lane];
+          own->products[lane] += own[p * groups].products[lane];
+        }
+      for (int64_t i = 0; i < smaller(N, x.channels - g * N); ++i) {
+        grad_bias[sample * x.channels + g * N + i] = S(own->sums[place_in_pairs<Element>(i)]);
+        grad_weight[sample * x.channels + g * N + i] = S(own->products[place_in_pairs<Element>(i)]);
+      }
+    }
+  };
+  const auto write_results = [&](int64_t sample, int64_t piece) {
+    auto* backwards = static_cast<Backward*>(scratch(ScratchSlot::worker, groups * int64_t(2 * sizeof(Backward))));
+    prepare(sample, backwards);
+    const double pixels = double(x.pixels);
+    for (int64_t g = 0; g < groups; ++g) {
+      const Totals& all = parts[sample * cuts.pieces * groups + g];
+      Pair<Element> sum{}, product{};
+      for (int lane = 0; lane < L; ++lane) {
+        sum.first[lane] = S(all.sums[lane] / pixels), sum.second[lane] = S(all.sums[lane + L] / pixels);
+        product.first[lane] = S(all.products[lane] / pixels), product.second[lane] = S(all.products[lane + L] / pixels);
+      }
+      backwards[2 * g].use_means(sum.first, product.first);
+      backwards[2 * g + 1].use_means(sum.second, product.second);
+    }
+    const Element *from = data + sample * x.sample_stride, *outer = incoming + sample * grad.sample_stride;
+    Element* to = grad_x + sample * x.pixels * x.channels;
+    for (int64_t part = cuts.first(piece); part < cuts.end(piece); part += Pieces::PART)
+      cuts.for_groups<Element>([&](int64_t channel, auto valid) GANART_INLINE_LAMBDA {
+        const Backward one = backwards[channel / N * 2], other = backwards[channel / N * 2 + 1];
+        for (int64_t p = part; p < smaller(cuts.end(piece), part + Pieces::PART); ++p) {
+          const Pair<Element> own = load_pair(from + p * x.pixel_stride + channel, valid);
+          const Pair<Element> g = load_pair(outer + p * grad.pixel_stride + channel, valid);
+          const Pair<Element> result{one.result(own.first, g.first), other.result(own.second, g.second)};
+          if (past_caches && valid == N)
+            stream_pair(to + p * x.channels + channel, result);
+          else
+            store_pair(to + p * x.channels + channel, result, valid);
+        }
+      });
+    if (past_caches) end_streaming();
+    give_back_large_scratch(ScratchSlot::worker);
+  };
+  cuts.run(x.samples, cut.runner(run), add_up, join_pieces, write_results);
+  give_back_large_scratch(ScratchSlot::shared);
+}
+
+template <class Act, class Element>
 void instance_norm_act_backward(const Features& grad, const Features& x, const Sum<Element>* means,
                                 const Sum<Element>* scales, ChannelValues<Sum<Element>> weight,
                                 ChannelValues<Sum<Element>> bias, Sum<Element> negative_slope, Element* grad_x,
                                 Sum<Element>* grad_weight, Sum<Element>* grad_bias, RunTasks run) {
   using S = Sum<Element>;
-  constexpr int L = LANES<S>, N = STEP<Element>;
+  constexpr int N = STEP<Element>;
   const Channels<Element> cut(x);
   const auto* data = static_cast<const Element*>(x.data);
   const auto* incoming = static_cast<const Element*>(grad.data);
   const bool past_caches = cut.stores_past_caches(grad_x);
   const double pixels = double(x.pixels);
-  if (!cut.across) {
-    constexpr int64_t BLOCK = LONGEST_BLOCK / 2 * N;
-    for_rows_of_channels<4>(
-        cut, BLOCK / x.pixels, run,
-        [&](const auto& rows) GANART_INLINE_LAMBDA {
-          const auto backward_of = [&](int i) GANART_INLINE_LAMBDA {
-            const int64_t row = rows.first + i, sample = rows.sample[i], channel = rows.channel[i];
-            return NormBackward<Act, Element>(splat(means[row]), splat(scales[row]), splat(weight.at(sample, channel)),
-                                              splat(bias.at(sample, channel)), negative_slope);
-          };
-          const auto row_of = [&](const Features& f, const Element* all, int i) GANART_INLINE_LAMBDA {
-            return all + rows.sample[i] * f.sample_stride + rows.channel[i] * f.channel_stride;
-          };
-          double totals[4] = {}, products[4] = {};
-          for (int64_t first = 0; first < x.pixels; first += BLOCK) {
-            Vector<S> sums[4], product_sums[4];
-            const int64_t end = smaller(x.pixels, first + BLOCK);
-            for (int row = 0; row < rows.count; ++row) {
-              const auto backward = backward_of(row);
-              const Element *own_row = row_of(x, data, row), *outer = row_of(grad, incoming, row);
-              Vector<S> sum[2] = {}, product[2] = {};
-              const auto add = [&](int64_t i, auto valid) GANART_INLINE_LAMBDA {
-                // Elements past the end have a gradient of 0.
-                const Pair<Element> own = load_pair(own_row + i, valid), g = load_pair(outer + i, valid);
-                backward.add(own.first, g.first, sum[0], product[0]);
-                backward.add(own.second, g.second, sum[1], product[1]);
-              };
-              int64_t i = first;
-              for (; i + N <= end; i += N) add(i, Whole<Element>{});
-              if (i < end) add(i, end - i);
-              sums[row] = sum[0] + sum[1], product_sums[row] = product[0] + product[1];
-            }
-            for (int row = 0; row < rows.count; ++row) {
-              totals[row] += total_of<S>(sums[row]);
-              products[row] += total_of<S>(product_sums[row]);
-            }
+  if (cut.across)
+    return instance_norm_act_backward_across<Act>(grad, x, means, scales, weight, bias, negative_slope, grad_x,
+                                                  grad_weight, grad_bias, run);
+  constexpr int64_t BLOCK = LONGEST_BLOCK / 2 * N;
+  for_rows_of_channels<4>(
+      cut, BLOCK / x.pixels, run,
+      [&](const auto& rows) GANART_INLINE_LAMBDA {
+        const auto backward_of = [&](int i) GANART_INLINE_LAMBDA {
+          const int64_t row = rows.first + i, sample = rows.sample[i], channel = rows.channel[i];
+          return NormBackward<Act, Element>(splat(means[row]), splat(scales[row]), splat(weight.at(sample, channel)),
+                                            splat(bias.at(sample, channel)), negative_slope);
+        };
+        const auto row_of = [&](const Features& f, const Element* all, int i) GANART_INLINE_LAMBDA {
+          return all + rows.sample[i] * f.sample_stride + rows.channel[i] * f.channel_stride;
+        };
+        double totals[4] = {}, products[4] = {};
+        for (int64_t first = 0; first < x.pixels; first += BLOCK) {
+          Vector<S> sums[4], product_sums[4];
+          const int64_t end = smaller(x.pixels, first + BLOCK);
+          for (int row = 0; row < rows.count; ++row) {
+            const auto backward = backward_of(row);
+            const Element *own_row = row_of(x, data, row), *outer = row_of(grad, incoming, row);
+            Vector<S> sum[2] = {}, product[2] = {};
+            const auto add = [&](int64_t i, auto valid) GANART_INLINE_LAMBDA {
+              // Elements past the end have a gradient of 0.
+              const Pair<Element> own = load_pair(own_row + i, valid), g = load_pair(outer + i, valid);
+              backward.add(own.first, g.first, sum[0], product[0]);
+              backward.add(own.second, g.second, sum[1], product[1]);
+            };
+            int64_t i = first;
+            for (; i + N <= end; i += N) add(i, Whole<Element>{});
+            if (i < end) add(i, end - i);
+            sums[row] = sum[0] + sum[1], product_sums[row] = product[0] + product[1];
           }
           for (int row = 0; row < rows.count; ++row) {
-            const int64_t at = rows.first + row;
-            grad_bias[at] = S(totals[row]);
-            grad_weight[at] = S(products[row]);
-            auto backward = backward_of(row);
-            backward.use_means(splat(S(totals[row] / pixels)), splat(S(products[row] / pixels)));
-            const Element *own_row = row_of(x, data, row), *outer = row_of(grad, incoming, row);
-            write_row(grad_x + at * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) GANART_INLINE_LAMBDA {
-              const Pair<Element> own = load_pair(own_row + i, valid), g = load_pair(outer + i, valid);
-              return Pair<Element>{backward.result(own.first, g.first), backward.result(own.second, g.second)};
-            });
+            totals[row] += total_of<S>(sums[row]);
+            products[row] += total_of<S>(product_sums[row]);
           }
-        },
-        past_caches);
-    return;
-  }
-  for_each_of_groups(cut.runner(run), cut.tasks(), cut.together(), [&](int64_t task) {
-    const int64_t sample = task / cut.groups, channel = task % cut.groups * N, at = sample * x.channels + channel;
-    const Element* from = data + sample * x.sample_stride + channel;
-    const Element* outer = incoming + sample * grad.sample_stride + channel;
-    Element* to = grad_x + sample * x.pixels * x.channels + channel;
-    with_valid<Element>(smaller(N, x.channels - channel), [&](auto valid) {
-      const auto values = [&](ChannelValues<S> of) { return of.template pair<Element>(sample, channel, valid); };
-      const auto mean = values({means, x.channels, 0}), scale = values({scales, x.channels, 0});
-      const auto weights = values(weight), shift = values(bias);
-      NormBackward<Act, Element> first(mean.first, scale.first, weights.first, shift.first, negative_slope);
-      NormBackward<Act, Element> second(mean.second, scale.second, weights.second, shift.second, negative_slope);
-      double totals[N] = {}, products[N] = {};
-      for (int64_t p = 0; p < x.pixels;) {
-        Pair<Element> sum{}, product{};
-        for (const int64_t end = smaller(x.pixels, p + LONGEST_BLOCK / 4); p < end; ++p) {
-          const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
-          const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
-          first.add(own.first, g.first, sum.first, product.first);
-          second.add(own.second, g.second, sum.second, product.second);
         }
-        add_lanes<Element>(sum, totals);
-        add_lanes<Element>(product, products);
-      }
-      for (int64_t i = 0; i < valid; ++i) {
-        grad_bias[at + i] = S(totals[place_in_pairs<Element>(i)]);
-        grad_weight[at + i] = S(products[place_in_pairs<Element>(i)]);
-      }
-      Pair<Element> mean_sum{}, mean_product{};
-      for (int lane = 0; lane < L; ++lane) {
-        mean_sum.first[lane] = S(totals[lane] / pixels), mean_sum.second[lane] = S(totals[lane + L] / pixels);
-        mean_product.first[lane] = S(products[lane] / pixels),
-        mean_product.second[lane] = S(products[lane + L] / pixels);
-      }
-      first.use_means(mean_sum.first, mean_product.first);
-      second.use_means(mean_sum.second, mean_product.second);
-      for (int64_t p = 0; p < x.pixels; ++p) {
-        const Pair<Element> own = load_pair(from + p * x.pixel_stride, valid);
-        const Pair<Element> g = load_pair(outer + p * grad.pixel_stride, valid);
-        store_pair(to + p * x.channels,
-                   Pair<Element>{first.result(own.first, g.first), second.result(own.second, g.second)}, valid);
-      }
-    });
-  });
+        for (int row = 0; row < rows.count; ++row) {
+          const int64_t at = rows.first + row;
+          grad_bias[at] = S(totals[row]);
+          grad_weight[at] = S(products[row]);
+          auto backward = backward_of(row);
+          backward.use_means(splat(S(totals[row] / pixels)), splat(S(products[row] / pixels)));
+          const Element *own_row = row_of(x, data, row), *outer = row_of(grad, incoming, row);
+          write_row(grad_x + at * x.pixels, x.pixels, past_caches, [=](int64_t i, auto valid) GANART_INLINE_LAMBDA {
+            const Pair<Element> own = load_pair(own_row + i, valid), g = load_pair(outer + i, valid);
+            return Pair<Element>{backward.result(own.first, g.first), backward.result(own.second, g.second)};
+          });
+        }
+      },
+      past_caches);
 }
 
-template <class S>
-ChannelValues<S> channel_values(ChannelParameters parameters, S otherwise) {
+template <class S> ChannelValues<S> channel_values(ChannelParameters parameters, S otherwise) {
   return {static_cast<const S*>(parameters.values), parameters.sample_stride, otherwise};
 }
 

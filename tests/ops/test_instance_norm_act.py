@@ -16,7 +16,8 @@ pytestmark = pytest.mark.usefixtures("implementation")
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    "shape", [(2, 3, 5, 7), (1, 1, 1, 2), (3, 17, 16, 16), (2, 64, 33, 31), (1, 16, 90, 91), (1, 2, 133, 131)]
+    "shape",
+    [(2, 3, 5, 7), (1, 1, 1, 2), (3, 17, 16, 16), (2, 64, 33, 31), (1, 16, 90, 91), (1, 2, 133, 131), (9, 40, 9, 8)],
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_equals_torchs_instance_norm(shape, layout, dtype, implementation, generator):
@@ -38,6 +39,28 @@ def test_many_samples_are_as_on_their_own(layout, implementation, generator):
     y = ops.instance_norm_act(x, weight, bias, act="relu")
     alone = torch.cat([ops.instance_norm_act(one, weight, bias, act="relu") for one in x.split(1)])
     torch.testing.assert_close(y, alone, **({} if implementation == "reference" else {"rtol": 0, "atol": 0}))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(2, 40, 71, 70), (9, 3, 32, 32), (3, 72, 1, 300)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.bfloat16, 2**-7)])
+def test_every_level_equals_torch_with_its_gradients(level, dtype, tolerance, shape, layout, implementation, generator):
+    """Short rows, several pieces of the pixels, and channels that fill no vector, with a mean of many deviations."""
+    if implementation == "reference":
+        pytest.skip("has no levels")
+    x, grad = torch.randn(2, *shape, generator=generator).to(dtype).unbind()
+    x = (x + 20).to(dtype).to(memory_format=layout).requires_grad_()
+    weight, bias = (values.requires_grad_() for values in torch.randn(2, shape[1], generator=generator))
+    exact = [tensor.detach().double().requires_grad_() for tensor in (x, weight, bias)]
+    normal = F.instance_norm(exact[0], weight=exact[1], bias=exact[2])
+    y = ops.instance_norm_act(x, weight, bias, act="relu")
+    torch.testing.assert_close(y.double(), normal.relu(), rtol=tolerance, atol=tolerance)
+    grad = torch.where(normal.abs() > 0.01, grad, 0).to(dtype)  # what is that near to zero may be on either side of it
+    gradients = torch.autograd.grad(y, (x, weight, bias), grad.to(memory_format=layout))
+    expected = torch.autograd.grad(normal.relu(), exact, grad.double())
+    for gradient, one in zip(gradients, expected, strict=True):
+        close = {"rtol": tolerance, "atol": tolerance * float(one.abs().max())}
+        torch.testing.assert_close(gradient.double(), one, **close)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
