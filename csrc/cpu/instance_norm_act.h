@@ -41,17 +41,18 @@ GANART_DECLARE_KERNELS(InstanceNormActKernels, instance_norm_act_kernels)
 namespace ganart::cpu::GANART_LEVEL {
 namespace {
 
-// The channels of one sample that a task processes: one along its pixels, or a pair of vectors across.
-template <class Element> struct Channels {
+// The channels of all samples, along their pixels or across.
+template <class Element>
+struct Channels {
   bool across;
-  int64_t samples, channels, pixels, groups;
+  int64_t samples, channels, pixels;
 
   explicit Channels(const Features& f)
       : across(f.pixel_stride != 1 || (f.pixels == 1 && f.channel_stride == 1)), samples(f.samples),
-        channels(f.channels), pixels(f.pixels), groups((f.channels + STEP<Element> - 1) / STEP<Element>) {}
+        channels(f.channels), pixels(f.pixels) {}
 
-  int64_t tasks() const { return samples * (across ? groups : channels); }
-  int64_t together() const { return across ? 1 : larger(1, Rows::TASK_ELEMENTS / pixels); }
+  int64_t rows() const { return samples * channels; }  // along
+  int64_t rows_together() const { return larger(1, Rows::TASK_ELEMENTS / pixels); }
   RunTasks runner(RunTasks run) const {
     return samples * channels * pixels < Rows::SERIAL_ELEMENTS ? run_serially : run;
   }
@@ -66,7 +67,8 @@ constexpr int64_t LONGEST_BLOCK =
     256;  // steps along a row, or pixels across; few enough for a lane's sum to stay accurate
 
 // Statistics of N series at once, joined block by block (Chan et al. 1979).
-template <int N> struct Moments {
+template <int N>
+struct Moments {
   double count = 0, mean[N] = {}, squares[N] = {};
 
   // Takes a block's sums of differences from `centre`, and of their squares.
@@ -96,7 +98,8 @@ GANART_INLINE int64_t block_after(int64_t first, int64_t shortest, int64_t longe
 // ---- along: the pixels of a channel are adjacent ----
 
 // Some channels' rows that are processed together.
-template <int MOST> struct SomeRows {
+template <int MOST>
+struct SomeRows {
   int64_t first;
   int count;
   int64_t sample[MOST], channel[MOST];
@@ -106,7 +109,7 @@ template <int MOST> struct SomeRows {
 template <int MOST, class Element, class Body>
 GANART_INLINE void for_rows_of_channels(const Channels<Element>& cut, int64_t together, RunTasks run, Body body,
                                         bool past_caches) {
-  const int64_t few = larger(1, smaller(MOST, together)), all = cut.tasks(), group = round_up(cut.together(), few);
+  const int64_t few = larger(1, smaller(MOST, together)), all = cut.rows(), group = round_up(cut.rows_together(), few);
   for_each(cut.runner(run), (all + group - 1) / group, [&](int64_t task) {
     const int64_t end = smaller(all, (task + 1) * group);
     int64_t sample = task * group / cut.channels, channel = task * group % cut.channels;
@@ -147,7 +150,8 @@ GANART_INLINE Deviations quick_totals(Vector<S> sums, Vector<S> squares, std::in
 }
 
 // A row's differences from a centre, as one sum in each lane.
-template <class Element> struct LaneDeviations {
+template <class Element>
+struct LaneDeviations {
   Vector<Sum<Element>> sums, squares;
   double sums_of_zero;  // what the sums would add up to if all elements equalled the centre
 
@@ -212,10 +216,12 @@ GANART_INLINE LaneDeviations<Element> lane_deviations(Element centre, const Elem
 
 // The longest row that is one block. A first centre from a few elements costs bfloat16 no accuracy that its results show:
 // what it differs from the mean by is part of the variance.
-template <class Element> constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? 4096 : 1024;
+template <class Element>
+constexpr int64_t SHORT_ROW = sizeof(Element) < sizeof(Sum<Element>) ? 4096 : 1024;
 
 // The centre of a row's first block: about the mean of its start, or of some elements.
-template <class Element> GANART_INLINE Element first_centre(const Element* from, int64_t length) {
+template <class Element>
+GANART_INLINE Element first_centre(const Element* from, int64_t length) {
   if constexpr (sizeof(Element) < sizeof(Sum<Element>)) {
     const auto quarter_at = [=](int64_t i) GANART_INLINE_LAMBDA { return 0.25f * number_of(from[i]); };
     return element_of<Element>((quarter_at(0) + quarter_at(length / 4)) +
@@ -227,7 +233,8 @@ template <class Element> GANART_INLINE Element first_centre(const Element* from,
   }
 }
 
-template <class Element> Moments<1> row_moments(const Element* row, int64_t length) {
+template <class Element>
+Moments<1> row_moments(const Element* row, int64_t length) {
   double mean = double(number_of(first_centre(row, length)));
   Moments<1> moments;
   for (int64_t first = 0, count; first < length; first += count) {
@@ -243,14 +250,16 @@ template <class Element> Moments<1> row_moments(const Element* row, int64_t leng
 // ---- across: channels are adjacent, and a pair of vectors holds some of them ----
 
 // Calls body(count) with the number of channels of a pair, a constant if the pair is full.
-template <class Element, class Body> GANART_INLINE void with_valid(int64_t valid, Body body) {
+template <class Element, class Body>
+GANART_INLINE void with_valid(int64_t valid, Body body) {
   if (valid == STEP<Element>)
     body(Whole<Element>{});
   else
     body(valid);
 }
 
-template <class Element> GANART_INLINE void add_lanes(const Pair<Element>& values, double (&totals)[STEP<Element>]) {
+template <class Element>
+GANART_INLINE void add_lanes(const Pair<Element>& values, double (&totals)[STEP<Element>]) {
   for (int lane = 0; lane < WIDTH<Element>; ++lane) {
     totals[lane] += double(values.first[lane]);
     totals[lane + WIDTH<Element>] += double(values.second[lane]);
@@ -258,14 +267,16 @@ template <class Element> GANART_INLINE void add_lanes(const Pair<Element>& value
 }
 
 // Moments of a pair of vectors of channels, taken block by block; a block's pixels may come in several parts.
-template <class Element> struct LaneMoments {
+template <class Element>
+struct LaneMoments {
   using S = Sum<Element>;
   static constexpr int N = STEP<Element>, L = WIDTH<Element>;
   static constexpr int64_t SHORTEST = 128;
   Pair<Element> centre, sum, square;
   Moments<N> moments;
 
-  template <class Valid> GANART_INLINE void start(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
+  template <class Valid>
+  GANART_INLINE void start(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
     moments = Moments<N>{};
     centre = load_pair(from, valid), sum = square = Pair<Element>{};
     const int64_t count = smaller(SHORTEST, pixels);
@@ -274,7 +285,8 @@ template <class Element> struct LaneMoments {
     sum = square = Pair<Element>{};
   }
   // Adds pixels to the block.
-  template <class Valid> GANART_INLINE void add(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
+  template <class Valid>
+  GANART_INLINE void add(const Element* from, int64_t stride, int64_t pixels, Valid valid) {
     const Pair<Element> middle = centre;
     Pair<Element> sums = sum, squares = square;
     for (int64_t p = 0; p < pixels; ++p) {
@@ -298,7 +310,8 @@ template <class Element> struct LaneMoments {
 };
 
 // A value for each channel, or a default.
-template <class S> struct ChannelValues {
+template <class S>
+struct ChannelValues {
   const S* values;
   int64_t sample_stride;
   S otherwise;
@@ -306,7 +319,8 @@ template <class S> struct ChannelValues {
   GANART_INLINE S at(int64_t sample, int64_t channel) const {
     return values ? values[sample * sample_stride + channel] : otherwise;
   }
-  template <class Element> GANART_INLINE Pair<Element> pair(int64_t sample, int64_t channel, int64_t valid) const {
+  template <class Element>
+  GANART_INLINE Pair<Element> pair(int64_t sample, int64_t channel, int64_t valid) const {
     S lanes[STEP<Element>] = {};
     for (int64_t i = 0; i < valid; ++i) lanes[place_in_pairs<Element>(i)] = at(sample, channel + i);
     return {load(lanes), load(lanes + LANES<S>)};
@@ -317,7 +331,8 @@ template <class S> struct ChannelValues {
 
 // Of a channel, or of a vector of them. For bfloat16 the mean is part of the shift: a rounding of that makes as great a
 // difference as one of the mean.
-template <class Act, class Element> struct Normalizer {
+template <class Act, class Element>
+struct Normalizer {
   using V = Vector<Sum<Element>>;
   static constexpr bool FOLDED = sizeof(Element) < sizeof(Sum<Element>);
   V mean, factor, shift;
@@ -363,7 +378,8 @@ struct Pieces {
     }
   }
   // Calls body(channel, number of channels, a constant if whole) for each pair of vectors of channels.
-  template <class Element, class Body> GANART_INLINE void for_groups(Body body) const {
+  template <class Element, class Body>
+  GANART_INLINE void for_groups(Body body) const {
     for (int64_t channel = 0; channel < channels; channel += step)
       with_valid<Element>(smaller(step, channels - channel),
                           [&](auto valid) GANART_INLINE_LAMBDA { body(channel, valid); });
@@ -500,7 +516,8 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
 // ---- backward ----
 
 // Of a channel, or of a vector of them. Where Normalizer folds the mean into the shift, all that is linear in x is.
-template <class Act, class Element> struct NormBackward {
+template <class Act, class Element>
+struct NormBackward {
   using S = Sum<Element>;
   using V = Vector<S>;
   static constexpr bool FOLDED = sizeof(Element) < sizeof(S);
@@ -725,7 +742,8 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
       past_caches);
 }
 
-template <class S> ChannelValues<S> channel_values(ChannelParameters parameters, S otherwise) {
+template <class S>
+ChannelValues<S> channel_values(ChannelParameters parameters, S otherwise) {
   return {static_cast<const S*>(parameters.values), parameters.sample_stride, otherwise};
 }
 
