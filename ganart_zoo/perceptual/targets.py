@@ -93,7 +93,7 @@ class ContentTarget(Target):
 
     def sums(self, features: Tensor) -> Sums:
         """Return `sum (F - P)^2` over pictures, channels and positions, for F of P's shape."""
-        return Sums(((_float(features) - _float(self.features)).square().sum(),), features[:, 0].numel())
+        return Sums((self._squares(features).sum(),), features[:, 0].numel())
 
     def loss_of(self, sums: Sums) -> Tensor:
         """Return the loss of these sums."""
@@ -102,7 +102,13 @@ class ContentTarget(Target):
 
     def loss(self, features: Tensor) -> Tensor:
         """Return the loss of F `[n, C, h, w]`, of P's shape: a scalar."""
-        return (_float(features) - _float(self.features)).square().mean() * self._scale
+        return self._squares(features).mean() * self._scale
+
+    def _squares(self, features: Tensor) -> Tensor:
+        """Return `(F - P)^2` with the dimensions in the order of memory, so that the gradient has the layout of F."""
+        difference = _float(features) - _float(self.features)
+        last = difference.is_contiguous(memory_format=torch.channels_last)
+        return (difference.movedim(1, -1) if last else difference).square()
 
 
 class GramTarget(Target):

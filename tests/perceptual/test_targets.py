@@ -35,6 +35,14 @@ def test_content_term_is_twice_the_papers_per_value():
     assert loss.item() == pytest.approx(2 / features.numel() * paper.item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_the_content_loss_keeps_the_layout(layout):
+    features = features_of(2, 4, 6, 9, seed=1).contiguous(memory_format=layout).requires_grad_()
+    target = ContentTarget(features_of(2, 4, 6, 9, seed=2))
+    (gradient,) = torch.autograd.grad(target.loss(features), features)
+    assert gradient.is_contiguous(memory_format=layout)
+
+
 def test_a_dead_layer_gives_finite_losses():
     features = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(2))
     assert 0 < ContentTarget(torch.zeros_like(features)).loss(features) < torch.inf
