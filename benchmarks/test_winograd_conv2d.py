@@ -30,8 +30,8 @@ def test_winograd_conv2d(race: Race, direction: str, dtype: str, layer: tuple[in
     channels, out_channels, side = layer
     weight = torch.randn(out_channels, channels, 3, 3) / (9 * channels) ** 0.5
     bias = torch.randn(out_channels)
-    kernel = ops.winograd_kernel(weight)
     x = torch.randn(1, channels, side, side).to(getattr(torch, dtype))
+    kernel = ops.winograd_kernel(weight, x.dtype)
     last = torch.channels_last
 
     def step(convolve: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], object]:

@@ -22,11 +22,12 @@ void check_weight(const char* op, const Tensor& x, const Tensor& weight, bool tu
                   name_of(x.scalar_type()));
 }
 
-Tensor conv3x3(const Tensor& x, const Tensor& weight, bool turned) {
+Tensor conv3x3(const Tensor& x, const Tensor& weight, bool turned, const OptionalTensor& mask) {
   check_weight("conv3x3", x, weight, turned);
   const Tensor weights = torch::stable::contiguous(weight);
-  return convolved(x, weight.size(turned ? 1 : 0), [&](const Convolution& convolution) {
-    GANART_KERNELS(conv3x3_kernels).forward(convolution, weights.const_data_ptr(), turned, run_tasks);
+  return convolved("conv3x3", x, mask, weight.size(turned ? 1 : 0), [&](Convolution convolution) {
+    convolution.turned = turned;
+    GANART_KERNELS(conv3x3_kernels).forward(convolution, weights.const_data_ptr(), run_tasks);
   });
 }
 
@@ -42,12 +43,12 @@ Tensor conv3x3_bias_act(const Tensor& x, const Tensor& weight, const OptionalTen
                   ", expected linear, relu or lrelu");
   const Tensor weights = torch::stable::contiguous(weight);
   const OptionalTensor biases = contiguous_of(bias);
-  return convolved(x, out_channels, [&](Convolution convolution) {
+  return convolved(op, x, std::nullopt, out_channels, [&](Convolution convolution) {
     convolution.bias = data_of(biases);
     convolution.gain = float(layer.gain);
     convolution.negative_gain = float(flat ? 0 : leaky ? layer.gain * layer.negative_slope : layer.gain);
     if (clamp) convolution.limit = float(*clamp);
-    GANART_KERNELS(conv3x3_kernels).forward(convolution, weights.const_data_ptr(), false, run_tasks);
+    GANART_KERNELS(conv3x3_kernels).forward(convolution, weights.const_data_ptr(), run_tasks);
   });
 }
 
@@ -70,7 +71,7 @@ Tensor conv3x3_weight(const Tensor& x, const Tensor& grad) {
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(ganart, library) {
-  library.def("conv3x3(Tensor x, Tensor weight, bool turned) -> Tensor");
+  library.def("conv3x3(Tensor x, Tensor weight, bool turned, Tensor? mask) -> Tensor");
   library.def(
       "conv3x3_bias_act(Tensor x, Tensor weight, Tensor? bias, str act, float negative_slope, float gain, "
       "float? clamp) -> Tensor");

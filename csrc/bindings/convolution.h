@@ -18,12 +18,16 @@ inline void check_convolution_bias(const char* op, const OptionalTensor& bias, i
 }
 
 // Calls compute(convolution), which has no kernel and no bias yet, unless there is nothing to compute; returns its y.
+// Where a mask is given, it decides the layout.
 template <class Compute>
-Tensor convolved(const Tensor& x, int64_t out_channels, Compute compute) {
-  const Input in = read(x);
+Tensor convolved(const char* op, const Tensor& x, const OptionalTensor& mask, int64_t out_channels, Compute compute) {
+  if (mask) check_like(op, "mask", *mask, x);
+  const Input leader = read(mask ? *mask : x), in = mask ? read_like(x, leader) : leader;
   const int64_t sizes[] = {x.size(0), out_channels, x.size(2), x.size(3)};
-  Tensor y = empty_result(in, Sizes(sizes, 4));
-  if (y.numel() > 0) compute(cpu::Convolution{in.features, x.size(3), out_channels, y.mutable_data_ptr()});
+  Tensor y = empty_result(leader, Sizes(sizes, 4));
+  cpu::Convolution convolution{in.features, x.size(3), out_channels, y.mutable_data_ptr()};
+  if (mask) convolution.mask = leader.features;
+  if (y.numel() > 0) compute(convolution);
   return y;
 }
 

@@ -7,9 +7,8 @@
 namespace ganart::cpu {
 
 struct Conv3x3Kernels {
-  // weight [K, C, 3, 3], of x's type. With `turned`, the gradient with respect to x, given that of y as convolution.x
-  // and a weight [C, K, 3, 3].
-  void (*forward)(const Convolution& convolution, const void* weight, bool turned, RunTasks run);
+  // weight [K, C, 3, 3], of x's type, or [C, K, 3, 3] if the convolution is turned.
+  void (*forward)(const Convolution& convolution, const void* weight, RunTasks run);
 
   // The gradient with respect to weight, [K, C, 3, 3] of x's type.
   void (*weight)(const Features& x, const Features& grad, int64_t width, void* grad_weight, RunTasks run);
@@ -23,11 +22,12 @@ GANART_DECLARE_KERNELS(Conv3x3Kernels, conv3x3_kernels)
 namespace ganart::cpu::GANART_LEVEL {
 namespace {
 
-void conv3x3_of_type(const Convolution& c, const void* weight, bool turned, RunTasks run) {
+void conv3x3_of_type(const Convolution& c, const void* weight, RunTasks run) {
   winograd::with_element(c.x.type, [&](auto element) {
     using Element = decltype(element);
     winograd::with_tiles(c.x.samples, c.x.pixels / c.width, c.width, [&](auto algorithm) {
-      winograd::Winograd<decltype(algorithm), Element>(c, static_cast<const Element*>(weight), turned).run(run);
+      winograd::Winograd<decltype(algorithm), winograd::Floats, Element>(c, static_cast<const Element*>(weight))
+          .run(run);
     });
   });
 }

@@ -136,11 +136,11 @@ GANART_INLINE void transform_grid(From from, Transform transform, Put put) {
 }
 
 // B^T d B of each phase.
-inline void phase_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
-                        float* to) {
+inline void phase_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel,
+                        const Plane<float>& plane, float* to) {
   Vector<float> pixels[REACH][PIXELS];
-  fetch<REACH, float>(x, width, segment.sample, segment.down * STRIDE - 1, segment.across * STRIDE - 1,
-                      (segment.count - 1) * STRIDE + REACH, channel, pixels);
+  fetch<REACH, float, false>(x, width, segment.sample, segment.down * STRIDE - 1, segment.across * STRIDE - 1,
+                             (segment.count - 1) * STRIDE + REACH, channel, pixels);
   const int64_t valid = x.channels - channel;
   for (int phase = 0; phase < PHASES; ++phase) {
     float* const first_tile = to + segment.in_block * plane.stride + place_of(phase, channel, x.channels);
@@ -174,7 +174,7 @@ inline void phase_tiles(const Features& x, int64_t width, const Segment& segment
 // Pixels from row 8 down - 1 and column 8 across - 1 on are complete; the last tiles of a row and of a column also
 // complete the two pixels that follow.
 inline void gradient_of_tiles(const Conv4x4Gradient& g, const Tiles<TwoTaps>& tiles, const Segment& segment,
-                              int64_t channel, const Plane& plane, const float* from) {
+                              int64_t channel, const Plane<float>& plane, const float* from) {
   constexpr int IN = TwoTaps::IN, LAST = IN - 1;
   const bool last_down = segment.down == tiles.down - 1, last_across = segment.across + segment.count == tiles.across;
   Vector<float> out[REACH][PIXELS];
@@ -385,9 +385,9 @@ void through_points(int64_t tiles, int64_t block_size, bool apart, int64_t in_ch
   const int64_t at_once = fitting < panels ? smaller(panels, larger(2, fitting / 2 * 2)) : panels;
   apart = apart && at_once == panels;
   const int64_t most = round_up(block_size, ROWS), blocks = (tiles + block_size - 1) / block_size;
-  const Plane in_plane(in_channels, 16, most), out_plane(out_channels, PANEL, most);
+  const Plane<float> in_plane(in_channels, 16, most), out_plane(out_channels, PANEL, most);
   const int64_t of_tiles = POINTS<TwoTaps> * (in_plane.size + out_plane.size);
-  const int64_t of_weights = Weights<TwoTaps>::floats(at_once, in_channels);
+  const int64_t of_weights = Weights<TwoTaps>::count(at_once, in_channels);
   auto* transformed =
       static_cast<float*>(scratch(ScratchSlot::shared, (of_weights + (apart ? 0 : of_tiles)) * sizeof(float)));
   if (at_once == panels) weigh(0, panels, Weights<TwoTaps>(transformed, panels, in_channels), run);
@@ -402,8 +402,9 @@ void through_points(int64_t tiles, int64_t block_size, bool apart, int64_t in_ch
       if (at_once < panels) weigh(first, count, weights, run_parts);
       for_each(run_parts, POINTS<TwoTaps> * count, [&](int64_t task) {
         const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
-        product_of_rows(in + point * in_plane.size, in_plane.stride, rows, weights.at(point, panel, 0), in_channels,
-                        out_channels - place, out + point * out_plane.size + place, out_plane.stride);
+        product_of_rows<Floats>(in + point * in_plane.size, in_plane.stride, rows, weights.at(point, panel, 0),
+                                in_channels, out_channels - place, out + point * out_plane.size + place,
+                                out_plane.stride);
       });
     }
     write_out(block, out_plane, out, run_parts);
@@ -442,12 +443,12 @@ void conv4x4(const Convolution& c, const void* weight, RunTasks run) {
       [&](int64_t first, int64_t count, const Weights<TwoTaps>& to, RunTasks run_parts) {
         phase_weights(static_cast<const float*>(weight), channels, c.out_channels, first, count, to, run_parts);
       },
-      [&](Block block, int64_t rows, const Plane& plane, float* to, RunTasks run_parts) {
+      [&](Block block, int64_t rows, const Plane<float>& plane, float* to, RunTasks run_parts) {
         write_tiles(tiles, block, rows, channels, plane, to, run_parts, [&](const Segment& segment, int64_t channel) {
           phase_tiles(c.x, c.width, segment, channel, plane, to);
         });
       },
-      [&](Block block, const Plane& plane, const float* from, RunTasks run_parts) {
+      [&](Block block, const Plane<float>& plane, const float* from, RunTasks run_parts) {
         for_segments(tiles, block, c.out_channels, run_parts, [&](const Segment& segment, int64_t channel) {
           output_tiles<TwoTaps, float>(c, tiles, segment, channel, plane, from);
         });
@@ -466,13 +467,13 @@ void conv4x4_gradient(const Conv4x4Gradient& g, const void* weight, RunTasks run
       [&](int64_t first, int64_t count, const Weights<TwoTaps>& to, RunTasks run_parts) {
         adjoint_weights(static_cast<const float*>(weight), g.channels, out_channels, first, count, to, run_parts);
       },
-      [&](Block some, int64_t rows, const Plane& plane, float* to, RunTasks run_parts) {
+      [&](Block some, int64_t rows, const Plane<float>& plane, float* to, RunTasks run_parts) {
         write_tiles(tiles, some, rows, out_channels, plane, to, run_parts,
                     [&](const Segment& segment, int64_t channel) {
                       gradient_tiles<TwoTaps, float>(g.grad, g.grad_width, segment, channel, plane, to);
                     });
       },
-      [&](Block some, const Plane& plane, const float* from, RunTasks run_parts) {
+      [&](Block some, const Plane<float>& plane, const float* from, RunTasks run_parts) {
         for_segments(tiles, some, g.channels, run_parts, [&](const Segment& segment, int64_t channel) {
           gradient_of_tiles(g, tiles, segment, channel, plane, from);
         });
@@ -484,10 +485,11 @@ void conv4x4_weight(const Features& x, int64_t width, const Features& grad, void
   const Tiles<TwoTaps> tiles(x.samples, x.pixels / width / 2, width / 2);
   const int64_t in_stride = round_up(PHASES * x.channels, 16), panels = panels_of(grad.channels);
   const Plan plan(tiles.count, bytes_of_tile(PHASES * x.channels, grad.channels), false);
-  const Plane in_plane(PHASES * x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
+  const Plane<float> in_plane(PHASES * x.channels, 16, plan.block),
+      out_plane(grad.channels, winograd::PANEL, plan.block);
   const int64_t at_once = panels_at_once<TwoTaps>(grad.channels, in_stride);
   const int64_t floats = POINTS<TwoTaps> * (in_plane.size + out_plane.size) +
-                         Weights<TwoTaps>::floats(at_once, in_stride);
+                         Weights<TwoTaps>::count(at_once, in_stride);
   auto* in = static_cast<float*>(scratch(ScratchSlot::shared, floats * sizeof(float)));
   float *out = in + POINTS<TwoTaps> * in_plane.size, *summed = out + POINTS<TwoTaps> * out_plane.size;
   for (int64_t first_tile = 0; first_tile < tiles.count; first_tile += plan.block) {
@@ -503,8 +505,8 @@ void conv4x4_weight(const Features& x, int64_t width, const Features& grad, void
       const int64_t count = smaller(at_once, panels - first);
       const Weights<TwoTaps> sums(summed, count, in_stride);
       for_each(run, POINTS<TwoTaps> * count, [&](int64_t task) {
-        const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
-        for (int64_t c = 0; c < in_stride; c += COLUMNS)
+        const int64_t point = task / count, panel = task % count, place = (first + panel) * winograd::PANEL;
+        for (int64_t c = 0; c < in_stride; c += winograd::COLUMNS)
           product_of_columns(in + point * in_plane.size + c, in_plane.stride, out + point * out_plane.size + place,
                              out_plane.stride, block.count, grad.channels - place, sums.at(point, panel, c));
       });

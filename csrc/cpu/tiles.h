@@ -19,16 +19,22 @@ struct PlainProducts {
   GANART_INLINE static void multiply_add(Vector<Sum>& sum, Vector<Item> a, Vector<Item> b) { sum += a * b; }
 };
 
-#if defined(GANART_BFLOAT16_PAIRS)
 struct PairProducts {
   using Sum = float;
   using Item = uint32_t;
   static constexpr int DEPTH = 2;
 
   GANART_INLINE static void multiply_add(Vector<Sum>& sum, Vector<Item> a, Vector<Item> b) {
+#if defined(GANART_BFLOAT16_PAIRS)
     sum = (Vector<Sum>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    sum += widen(a) * widen(b);
+    sum += (Vector<Sum>)(a & 0xffff0000u) * (Vector<Sum>)(b & 0xffff0000u);
+#endif
   }
 };
+
+#if defined(GANART_BFLOAT16_PAIRS)
 using Bfloat16Products = PairProducts;
 #else
 using Bfloat16Products = PlainProducts<float>;

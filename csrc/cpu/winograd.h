@@ -4,10 +4,11 @@
 //           and y = act(z), linear above and below 0, clamped. The sums are A^T [sum over c of (G w G^T) * (B^T d B)] A
 //           over tiles; the gradient of x is such a convolution, that of w is G^T [sum over tiles of (B^T d B) * (A g
 //           A^T)] G.
-// Shapes    x [N, C, H, W] and y, grad [N, K, H, W], pixels or channels adjacent; kernel [64, ceil(K / 32), C, 32], for
-//           each point G w G^T of Six, with zeros past K; w [K, C, 3, 3]; bias [K] or null.
+// Shapes    x [N, C, H, W] and y, grad [N, K, H, W], pixels or channels adjacent; w [K, C, 3, 3]; bias [K] or null;
+//           kernel [64, ceil(K / 32), C, 32], float32, for each point G w G^T of Six, or [36, ceil(K / 32), ceil(C / 2),
+//           32, 2], bfloat16, of Four; with zeros past K and C.
 // Cost      multiply-adds per tile for each c and k: 64 instead of 324 for 6 x 6 outputs, 36 instead of 144 for 4 x 4.
-// Sums      float.
+// Sums      float, of products of float or, with a kernel of Four, of bfloat16.
 // Repeats   bit for bit: each sum is one task's, in the order of channels or tiles, and blocks are added in order.
 // Source    A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 #pragma once
@@ -22,12 +23,17 @@ struct Convolution {
   Features x;
   int64_t width, out_channels;
   void* y;                       // of x's type, dense; channels_last unless x.pixel_stride == 1
-  const void* kernel = nullptr;  // [64, ceil(K / 32), C, 32]
-  const void* bias = nullptr;    // [K] or null
+  const void* kernel = nullptr;  // of Six if it is float32, else of Four
+  Type kernel_type = Type::float32;
+  bool turned = false;         // whether the kernel is that of the convolution of which this is the gradient
+  const void* bias = nullptr;  // [K] or null
 
   // The activation: a result above 0 is multiplied by gain, any other by negative_gain, and both are clamped to
   // +-limit.
   float gain = 1, negative_gain = 1, limit = __builtin_inff();
+
+  // Where these are 0 or less, x counts as 0: of x's sizes and type, with the same numbers adjacent; or with null data.
+  Features mask{};
 };
 
 }  // namespace ganart::cpu
@@ -36,6 +42,7 @@ struct Convolution {
 
 #include "cpu/elements.h"
 #include "cpu/tasks.h"
+#include "cpu/tiles.h"
 #include "cpu/winograd_algorithms.h"
 
 namespace ganart::cpu::GANART_LEVEL {
@@ -48,6 +55,20 @@ constexpr int64_t WEIGHTS = 8 << 20;                // bytes of transformed weig
 
 template <class A>
 constexpr int POINTS = A::IN * A::IN;
+
+// Products (see cpu/tiles.h) of transformed tiles and weights: of floats, or of pairs of channels in bfloat16.
+using Floats = PlainProducts<float>;
+using Pairs = PairProducts;
+template <class P>
+struct TileOf {
+  using type = float;
+};
+template <>
+struct TileOf<Pairs> {
+  using type = Bfloat16;
+};
+template <class P>
+using Tile = typename TileOf<P>::type;
 
 // The most pixels of tiles that are processed side by side: enough that vectors are seldom partial, few enough to stay
 // in the first-level cache while they are transposed from pixels to channels.
@@ -100,15 +121,27 @@ struct Segments {
 };
 
 // One point of a block: transformed channels of each tile.
+template <class Number>
 struct Plane {
   int64_t stride;  // from tile to tile: channels, rounded up
   int64_t size;    // one cache line longer, so that points fall into different cache sets
 
   Plane(int64_t channels, int64_t multiple, int64_t tiles)
-      : stride(round_up(channels, multiple)), size(tiles * stride + 16) {}
+      : stride(round_up(channels, multiple)), size(tiles * stride + 64 / sizeof(Number)) {}
 };
 
 // ---- features to tiles ----
+
+// Writes L channels of a transformed tile.
+GANART_INLINE void store_tile(float* to, Vector<float> values) { store(to, values); }
+GANART_INLINE void store_tile(Bfloat16* to, Vector<float> values) {
+#if defined(GANART_BFLOAT16_PAIRS)
+  const auto halves = _mm512_cvtneps_pbh((__m512)values);
+  __builtin_memcpy(to, &halves, sizeof halves);
+#else
+  store_elements(to, values);
+#endif
+}
 
 // L pixels of one channel from x on, zeros outside its row.
 template <class Element>
@@ -125,15 +158,22 @@ GANART_INLINE Vector<float> load_pixels(const Element* row, int64_t x, int64_t w
   return load_elements(around + L + smaller(x - start, L));  // only zeros from the row's end on
 }
 
-// ROWS rows of `pixels` pixels from (y, x) on, of L channels, which become the lanes; zeros outside the picture.
-template <int ROWS, class Element>
+GANART_INLINE Vector<float> masked(Vector<float> values, Vector<float> mask) {
+  return mask <= 0.0f ? Vector<float>{} : values;
+}
+
+// ROWS rows of `pixels` pixels from (y, x) on, of L channels, which become the lanes; zeros outside the picture. With
+// MASKS, sets to zero those that are zero or less in `f`.
+template <int ROWS, class Element, bool MASKS>
 void fetch(const Features& f, int64_t width, int64_t sample, int64_t y, int64_t x, int64_t pixels, int64_t channel,
            Vector<float> (&to)[ROWS][PIXELS]) {
+  const auto put = [](Vector<float>& place, Vector<float> values)
+                       GANART_INLINE_LAMBDA { place = MASKS ? masked(place, values) : values; };
   const auto* data = static_cast<const Element*>(f.data) + sample * f.sample_stride + channel * f.channel_stride;
   const int64_t height = f.pixels / width, valid = f.channels - channel;
   for (int64_t i = 0; i < ROWS; ++i) {
     if (y + i < 0 || y + i >= height) {
-      for (int64_t j = 0; j < pixels; ++j) to[i][j] = Vector<float>{};
+      for (int64_t j = 0; !MASKS && j < pixels; ++j) to[i][j] = Vector<float>{};
     } else if (f.pixel_stride == 1) {
       const Element* row = data + (y + i) * width;
       for (int64_t j = 0; j < pixels; j += L) {
@@ -142,13 +182,13 @@ void fetch(const Features& f, int64_t width, int64_t sample, int64_t y, int64_t 
           square[c] = c < valid ? load_pixels(row + c * f.channel_stride, x + j, width) : Vector<float>{};
         transpose<float>(square);
 #pragma GCC unroll 16
-        for (int64_t p = 0; p < L; ++p) to[i][j + p] = square[p];
+        for (int64_t p = 0; p < L; ++p) put(to[i][j + p], square[p]);
       }
     } else {
       const Element* row = data + (y + i) * width * f.pixel_stride;
       for (int64_t j = 0; j < pixels; ++j) {
         const bool inside = x + j >= 0 && x + j < width;
-        to[i][j] = inside ? load_elements(row + (x + j) * f.pixel_stride, valid) : Vector<float>{};
+        put(to[i][j], inside ? load_elements(row + (x + j) * f.pixel_stride, valid) : Vector<float>{});
       }
     }
   }
@@ -176,42 +216,45 @@ GANART_INLINE void transform_square(const Vector<float> (&from)[FROM][WIDE], int
 }
 
 // Writes the transformed tiles of a segment for L channels. A tile is a square of SIDE pixels, the first `margin` of
-// which are outside the outputs.
-template <class A, int SIDE, class Element, class Transform>
-GANART_INLINE void transform_tiles(const Features& f, int64_t width, const Segment& segment, int64_t margin,
-                                   int64_t channel, const Plane& plane, float* to, Transform transform) {
+// which are outside the outputs. `mask` is as in Convolution.
+template <class A, int SIDE, class Element, class Number, class Transform>
+GANART_INLINE void transform_tiles(const Features& f, const Features& mask, int64_t width, const Segment& segment,
+                                   int64_t margin, int64_t channel, const Plane<Number>& plane, Number* to,
+                                   Transform transform) {
   Vector<float> pixels[SIDE][PIXELS];
-  fetch<SIDE, Element>(f, width, segment.sample, segment.down * A::OUT - margin, segment.across * A::OUT - margin,
-                       (segment.count - 1) * A::OUT + SIDE, channel, pixels);
+  const int64_t y = segment.down * A::OUT - margin, x = segment.across * A::OUT - margin;
+  const int64_t across = (segment.count - 1) * A::OUT + SIDE;
+  fetch<SIDE, Element, false>(f, width, segment.sample, y, x, across, channel, pixels);
+  if (mask.data) fetch<SIDE, Element, true>(mask, width, segment.sample, y, x, across, channel, pixels);
   for (int64_t t = 0; t < segment.count; ++t) {
-    float* tile = to + (segment.in_block + t) * plane.stride + channel;
+    Number* tile = to + (segment.in_block + t) * plane.stride + channel;
     transform_square<SIDE, A::IN>(pixels, t * A::OUT, transform, [=](int i, const auto& row) GANART_INLINE_LAMBDA {
 #pragma GCC unroll 8
-      for (int j = 0; j < A::IN; ++j) store(tile + (i * A::IN + j) * plane.size, row[j]);
+      for (int j = 0; j < A::IN; ++j) store_tile(tile + (i * A::IN + j) * plane.size, row[j]);
     });
   }
 }
 
 // B^T d B.
-template <class A, class Element>
-void input_tiles(const Features& x, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
-                 float* to) {
-  transform_tiles<A, A::IN, Element>(x, width, segment, 1, channel, plane, to,
+template <class A, class Element, class Number>
+void input_tiles(const Features& x, const Features& mask, int64_t width, const Segment& segment, int64_t channel,
+                 const Plane<Number>& plane, Number* to) {
+  transform_tiles<A, A::IN, Element>(x, mask, width, segment, 1, channel, plane, to,
                                      [](const auto& d, auto& p) GANART_INLINE_LAMBDA { A::input(d, p); });
 }
 
 // A g A^T.
 template <class A, class Element>
-void gradient_tiles(const Features& grad, int64_t width, const Segment& segment, int64_t channel, const Plane& plane,
-                    float* to) {
-  transform_tiles<A, A::OUT, Element>(grad, width, segment, 0, channel, plane, to,
+void gradient_tiles(const Features& grad, int64_t width, const Segment& segment, int64_t channel,
+                    const Plane<float>& plane, float* to) {
+  transform_tiles<A, A::OUT, Element>(grad, Features{}, width, segment, 0, channel, plane, to,
                                       [](const auto& g, auto& p) GANART_INLINE_LAMBDA { A::gradient(g, p); });
 }
 
 // Calls transform(segment, channel) for all of a block, and writes zeros for the tiles up to `rows`.
-template <class A, class Transform>
-void write_tiles(const Tiles<A>& tiles, Block block, int64_t rows, int64_t channels, const Plane& plane, float* to,
-                 RunTasks run, Transform transform) {
+template <class A, class Number, class Transform>
+void write_tiles(const Tiles<A>& tiles, Block block, int64_t rows, int64_t channels, const Plane<Number>& plane,
+                 Number* to, RunTasks run, Transform transform) {
   const Segments<A> segments(tiles, block);
   for_each(run, segments.count, [&](int64_t task) {
     const Segment segment = segments[task];
@@ -219,7 +262,7 @@ void write_tiles(const Tiles<A>& tiles, Block block, int64_t rows, int64_t chann
       for (int64_t channel = 0; channel < channels; channel += L) transform(segment, channel);
   });
   for (int64_t point = 0; point < POINTS<A>; ++point)
-    for (int64_t i = block.count * plane.stride; i < rows * plane.stride; ++i) to[point * plane.size + i] = 0;
+    for (int64_t i = block.count * plane.stride; i < rows * plane.stride; ++i) to[point * plane.size + i] = {};
 }
 
 // ---- tiles to a result ----
@@ -227,7 +270,7 @@ void write_tiles(const Tiles<A>& tiles, Block block, int64_t rows, int64_t chann
 // The results of a segment's tiles, for L channels.
 template <class A, class Element>
 void output_tiles(const Convolution& c, const Tiles<A>& tiles, const Segment& segment, int64_t channel,
-                  const Plane& plane, const float* from) {
+                  const Plane<float>& plane, const float* from) {
   const int64_t valid = c.out_channels - channel, pixels = tiles.height * tiles.width;
   const Vector<float> bias = c.bias ? load_elements(static_cast<const float*>(c.bias) + channel, valid)
                                     : Vector<float>{};
@@ -291,20 +334,20 @@ GANART_INLINE void for_parts(int64_t valid, Body body) {
 constexpr int ROWS = L == 16 ? 12 : 6;  // the most rows of a product in registers, by two vectors
 constexpr int FEWEST_ROWS = ROWS / 3;
 
-// out[R, PANEL] = tiles[R, channels] * kernel[channels, PANEL], of which `valid` columns count.
-template <int R>
-GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float* kernel, int64_t channels,
-                           int64_t valid, float* out, int64_t out_stride) {
+// out[R, PANEL] = tiles[R, items] * kernel[items, PANEL], of which `valid` columns count.
+template <class P, int R>
+GANART_INLINE void product(const typename P::Item* tiles, int64_t tile_stride, const typename P::Item* kernel,
+                           int64_t items, int64_t valid, float* out, int64_t out_stride) {
   for_parts(valid, [=](int part, auto vectors) {
     constexpr int VECTORS = decltype(vectors)::value;
     Vector<float> sums[R][VECTORS] = {};
-    for (int64_t c = 0; c < channels; ++c) {
-      Vector<float> columns[VECTORS];
+    for (int64_t c = 0; c < items; ++c) {
+      Vector<typename P::Item> columns[VECTORS];
       for (int v = 0; v < VECTORS; ++v) columns[v] = load(kernel + c * PANEL + part + v * L);
 #pragma GCC unroll 12
       for (int row = 0; row < R; ++row) {
-        const float value = tiles[row * tile_stride + c];
-        for (int v = 0; v < VECTORS; ++v) sums[row][v] += columns[v] * value;
+        const auto value = splat(tiles[row * tile_stride + c]);
+        for (int v = 0; v < VECTORS; ++v) P::multiply_add(sums[row][v], value, columns[v]);
       }
     }
 #pragma GCC unroll 12
@@ -314,14 +357,15 @@ GANART_INLINE void product(const float* tiles, int64_t tile_stride, const float*
 }
 
 // The same for a multiple of FEWEST_ROWS.
-inline void product_of_rows(const float* tiles, int64_t tile_stride, int64_t rows, const float* kernel,
-                            int64_t channels, int64_t valid, float* out, int64_t out_stride) {
+template <class P>
+void product_of_rows(const typename P::Item* tiles, int64_t tile_stride, int64_t rows, const typename P::Item* kernel,
+                     int64_t items, int64_t valid, float* out, int64_t out_stride) {
   for (; rows >= ROWS; rows -= ROWS, tiles += ROWS * tile_stride, out += ROWS * out_stride)
-    product<ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
+    product<P, ROWS>(tiles, tile_stride, kernel, items, valid, out, out_stride);
   if (rows > FEWEST_ROWS)
-    product<2 * FEWEST_ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
+    product<P, 2 * FEWEST_ROWS>(tiles, tile_stride, kernel, items, valid, out, out_stride);
   else if (rows > 0)
-    product<FEWEST_ROWS>(tiles, tile_stride, kernel, channels, valid, out, out_stride);
+    product<P, FEWEST_ROWS>(tiles, tile_stride, kernel, items, valid, out, out_stride);
 }
 
 constexpr int COLUMNS = L == 16 ? 8 : 4;  // channels of one sum over tiles in registers, by two vectors
@@ -406,34 +450,89 @@ GANART_INLINE void store_taps(float* weight, const WeightPlace& place, int64_t o
 int64_t panels_of(int64_t channels) { return (channels + PANEL - 1) / PANEL; }
 
 // The number of panels of transformed weights that fit into WEIGHTS bytes, at most all that `out_channels` need.
+// An item is a number or a pair of them, of 4 bytes each.
 template <class A>
-int64_t panels_at_once(int64_t out_channels, int64_t in_channels) {
-  const int64_t bytes = POINTS<A> * in_channels * PANEL * int64_t(sizeof(float));
+int64_t panels_at_once(int64_t out_channels, int64_t items) {
+  const int64_t bytes = POINTS<A> * items * PANEL * int64_t(sizeof(float));
   return smaller(panels_of(out_channels), larger(1, WEIGHTS / bytes));
 }
 
-// Transformed weights of some panels, or sums from which their gradients follow: for each point [panels, channels, 32].
-template <class A>
+// Transformed weights of some panels, or sums from which their gradients follow: for each point [panels, items, 32],
+// with an item for each input channel or pair of them.
+template <class A, class Item = float>
 struct Weights {
-  float* data;
-  int64_t channels, size;  // of one point: one cache line longer, as in Plane
+  Item* data;
+  int64_t items, size;  // of one point: one cache line longer, as in Plane
 
-  Weights(float* memory, int64_t panels, int64_t in_channels)
-      : data(memory), channels(in_channels), size(floats(panels, in_channels) / POINTS<A>) {}
+  Weights(Item* memory, int64_t panels, int64_t all_items)
+      : data(memory), items(all_items), size(count(panels, all_items) / POINTS<A>) {}
 
-  static int64_t floats(int64_t panels, int64_t channels) { return POINTS<A> * (panels * channels * PANEL + 16); }
-  GANART_INLINE float* at(int64_t point, int64_t panel, int64_t channel) const {
-    return data + point * size + (panel * channels + channel) * PANEL;
+  static int64_t count(int64_t panels, int64_t items) { return POINTS<A> * (panels * items * PANEL + 16); }
+  GANART_INLINE Item* at(int64_t point, int64_t panel, int64_t item) const {
+    return data + point * size + (panel * items + item) * PANEL;
   }
 };
+
+// A kernel that was transformed beforehand, for `channels` inputs.
+template <class A, class P>
+Weights<A, const typename P::Item> kernel_of(const void* kernel, int64_t out_channels, int64_t in_channels) {
+  const int64_t panels = panels_of(out_channels), items = items_in<P>(in_channels);
+  Weights<A, const typename P::Item> weights(static_cast<const typename P::Item*>(kernel), panels, items);
+  weights.size = panels * items * PANEL;
+  return weights;
+}
+
+template <int FIRST, int... WORD>
+GANART_INLINE Vector<uint32_t> interleaved(Vector<uint32_t> low, Vector<uint32_t> high,
+                                           std::integer_sequence<int, WORD...>) {
+  typedef uint16_t Words __attribute__((vector_size(GANART_VECTOR_BYTES)));
+  return (Vector<uint32_t>)__builtin_shufflevector((Words)low, (Words)high, (FIRST + WORD / 2 + WORD % 2 * 2 * L)...);
+}
+
+// Writes L columns of L items of a kernel, given as rows, as rows of the turned kernel.
+GANART_INLINE void store_turned(Vector<float> (&square)[L], float* to, int64_t rows) {
+  transpose<float>(square);
+  for (int64_t row = 0; row < smaller(L, rows); ++row) store(to + row * PANEL, square[row]);
+}
+
+// The same for pairs: 2 L columns, and a row for each two channels.
+GANART_INLINE void store_turned(Vector<uint32_t> (&square)[L], uint32_t* to, int64_t rows) {
+  constexpr auto words = std::make_integer_sequence<int, 2 * L>{};
+  transpose<uint32_t>(square);
+  for (int64_t row = 0; row < smaller(L / 2, rows); ++row) {
+    store(to + row * PANEL, interleaved<0>(square[2 * row], square[2 * row + 1], words));
+    store(to + row * PANEL + L, interleaved<L>(square[2 * row], square[2 * row + 1], words));
+  }
+}
+
+// Writes a panel of `items` rows of the kernel of the gradient, from that of the convolution: channels change places, and
+// points are mirrored, which reverses the taps.
+template <class A, class P>
+void turn_panel(const Weights<A, const typename P::Item>& from, int64_t point, int64_t panel, typename P::Item* to,
+                int64_t items) {
+  using Item = typename P::Item;
+  const int64_t mirrored = A::MIRRORED[point / A::IN] * A::IN + A::MIRRORED[point % A::IN];
+  for (int64_t row = 0; row < items; row += L / P::DEPTH)
+    for (int64_t part = 0; part < PANEL; part += L * P::DEPTH) {
+      const int64_t lane = row * P::DEPTH, item = (panel * PANEL + part) / P::DEPTH;
+      const Item* corner = from.at(mirrored, lane / PANEL, item) + lane % PANEL;
+      Vector<Item> square[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        square[i] = item + i < from.items ? load(corner + i * PANEL) : Vector<Item>{};
+        __builtin_prefetch(corner + i * PANEL + from.items * PANEL);  // of the next panel, too far for the processor
+      }
+      store_turned(square, to + row * PANEL + part, items - row);
+    }
+}
 
 // Writes G w G^T of `count` panels of a weight from `first` on.
 template <class A, class Element>
 void transform_weights(const Element* weight, const WeightPlace& place, int64_t first, int64_t count,
                        int64_t out_channels, const Weights<A>& to, RunTasks run) {
   constexpr int D = A::IN;
-  for_each_of_groups(run, count * to.channels, 8, [&](int64_t task) {
-    const int64_t panel = task / to.channels, in = task % to.channels, out = (first + panel) * PANEL;
+  for_each_of_groups(run, count * to.items, 8, [&](int64_t task) {
+    const int64_t panel = task / to.items, in = task % to.items, out = (first + panel) * PANEL;
     for (int part = 0; part < PANEL; part += L) {
       Vector<float> taps[TAPS][TAPS];
       load_taps(weight, place, out + part, in, out_channels - out - part, taps);
@@ -487,29 +586,36 @@ struct Plan {
   }
 };
 
-// A convolution with c.kernel or, without it, with a weight whose panels are transformed a few at a time.
-template <class A, class Element>
+// A convolution with c.kernel or, without it, with a weight, of which a few panels are transformed at a time.
+template <class A, class P, class Element>
 class Winograd {
  public:
-  Winograd(const Convolution& c, const Element* weight, bool turned)
-      : c_(c), weight_(weight), place_(c.out_channels, c.x.channels, turned),
+  using Item = typename P::Item;
+
+  explicit Winograd(const Convolution& c, const Element* weight = nullptr)
+      : c_(c), weight_(weight), place_(c.out_channels, c.x.channels, c.turned),
         tiles_(c.x.samples, c.x.pixels / c.width, c.width), panels_(panels_of(c.out_channels)),
-        at_once_(weight ? panels_at_once<A>(c.out_channels, c.x.channels) : panels_),
-        plan_(tiles_.count, POINTS<A> * (round_up(c.x.channels, 16) + panels_ * PANEL) * int64_t(sizeof(float)),
+        items_(items_in<P>(c.x.channels)), made_(weight || c.turned),
+        at_once_(made_ ? panels_at_once<A>(c.out_channels, items_) : panels_),
+        one_by_one_(made_ && !weight && at_once_ < panels_),
+        plan_(tiles_.count,
+              POINTS<A> *
+                  (round_up(c.x.channels, 16) * int64_t(sizeof(Tile<P>)) + panels_ * PANEL * int64_t(sizeof(float))),
               at_once_ == panels_),
         in_plane_(c.x.channels, 16, plan_.block), out_plane_(c.out_channels, PANEL, plan_.block) {}
 
   void run(RunTasks run) {
-    const int64_t of_tiles = POINTS<A> * (in_plane_.size + out_plane_.size);
-    const int64_t of_weights = weight_ ? Weights<A>::floats(at_once_, c_.x.channels) : 0;
-    auto* shared =
-        static_cast<float*>(scratch(ScratchSlot::shared, (of_weights + (plan_.apart ? 0 : of_tiles)) * sizeof(float)));
-    transformed_ = shared;
-    if (weight_ && at_once_ == panels_) transform(0, panels_, run);
+    const int64_t of_tiles = POINTS<A> *
+                             (in_plane_.size * int64_t(sizeof(Tile<P>)) + out_plane_.size * int64_t(sizeof(float)));
+    const int64_t of_weights = made_ && !one_by_one_ ? Weights<A, Item>::count(at_once_, items_) * int64_t(sizeof(Item))
+                                                     : 0;
+    auto* shared = static_cast<char*>(scratch(ScratchSlot::shared, of_weights + (plan_.apart ? 0 : of_tiles)));
+    made_weights_ = reinterpret_cast<Item*>(shared);
+    if (made_ && at_once_ == panels_) make(0, panels_, run);
     const int64_t blocks = (tiles_.count + plan_.block - 1) / plan_.block;
     if (plan_.apart) {
       for_each(run, blocks, [&](int64_t index) {
-        convolve(index, static_cast<float*>(scratch(ScratchSlot::worker, of_tiles * sizeof(float))), run_serially);
+        convolve(index, scratch(ScratchSlot::worker, of_tiles), run_serially);
         give_back_large_scratch(ScratchSlot::worker);
       });
     } else {
@@ -519,30 +625,53 @@ class Winograd {
   }
 
  private:
-  void transform(int64_t first, int64_t count, RunTasks run) const {
-    transform_weights(weight_, place_, first, count, c_.out_channels, Weights<A>(transformed_, count, c_.x.channels),
-                      run);
+  // Makes `count` panels of transformed weights.
+  void make(int64_t first, int64_t count, RunTasks run) const {
+    const Weights<A, Item> to(made_weights_, count, items_);
+    if constexpr (P::DEPTH == 1)
+      if (weight_) return transform_weights(weight_, place_, first, count, c_.out_channels, to, run);
+    for_each(run, POINTS<A> * count, [&](int64_t task) {
+      const int64_t point = task / count, panel = task % count;
+      turn_panel<A, P>(unturned(), point, first + panel, to.at(point, panel, 0), items_);
+    });
   }
 
+  Weights<A, const Item> unturned() const { return kernel_of<A, P>(c_.kernel, c_.x.channels, c_.out_channels); }
+
   // The three stages for a block of tiles: transform inputs, multiply, transform outputs.
-  void convolve(int64_t index, float* in, RunTasks run) const {
+  void convolve(int64_t index, void* memory, RunTasks run) const {
     const Block block{index * plan_.block, smaller(plan_.block, tiles_.count - index * plan_.block)};
     const int64_t rows = round_up(block.count, FEWEST_ROWS), channels = c_.x.channels;
-    float* out = in + POINTS<A> * in_plane_.size;
+    auto* in = static_cast<Tile<P>*>(memory);
+    auto* out = static_cast<float*>(static_cast<void*>(in + POINTS<A> * in_plane_.size));
     write_tiles(tiles_, block, rows, channels, in_plane_, in, run, [&](const Segment& segment, int64_t channel) {
-      input_tiles<A, Element>(c_.x, c_.width, segment, channel, in_plane_, in);
+      input_tiles<A, Element>(c_.x, c_.mask, c_.width, segment, channel, in_plane_, in);
     });
-    for (int64_t first = 0; first < panels_; first += at_once_) {
-      const int64_t count = smaller(at_once_, panels_ - first);
-      if (at_once_ < panels_) transform(first, count, run);
-      Weights<A> weights(transformed_, count, channels);
-      if (!weight_)
-        weights.data = static_cast<float*>(const_cast<void*>(c_.kernel)), weights.size = count * channels * PANEL;
+    // For panels from `first` on, whose weights panel_at(point, panel) returns.
+    const auto multiply = [&](int64_t first, int64_t count, auto panel_at) {
       for_each(run, POINTS<A> * count, [&](int64_t task) {
         const int64_t point = task / count, panel = task % count, place = (first + panel) * PANEL;
-        product_of_rows(in + point * in_plane_.size, in_plane_.stride, rows, weights.at(point, panel, 0), channels,
-                        c_.out_channels - place, out + point * out_plane_.size + place, out_plane_.stride);
+        product_of_rows<P>(reinterpret_cast<const Item*>(in + point * in_plane_.size), in_plane_.stride / P::DEPTH,
+                           rows, panel_at(point, panel), items_, c_.out_channels - place,
+                           out + point * out_plane_.size + place, out_plane_.stride);
       });
+    };
+    if (!made_) {
+      const auto kernel = kernel_of<A, P>(c_.kernel, c_.out_channels, channels);
+      multiply(0, panels_, [&](int64_t point, int64_t panel) { return kernel.at(point, panel, 0); });
+    } else if (one_by_one_) {
+      multiply(0, panels_, [&](int64_t point, int64_t panel) {
+        auto* turned = static_cast<Item*>(scratch(ScratchSlot::worker, items_ * PANEL * sizeof(Item)));
+        turn_panel<A, P>(unturned(), point, panel, turned, items_);
+        return static_cast<const Item*>(turned);
+      });
+    } else {
+      for (int64_t first = 0; first < panels_; first += at_once_) {
+        const int64_t count = smaller(at_once_, panels_ - first);
+        if (at_once_ < panels_) make(first, count, run);
+        const Weights<A, Item> made(made_weights_, count, items_);
+        multiply(first, count, [&](int64_t point, int64_t panel) { return made.at(point, panel, 0); });
+      }
     }
     const Segments<A> segments(tiles_, block);
     for_each(run, segments.count, [&](int64_t task) {
@@ -557,10 +686,14 @@ class Winograd {
   const Element* weight_;
   const WeightPlace place_;
   const Tiles<A> tiles_;
-  const int64_t panels_, at_once_;
+  const int64_t panels_, items_;
+  const bool made_;  // from `weight` or by turning the kernel
+  const int64_t at_once_;
+  const bool one_by_one_;  // panels are turned by the worker that multiplies them, and stay in its caches
   const Plan plan_;
-  const Plane in_plane_, out_plane_;
-  float* transformed_ = nullptr;
+  const Plane<Tile<P>> in_plane_;
+  const Plane<float> out_plane_;
+  Item* made_weights_ = nullptr;
 };
 
 template <class A, class Element>
@@ -568,9 +701,9 @@ void weight_gradient(const Features& x, const Features& grad, int64_t width, Ele
   const Tiles<A> tiles(x.samples, x.pixels / width, width);
   const int64_t in_stride = round_up(x.channels, 16), panels = panels_of(grad.channels);
   const Plan plan(tiles.count, POINTS<A> * (in_stride + panels * PANEL) * int64_t(sizeof(float)), false);
-  const Plane in_plane(x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
+  const Plane<float> in_plane(x.channels, 16, plan.block), out_plane(grad.channels, PANEL, plan.block);
   const int64_t at_once = panels_at_once<A>(grad.channels, in_stride);
-  const int64_t elements = x.channels * grad.channels * ALL_TAPS, of_sums = Weights<A>::floats(at_once, in_stride);
+  const int64_t elements = x.channels * grad.channels * ALL_TAPS, of_sums = Weights<A>::count(at_once, in_stride);
   constexpr bool EXACT = sizeof(Element) == sizeof(float);  // otherwise blocks are added up separately
   const int64_t floats = POINTS<A> * (in_plane.size + out_plane.size) + of_sums + (EXACT ? 0 : elements);
   auto* in = static_cast<float*>(scratch(ScratchSlot::shared, floats * sizeof(float)));
@@ -579,7 +712,7 @@ void weight_gradient(const Features& x, const Features& grad, int64_t width, Ele
   for (int64_t first_tile = 0; first_tile < tiles.count; first_tile += plan.block) {
     const Block block{first_tile, smaller(plan.block, tiles.count - first_tile)};
     write_tiles(tiles, block, block.count, x.channels, in_plane, in, run, [&](const Segment& segment, int64_t channel) {
-      input_tiles<A, Element>(x, width, segment, channel, in_plane, in);
+      input_tiles<A, Element>(x, Features{}, width, segment, channel, in_plane, in);
     });
     write_tiles(tiles, block, block.count, grad.channels, out_plane, out, run,
                 [&](const Segment& segment, int64_t channel) {

@@ -18,8 +18,9 @@ namespace ganart::cpu::GANART_LEVEL {
 namespace {
 
 void winograd_conv2d_of_type(const Convolution& c, RunTasks run) {
+  if (c.kernel_type == Type::bfloat16) return winograd::Winograd<winograd::Four, winograd::Pairs, Bfloat16>(c).run(run);
   winograd::with_element(c.x.type, [&](auto element) {
-    winograd::Winograd<winograd::Six, decltype(element)>(c, nullptr, false).run(run);
+    winograd::Winograd<winograd::Six, winograd::Floats, decltype(element)>(c).run(run);
   });
 }
 

@@ -29,8 +29,8 @@ def style_loss(features: Tensor, target_gram: Tensor) -> Tensor:
     return functional.mse_loss(gram_matrix(features), target_gram)
 
 
-def _conv2d(x: Tensor, kernel: Tensor, _: Tensor, bias: Tensor | None, out_channels: int) -> Callable[[], Tensor]:
-    weight = recovered_weight(kernel, out_channels).to(x.dtype)
+def _conv2d(x: Tensor, kernel: Tensor, bias: Tensor | None, out_channels: int, *_: object) -> Callable[[], Tensor]:
+    weight = recovered_weight(kernel, x.shape[1], out_channels).to(x.dtype)
     own_bias = None if bias is None else bias.to(x.dtype)
     return lambda: functional.conv2d(x, weight, own_bias, padding=1)
 

@@ -49,7 +49,7 @@ COSTS_BESIDE_DOTS = Costs(416, 708, 3.55)
 
 def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
     """Return `conv2d(x, weight, padding=1)`, for arguments with which `conv3x3_pays`."""
-    y: Tensor = _conv3x3(x, weight, False)
+    y: Tensor = _conv3x3(x, weight, False, None)
     return y
 
 
@@ -102,8 +102,13 @@ def cost_terms(
     return points * tiles * pairs, points * tiles * (wide_in + wide_out) / 64, points * pairs / 64
 
 
-def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
-    """Define `conv3x3` or, if `turned`, its gradient for x, with the gradient of y passed as x."""
+def conv3x3_reference(x: Tensor, weight: Tensor, turned: bool, mask: Tensor | None) -> Tensor:
+    """Define `conv3x3` or, if `turned`, its gradient for x, with the gradient of y passed as x.
+
+    Where `mask`, of the shape of x, is 0 or less, x counts as 0: with the result of a ReLU for a mask, the gradient of
+    y is that of the ReLU.
+    """
+    x = masked(x, mask)
     with torch.autocast(x.device.type, enabled=False):
         return F.conv_transpose2d(x, weight, padding=1) if turned else F.conv2d(x, weight, padding=1)
 
@@ -118,7 +123,12 @@ def conv3x3_bias_act_reference(
     clamp: float | None,
 ) -> Tensor:
     """Define `conv3x3_bias_act` by its steps."""
-    return bias_act_reference(conv3x3_reference(x, weight, False), bias, act, negative_slope, gain, clamp)
+    return bias_act_reference(conv3x3_reference(x, weight, False, None), bias, act, negative_slope, gain, clamp)
+
+
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Return x with 0 where `mask` is 0 or less."""
+    return x if mask is None else x.masked_fill(mask <= 0, 0)
 
 
 def conv3x3_weight_reference(x: Tensor, grad: Tensor) -> Tensor:
@@ -139,7 +149,7 @@ _conv3x3 = own_op(
     "conv3x3",
     conv3x3_reference,
     _TYPES,
-    {"small": (_SMALL, _SMALL_WEIGHT, False), "standard": (_STANDARD, _STANDARD_WEIGHT, False)},
+    {"small": (_SMALL, _SMALL_WEIGHT, False, None), "standard": (_STANDARD, _STANDARD_WEIGHT, False, None)},
 )
 _conv3x3_bias_act = own_op(
     "conv3x3_bias_act",
@@ -176,9 +186,16 @@ def costs(device: str, dtype: torch.dtype) -> Costs | None:
 # What torch needs to know about the native ops: shapes without data, and derivatives.
 
 
-def _like_result(x: Tensor, weight: Tensor, turned: bool) -> Tensor:
-    result = x.new_empty((x.shape[0], weight.shape[1 if turned else 0], *x.shape[2:]))
-    return torch.empty_like(result, memory_format=torch.contiguous_format if result.numel() == 0 else result_format(x))
+def like_convolved(x: Tensor, mask: Tensor | None, out_channels: int) -> Tensor:
+    """Return an uninitialised result of a convolution, in the layout of the mask or, without one, of x."""
+    result = x.new_empty((x.shape[0], out_channels, *x.shape[2:]))
+    leader = x if mask is None else mask
+    layout = torch.contiguous_format if result.numel() == 0 else result_format(leader)
+    return torch.empty_like(result, memory_format=layout)
+
+
+def _like_result(x: Tensor, weight: Tensor, turned: bool, mask: Tensor | None) -> Tensor:
+    return like_convolved(x, mask, weight.shape[1 if turned else 0])
 
 
 def _like_weight(x: Tensor, grad: Tensor) -> Tensor:
@@ -186,16 +203,18 @@ def _like_weight(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, weight, ctx.turned = inputs
-    ctx.save_for_backward(x, weight)
+    x, weight, ctx.turned, mask = inputs
+    ctx.save_for_backward(x, weight, mask)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-    x, weight = ctx.saved_tensors
-    x_wanted, weight_wanted, _ = ctx.needs_input_grad
-    grad_x = _inner_conv3x3(grad, weight, not ctx.turned) if x_wanted else None
-    ends = (grad, x) if ctx.turned else (x, grad)
-    return grad_x, _inner_conv3x3_weight(*ends) if weight_wanted else None, None
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    x, weight, mask = ctx.saved_tensors
+    x_wanted, weight_wanted, *_ = ctx.needs_input_grad
+    grad_x = masked(_inner_conv3x3(grad, weight, not ctx.turned, None), mask) if x_wanted else None
+    if not weight_wanted:
+        return grad_x, None, None, None
+    ends = (grad, masked(x, mask)) if ctx.turned else (masked(x, mask), grad)
+    return grad_x, _inner_conv3x3_weight(*ends), None, None
 
 
 def _setup_bias_act(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -206,8 +225,11 @@ def _setup_bias_act(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward_bias_act(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, y = ctx.saved_tensors
     x_wanted, weight_wanted, bias_wanted = ctx.needs_input_grad[:3]
+    act, _, gain, clamp = ctx.settings
+    if act == "relu" and gain == 1 and clamp is None and not (weight_wanted or bias_wanted):
+        return _inner_conv3x3(grad, weight, True, y) if x_wanted else None, *[None] * 6
     grad_z, grad_bias = gradients_from_output(grad, y, ctx.settings, bias_wanted)
-    grad_x = _inner_conv3x3(grad_z, weight, True) if x_wanted else None
+    grad_x = _inner_conv3x3(grad_z, weight, True, None) if x_wanted else None
     grad_weight = _inner_conv3x3_weight(x, grad_z) if weight_wanted else None
     return grad_x, grad_weight, grad_bias, *[None] * 4
 
@@ -220,12 +242,15 @@ def _backward_weight(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, Tens
     x, grad = ctx.saved_tensors
     x_wanted, grad_wanted = ctx.needs_input_grad
     conv = _inner_conv3x3
-    return conv(grad, grad_weight, True) if x_wanted else None, conv(x, grad_weight, False) if grad_wanted else None
+    return (
+        conv(grad, grad_weight, True, None) if x_wanted else None,
+        conv(x, grad_weight, False, None) if grad_wanted else None,
+    )
 
 
 if _conv3x3.loaded:
     torch.library.register_fake("ganart::conv3x3", _like_result)
-    torch.library.register_fake("ganart::conv3x3_bias_act", lambda x, weight, *_: _like_result(x, weight, False))
+    torch.library.register_fake("ganart::conv3x3_bias_act", lambda x, weight, *_: _like_result(x, weight, False, None))
     torch.library.register_fake("ganart::conv3x3_weight", _like_weight)
     _conv3x3.register_autograd(_backward, setup_context=_setup)
     _conv3x3_bias_act.register_autograd(_backward_bias_act, setup_context=_setup_bias_act)

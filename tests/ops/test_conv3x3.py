@@ -126,7 +126,7 @@ def test_strides_may_exceed_32_bits(far, tmp_path) -> None:
     shape, strides = FAR[far]
     x, weight, grad = drawn(shape, shape[1])
     apart = far_apart(x, strides, tmp_path / "x")
-    assert torch.equal(KERNELS.conv3x3(apart, weight, False), KERNELS.conv3x3(x, weight, False))
+    assert torch.equal(KERNELS.conv3x3(apart, weight, False, None), KERNELS.conv3x3(x, weight, False, None))
     assert torch.equal(KERNELS.conv3x3_weight(apart, grad), KERNELS.conv3x3_weight(x, grad))
 
 
@@ -198,8 +198,8 @@ def test_the_definitions_are_torchs() -> None:
     x, weight, grad = (tensor.double() for tensor in drawn((2, 3, 5, 6), 4))
     of_x = torch.nn.grad.conv2d_input(x.shape, weight, grad, padding=1)
     of_weight = torch.nn.grad.conv2d_weight(x, weight.shape, grad, padding=1)
-    torch.testing.assert_close(conv3x3_reference(x, weight, False), direct(x, weight))
-    torch.testing.assert_close(conv3x3_reference(grad, weight, True), of_x)
+    torch.testing.assert_close(conv3x3_reference(x, weight, False, None), direct(x, weight))
+    torch.testing.assert_close(conv3x3_reference(grad, weight, True, None), of_x)
     torch.testing.assert_close(conv3x3_weight_reference(x, grad), of_weight)
 
 
@@ -207,12 +207,12 @@ def test_the_definitions_are_torchs() -> None:
 def test_opcheck() -> None:
     x, weight, grad = drawn((2, 3, 7, 8), 5)
     for arguments in (
-        (x, weight, False),
-        (grad, weight, True),
-        (x.to(memory_format=torch.channels_last), weight, False),
+        (x, weight, False, None),
+        (grad, weight, True, torch.randn_like(grad)),
+        (x.to(memory_format=torch.channels_last), weight, False, torch.randn_like(x)),
     ):
-        leaves = [one.requires_grad_() if isinstance(one, Tensor) else one for one in arguments]
-        torch.library.opcheck(KERNELS.conv3x3.default, tuple(leaves))
+        first, second, *rest = arguments
+        torch.library.opcheck(KERNELS.conv3x3.default, (first.requires_grad_(), second.requires_grad_(), *rest))
     layer = (x.requires_grad_(), weight.requires_grad_(), torch.zeros(5).requires_grad_(), "lrelu", 0.2, 1.4, 3.0)
     torch.library.opcheck(KERNELS.conv3x3_bias_act.default, layer)
     torch.library.opcheck(KERNELS.conv3x3_weight.default, (x.requires_grad_(), grad.requires_grad_()))
@@ -260,7 +260,7 @@ def test_bad_numbers_stay_in_their_tiles_and_channels() -> None:
 )
 def test_the_raw_op_refuses_what_does_not_fit(arguments, message) -> None:
     with pytest.raises(RuntimeError, match=message):
-        KERNELS.conv3x3(*arguments)
+        KERNELS.conv3x3(*arguments, None)
 
 
 @needs_kernels

@@ -31,11 +31,22 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return functional.conv2d(x.double(), weight.double(), None if bias is None else bias.double(), padding=1)
 
 
-def check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    result = ops.winograd_conv2d(x, ops.winograd_kernel(weight), bias)
+KINDS = [
+    (torch.float32, torch.float32),
+    (torch.bfloat16, torch.float32),
+    (torch.bfloat16, torch.bfloat16),
+]
+"""Of features and of kernels."""
+
+
+def check(x: Tensor, weight: Tensor, bias: Tensor | None, kernel: torch.dtype = torch.float32) -> None:
+    result = ops.winograd_conv2d(x, ops.winograd_kernel(weight, kernel), bias)
     expected = direct(x, weight, bias)
     assert result.dtype == x.dtype
-    tolerance = 8e-3 * expected.abs().max().item() if x.dtype == torch.bfloat16 else 3e-4
+    if kernel == torch.bfloat16:
+        assert (result.double() - expected).square().mean() <= 0.02**2 * expected.square().mean()
+    share = 0.1 if kernel == torch.bfloat16 else 8e-3
+    tolerance = share * expected.abs().max().item() if x.dtype == torch.bfloat16 else 3e-4
     torch.testing.assert_close(result.double(), expected, rtol=0, atol=tolerance)
 
 
@@ -51,18 +62,27 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("shape", "out_channels"), SHAPES, ids=str)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_a_convolution(implementation, dtype, shape, out_channels) -> None:
+@pytest.mark.parametrize(("dtype", "kernel"), KINDS)
+def test_it_is_a_convolution(implementation, dtype, kernel, shape, out_channels) -> None:
     x, weight, bias = drawn(shape, out_channels)
-    check(x.to(dtype), weight, bias)
-    check(x.to(dtype).contiguous(memory_format=torch.channels_last), weight, None)
+    check(x.to(dtype), weight, bias, kernel)
+    check(x.to(dtype).contiguous(memory_format=torch.channels_last), weight, None, kernel)
 
 
 @needs_kernels
 @pytest.mark.parametrize(("shape", "out_channels"), SHAPES, ids=str)
-def test_each_level_is_a_convolution(level, shape, out_channels) -> None:
+@pytest.mark.parametrize(("dtype", "kernel"), KINDS)
+def test_each_level_is_a_convolution_and_its_gradient(level, dtype, kernel, shape, out_channels) -> None:
     x, weight, bias = drawn(shape, out_channels)
-    check(x.contiguous(memory_format=torch.channels_last), weight, bias)
+    x = x.to(dtype, memory_format=torch.channels_last)
+    check(x, weight, bias, kernel)
+    grad = torch.randn(shape[0], out_channels, *shape[2:], generator=torch.Generator().manual_seed(0)).to(dtype)
+    points = ops.winograd_kernel(weight, kernel).points
+    mask = torch.randn(grad.shape, generator=torch.Generator().manual_seed(1)).relu().to(dtype)
+    found = KERNELS.winograd_conv2d(grad, points, None, shape[1], True, False, mask)
+    right = functional.conv_transpose2d(grad.double() * (mask > 0), weight.double(), padding=1)
+    far = 3e-3 if kernel == torch.float32 else 0.02 if x.numel() > 1 else 0.1  # a single product errs by more
+    assert (found.double() - right).square().mean() <= far**2 * right.square().mean()
 
 
 @given(
@@ -111,13 +131,18 @@ def test_results_and_gradients_keep_the_layout(layout) -> None:
     assert gradient.is_contiguous(memory_format=layout)
 
 
-def test_gradients(implementation) -> None:
-    x, weight, bias = drawn((2, 9, 13, 8), 7)
+@pytest.mark.parametrize(
+    ("shape", "out_channels", "relu"),
+    [((2, 9, 13, 8), 7, False), ((2, 9, 13, 8), 7, True), ((1, 300, 7, 8), 310, False)],  # the last turned by panels
+)
+def test_gradients(implementation, shape, out_channels, relu) -> None:
+    x, weight, bias = drawn(shape, out_channels)
     kernel = ops.winograd_kernel(weight)
     x, bias = x.requires_grad_(), bias.requires_grad_()
     exact, exact_bias = x.detach().double().requires_grad_(), bias.detach().double().requires_grad_()
-    found = ops.winograd_conv2d(x, kernel, bias)
+    found = ops.winograd_conv2d(x, kernel, bias, relu=relu)
     expected = functional.conv2d(exact, weight.double(), exact_bias, padding=1)
+    expected = expected.relu() if relu else expected
     outer = torch.randn(found.shape)
     first = torch.autograd.grad(found.square(), (x, bias), outer, create_graph=True)
     right = torch.autograd.grad(expected.square(), (exact, exact_bias), outer.double(), create_graph=True)
@@ -131,20 +156,25 @@ def test_gradients(implementation) -> None:
 def test_opcheck_and_compile() -> None:
     x, weight, bias = drawn((2, 3, 7, 8), 5)
     kernel = ops.winograd_kernel(weight)
-    arguments = (x.requires_grad_(), kernel.forward, kernel.adjoint, bias.requires_grad_(), 5)
-    torch.library.opcheck(KERNELS.winograd_conv2d.default, arguments)
+    ends = (x.requires_grad_(), kernel.points, bias.requires_grad_(), 5, False)
+    for relu in (False, True):
+        torch.library.opcheck(KERNELS.winograd_conv2d.default, (*ends, relu, None))
+    grad = torch.randn(2, 5, 7, 8, requires_grad=True)
+    for mask in (None, torch.randn(2, 5, 7, 8).to(memory_format=torch.channels_last)):
+        ends = (grad, kernel.points, None, 3, True, False)
+        torch.library.opcheck(KERNELS.winograd_conv2d.default, (*ends, mask))
     with ops.use("native"):
         compiled = torch.compile(lambda x: ops.winograd_conv2d(x, kernel, bias), fullgraph=True, backend="aot_eager")
         assert torch.equal(compiled(x), ops.winograd_conv2d(x, kernel, bias))
 
 
 @needs_kernels
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_number_of_threads_changes_nothing(level, dtype) -> None:
+@pytest.mark.parametrize(("dtype", "of_kernel"), KINDS)
+def test_the_number_of_threads_changes_nothing(level, dtype, of_kernel) -> None:
     before = torch.get_num_threads()
-    for shape, out_channels in [((1, 32, 150, 149), 32), ((1, 130, 20, 9), 31), ((1, 3, 200, 201), 1)]:
+    for shape, out_channels in [((1, 32, 150, 149), 32), ((1, 300, 20, 9), 310), ((1, 3, 200, 201), 1)]:
         x, weight, bias = drawn(shape, out_channels)
-        kernel = ops.winograd_kernel(weight)
+        kernel = ops.winograd_kernel(weight, of_kernel)
         leaves = [x.to(dtype).requires_grad_(), bias.requires_grad_()]
         results = []
         for threads in (1, 2, 3, 3):
@@ -173,6 +203,10 @@ def test_weights_of_other_shapes_are_refused(shape, message) -> None:
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^winograd_kernel: dtype is torch.float16"):
+        ops.winograd_kernel(torch.zeros(4, 3, 3, 3), torch.float16)
+    with pytest.raises(SettingsError, match=r"^winograd_conv2d: kernel is torch.bfloat16"):
+        ops.winograd_conv2d(torch.zeros(1, 3, 5, 5), ops.winograd_kernel(torch.zeros(4, 3, 3, 3), torch.bfloat16))
     kernel = ops.winograd_kernel(torch.zeros(4, 3, 3, 3))
     with pytest.raises(SettingsError, match=r"^winograd_conv2d: x has shape \[1, 2, 5, 5\]; expected \[1, 3, 5, 5\]"):
         ops.winograd_conv2d(torch.zeros(1, 2, 5, 5), kernel)
