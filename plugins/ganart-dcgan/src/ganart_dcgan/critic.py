@@ -27,6 +27,7 @@ class Critic(contract.Critic):
     """Returns one vote per picture; with classes, the vote is on whether the picture is real and matches its label."""
 
     config: CriticConfig
+    takes_batches = True
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__(config)
@@ -43,8 +44,10 @@ class Critic(contract.Critic):
             nn.init.kaiming_normal_(module.weight, a=_SLOPE)
             nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor, condition: Condition | None = None) -> Tensor:
+    def forward(self, images: Tensor, condition: Condition | None = None, *, batches: int = 1) -> Tensor:
         """Return votes `[n, 1]` on pictures `[n, 3, resolution, resolution]`.
+
+        `batches` has no effect, since each picture is judged by itself.
 
         Raises:
             ImageError: Pictures have another size.

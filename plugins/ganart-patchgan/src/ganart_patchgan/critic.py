@@ -39,7 +39,18 @@ class _Patches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            images = functional.leaky_relu(norm(convolution(images)), _SLOPE)
+            assert isinstance(convolution, nn.Conv2d)
+            layer = (images, convolution.weight, convolution.bias)
+            stride = convolution.stride[0]
+            if isinstance(norm, nn.InstanceNorm2d):
+                images = ops.conv2d_bias_act(*layer, stride=stride, padding=1)
+                images = ops.instance_norm_act(
+                    images, norm.weight, norm.bias, act="lrelu", negative_slope=_SLOPE, eps=norm.eps
+                )
+            else:
+                images = ops.conv2d_bias_act(
+                    *layer, stride=stride, padding=1, act="lrelu", negative_slope=_SLOPE, gain=1
+                )
         votes: Tensor = self.vote(images)
         return votes.flatten(1)
 
