@@ -38,6 +38,8 @@ PICTURE_SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
 METADATA = "metadata.jsonl"
+_SAMPLES = "samples"
+"""The folder of a run's grids."""
 _MOST_NAMED = 3
 """Files that a report names."""
 
@@ -115,8 +117,11 @@ class _Walk:
     def _add_entry(self, path: Path, real: Path) -> None:
         found = self._found
         if path.is_dir():
+            target = path.resolve() if path.is_symlink() else real
             if _is_run(path):
                 found.notes.append(f"{path}: left out, it is a run of ganart train")
+            elif target.name == _SAMPLES and _is_run(target.parent):
+                found.notes.append(f"{path}: left out, it holds samples of a run of ganart train")
             elif path.is_symlink():
                 self._links.append(path)
             elif real not in self._read:

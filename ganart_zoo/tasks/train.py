@@ -227,6 +227,8 @@ def prepare(
         raise SettingsError(f"config is a {type(config).__name__}, expected a {config_class.__name__}")
     tables = _tables(entry, networks)
     entries = {role: _entry(zoo, entry, factory.requires, role, table["model"]) for role, table in tables.items()}
+    if data.is_dir() and data.resolve() == folder.resolve():
+        raise SettingsError(f"{folder}: is the folder of the pictures; choose another for the run, in it or beside it")
     pictures = open_data(data, size, crop=crop, flip=flip)
     used = used_conditions(factory, entries, pictures, conditions)
     built = {

@@ -233,6 +233,20 @@ def test_runs_inside_the_data_are_left_out_and_their_pictures_too(tmp_path: Path
     assert after.class_names == ()
 
 
+def test_samples_of_a_run_are_left_out_where_the_run_itself_or_a_link_leads_to_them(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "run", 2)
+    write_folder(root / "samples", 9)
+    (root / "config.json").write_text(json.dumps({"format": 1, "parts": {}}), encoding="utf-8")
+    data = open_data(root, 8)
+    assert levels(data) == [0, 1]
+    assert f"{root}/samples: left out, it holds samples of a run of ganart train" in data.notes
+    other = write_folder(tmp_path / "other", 2)
+    (other / "link").symlink_to(root / "samples")
+    assert levels(open_data(other, 8)) == [0, 1]
+    (tmp_path / "samples").mkdir()  # of no run
+    assert levels(open_data(write_folder(tmp_path / "samples", 3), 8)) == [0, 1, 2]
+
+
 def test_another_config_does_not_make_a_run(tmp_path: Path) -> None:
     write_folder(tmp_path / "pictures", 2)
     (tmp_path / "pictures" / "config.json").write_text('["format", "parts"]', encoding="utf-8")

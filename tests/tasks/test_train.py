@@ -131,6 +131,18 @@ def command(zoo: Zoo, data: Path, run: Path, *more: str) -> int:
     return main([*arguments, "--set", "training.workers=0", "--quiet", *more], zoo=zoo)
 
 
+def test_a_run_is_not_written_into_the_folder_of_its_pictures(learners: Zoo, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (8, 8)).save(pictures / "a.png")
+    link = tmp_path / "link"
+    link.symlink_to(pictures)
+    for data, folder in ((pictures, pictures), (pictures, link), (link, pictures / ".." / "link")):
+        with pytest.raises(SettingsError, match="is the folder of the pictures; choose another for the run"):
+            train(learners, *NAMES, data, folder, size=8, config=SHORT)
+    assert [path.name for path in pictures.iterdir()] == ["a.png"]
+
+
 def test_flags_settings_and_file_come_together(
     learners: Zoo, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
