@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,7 +112,7 @@ def plain(
         torch.stack(objective(picture)).sum().backward()
         optimizer.step()
         if step in at:
-            points.append(watch.paused(lambda now, step=step: judge.saved(picture.detach(), step, now)))
+            points.append(watch.paused(partial(judge.saved, picture.detach(), step)))
             print("plain ", points[-1], flush=True)
     return points
 

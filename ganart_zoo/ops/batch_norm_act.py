@@ -147,11 +147,13 @@ def _ones(x: Tensor) -> Tensor:
 
 
 def _like_results(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return like_features(x), *(x.new_empty(x.shape[1:2], dtype=sum_type(x.dtype)) for _ in range(2))
+    mean = x.new_empty(x.shape[1:2], dtype=sum_type(x.dtype))
+    return like_features(x), mean, torch.empty_like(mean)
 
 
 def _like_gradients(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return like_features(x), *(x.new_empty(x.shape[:2], dtype=sum_type(x.dtype)) for _ in range(2))
+    of_weight = x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
+    return like_features(x), of_weight, torch.empty_like(of_weight)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

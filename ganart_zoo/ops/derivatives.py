@@ -34,7 +34,7 @@ def register_derivatives(
         backward: As for `torch.library.register_autograd`.
         setup_context: Likewise.
     """
-    library = _Library(name.partition("::")[0], "FRAGMENT")
+    library = _Library(name.partition("::")[0], "FRAGMENT")  # type: ignore[no-untyped-call]
     library.reference = reference
     torch.library.register_autograd(name, backward, setup_context=setup_context, lib=library)
     _kept.append(library)
@@ -53,7 +53,7 @@ class _Library(torch.library.Library):
                 return reference(*arguments)
             return fn(keyset, *arguments)
 
-        return super().impl(op_name, kernel, dispatch_key, **options)
+        return super().impl(op_name, kernel, dispatch_key, **options)  # type: ignore[no-untyped-call]
 
 
 _kept: list[_Library] = []  # registrations end with their library

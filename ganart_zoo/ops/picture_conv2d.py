@@ -34,12 +34,14 @@ def is_of_picture(x: Tensor, weight: Tensor) -> bool:
 def conv2d_of_picture(x: Tensor, weight: Tensor) -> Tensor:
     """Return `conv2d(x, weight)` `[N, O, H, W]` in channels_last, for arguments for which `is_of_picture`."""
     pixels: Tensor = _OfPicture.apply(x.flatten(2), weight.flatten(1).t())  # type: ignore[no-untyped-call]
-    return pixels.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+    pictures: Tensor = pixels.unflatten(1, x.shape[2:])
+    return pictures.permute(0, 3, 1, 2)
 
 
 def conv2d_to_picture(x: Tensor, weights: Tensor) -> Tensor:
     """Return 1x1 convolutions of x `[N, I, H, W]` with a weight a sample, `[N, O, I]`: `[N, O, H, W]`, contiguous."""
-    return torch.bmm(weights, x.flatten(2)).unflatten(2, x.shape[2:])
+    pictures: Tensor = torch.bmm(weights, x.flatten(2)).unflatten(2, x.shape[2:])
+    return pictures
 
 
 class _OfPicture(torch.autograd.Function):
