@@ -154,11 +154,11 @@ def ours(
     def note(event: StepEvent) -> None:
         if event.step > 1 and (event.step - 1) % every == 0:  # the picture after that many steps
             done = event.step - 1
-            points.append(watch.paused(lambda now: judge.saved(event.preview(), done, now)))
+            points.append(watch.paused(partial(judge.saved, event.preview(), done)))
             print("gatys ", points[-1], flush=True)
 
     picture = model.stylize(photo, [Style(image=painting)], options=options, on_step=note)
-    points.append(watch.paused(lambda now: judge.saved(picture, steps, now)))
+    points.append(watch.paused(partial(judge.saved, picture, steps)))
     print("gatys ", points[-1], flush=True)
     return points
 
