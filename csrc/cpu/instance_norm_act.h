@@ -470,11 +470,13 @@ void instance_norm_act(const Features& x, ChannelValues<Sum<Element>> weight, Ch
   const auto* data = static_cast<const Element*>(x.data);
   const bool past_caches = cut.stores_past_caches(y);
   if (cut.across) return instance_norm_act_across<Act>(x, weight, bias, negative_slope, eps, y, means, scales, run);
+  constexpr bool FEW_BYTES = sizeof(Element) < sizeof(S);
+  const int64_t row_bytes = x.pixels * int64_t(sizeof(Element));
   const double inverse = 1 / double(x.pixels);
   // Short rows are processed a few at a time, so that the processor need not wait for what follows from one row's sums
   // but works on others meanwhile; few enough for the first-level cache.
   for_rows_of_channels<4>(
-      cut, x.pixels > SHORT_ROW<Element> ? 1 : 8192 / x.pixels, run,
+      cut, x.pixels > SHORT_ROW<Element> ? 1 : (FEW_BYTES ? 16384 : 4096) / row_bytes, run,
       [&](const auto& rows) GANART_INLINE_LAMBDA {
         const auto from = [&](int i) GANART_INLINE_LAMBDA {
           return data + rows.sample[i] * x.sample_stride + rows.channel[i] * x.channel_stride;
@@ -690,9 +692,12 @@ void instance_norm_act_backward(const Features& grad, const Features& x, const S
   if (cut.across)
     return instance_norm_act_backward_across<Act>(grad, x, means, scales, weight, bias, negative_slope, grad_x,
                                                   grad_weight, grad_bias, run);
+  // More rows of 4 KiB would share the sets of the first-level cache. A row of several is a block or less.
+  constexpr bool FEW_BYTES = sizeof(Element) < sizeof(S);
+  const int64_t row_bytes = x.pixels * int64_t(sizeof(Element));
   constexpr int64_t BLOCK = LONGEST_BLOCK / 2 * N;
   for_rows_of_channels<4>(
-      cut, BLOCK / x.pixels, run,
+      cut, (FEW_BYTES ? 8192 : 4096) / row_bytes, run,
       [&](const auto& rows) GANART_INLINE_LAMBDA {
         const auto backward_of = [&](int i) GANART_INLINE_LAMBDA {
           const int64_t row = rows.first + i, sample = rows.sample[i], channel = rows.channel[i];
