@@ -174,6 +174,31 @@ def test_a_pointwise_convolution_of_a_picture_has_all_derivatives(samples, chann
         torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-4 * float(exact.abs().max()))
 
 
+def test_pointwise_convolutions_of_and_to_pictures_do_not_depend_on_threads(generator):
+    features, picture = (torch.randn(2, c, 64, 64, generator=generator) for c in (24, 3))
+    picture = picture.to(memory_format=torch.channels_last).requires_grad_()
+    features = features.to(memory_format=torch.channels_last).requires_grad_()
+    styles = torch.randn(2, 24, generator=generator, requires_grad=True)
+    narrow, wide = (
+        torch.randn(shape, generator=generator, requires_grad=True) for shape in ((3, 24, 1, 1), (24, 3, 1, 1))
+    )
+
+    def outcome():
+        painted = ops.modulated_conv2d(features, narrow, styles, demodulate=False)
+        seen = ops.conv2d_bias_act(picture, wide)
+        loss = painted.square().sum() + seen.square().sum()
+        return [painted, seen, *torch.autograd.grad(loss, [features, narrow, styles, picture, wide])]
+
+    before = torch.get_num_threads()
+    outcomes = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        outcomes.append(outcome())
+    torch.set_num_threads(before)
+    for other in outcomes[1:]:
+        assert all(map(torch.equal, other, outcomes[0]))
+
+
 def test_modulated_conv2d_pads_each_side_by_its_own(generator):
     x, weight, styles = draw(generator, (2, 3, 8, 9), (4, 3, 2, 3), (2, 3))
     for padding in PADDINGS:
