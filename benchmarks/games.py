@@ -34,6 +34,7 @@ class Game(NamedTuple):
 _NARROW = {"channel_base": 4096, "max_channels": 256}
 GAMES = {
     "dcgan": Game("ganart-dcgan/dcgan", "ganart-dcgan/dcgan_critic", 32, 64, {"width": 24}, {"width": 24}),
+    "dcgan 64": Game("ganart-dcgan/dcgan", "ganart-dcgan/dcgan_critic", 64, 64, {"width": 24}, {"width": 24}),
     "stylegan2": Game("ganart-stylegan2/stylegan2", "ganart-stylegan2/stylegan2_critic", 64, 4, _NARROW, _NARROW),
     "stylegan2 256": Game("ganart-stylegan2/stylegan2", "ganart-stylegan2/stylegan2_critic", 256, 2, _NARROW, _NARROW),
     "fastgan, projected": Game("ganart-fastgan/fastgan", "ganart-fastgan/projected_critic", 64, 16, {"width": 16}),

@@ -40,6 +40,11 @@ def _conv2d_weight(x: Tensor, grad: Tensor) -> Callable[[], Tensor]:
     return lambda: conv2d_weight(x, shape, grad, padding=1)
 
 
+def _strided_conv2d_weight(x: Tensor, grad: Tensor) -> Callable[[], Tensor]:
+    shape = [grad.shape[1], x.shape[1], 4, 4]
+    return lambda: conv2d_weight(x, shape, grad, stride=2, padding=1)
+
+
 def _instance_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, act: Any, negative_slope: float, eps: float
 ) -> Callable[[], Tensor]:
@@ -64,6 +69,7 @@ PEERS: Mapping[str, Peers] = MappingProxyType(
         "ganart::style_loss": {"torch.bmm": lambda x, target, _: lambda: style_loss(x, target.to(x.dtype))},
         "ganart::winograd_conv2d": {"conv2d": _conv2d},
         "ganart::conv3x3_weight": {"conv2d_weight": _conv2d_weight},
+        "ganart::conv4x4_weight": {"conv2d_weight": _strided_conv2d_weight},
         "ganart::instance_norm_act": {"instance_norm": _instance_norm},
     }
 )
