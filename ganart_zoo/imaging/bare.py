@@ -20,6 +20,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # Ancillary chunks that are copied if they are intact, by their first bytes: transparency, and our record.
 _COPIED = {b"tRNS": b"", b"tEXt": b"ganart\0"}
+_LEAST_TRANSPARENCY = {0: 2, 2: 6}
+"""Bytes of tRNS by the colour type: a grey level, or red, green and blue."""
 _MOST_COPIED = 2**20
 """Bytes of one ancillary chunk."""
 _JPEG_STANDALONE = {0x01, *range(0xD0, 0xD8)}
@@ -66,7 +68,10 @@ def without_metadata(data: bytes) -> Bare | None:
 
 def _bare_png(data: bytes) -> Bare:
     kept, info = [_PNG], {}
+    colour_type = data[25] if len(data) > 25 else 0
     for kind, body, whole, intact in _chunks(data):
+        if kind == b"tRNS" and len(body) < _LEAST_TRANSPARENCY.get(colour_type, 0):
+            continue
         if not kind[0] & 0x20:  # critical, by the case of its first letter
             kept.append(whole)
         elif kind == b"iCCP" and intact and (profile := _inflated(body)):

@@ -55,6 +55,8 @@ def join(device: str) -> Accelerator:
             f"{asked[0]} is {os.environ[asked[0]]!r} in the environment, and a run trains by plain PyTorch, in one "
             "process or by DistributedDataParallel; unset it, or start the processes by torchrun"
         )
+    if not (count := os.environ.get("WORLD_SIZE", "1")).isdecimal():
+        raise SettingsError(f"WORLD_SIZE is {count!r} in the environment, expected the number of processes; unset it")
     wanted = find_device(device)
     if wanted.index is not None:
         raise SettingsError(f"device is {device!r}, expected 'cpu' or 'cuda'; CUDA_VISIBLE_DEVICES says which GPU")
@@ -67,10 +69,9 @@ def join(device: str) -> Accelerator:
             f"device is {device!r}, and accelerate is set up for another in this process; look for ACCELERATE_ in the "
             "environment, or train in a process of its own"
         )
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes < started:
+    if accelerator.num_processes < int(count):
         raise SettingsError(
-            f"a launcher started {started} processes (WORLD_SIZE), and this one trains among "
+            f"a launcher started {count} processes (WORLD_SIZE), and this one trains among "
             f"{accelerator.num_processes}; they would write the same run: start it without a launcher, or by torchrun"
         )
     return accelerator

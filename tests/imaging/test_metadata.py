@@ -48,6 +48,7 @@ PNG_CHUNKS = {
     "international text that inflates": chunk(b"iTXt", b"XML\0\1\0\0\0" + zlib.compress(b"y" * MANY)),
     "text with a wrong checksum": chunk(b"tEXt", b"Comment\0hello", checksum=1),
     "short pHYs": chunk(b"pHYs", b"\0"),
+    "short tRNS": chunk(b"tRNS", b"\0"),
     "short gAMA": chunk(b"gAMA", b"\0"),
     "short cHRM": chunk(b"cHRM", b"\0\0"),
     "damaged profile": chunk(b"iCCP", b"profile\0\0junk"),

@@ -472,6 +472,9 @@ def test_a_process_that_stands_alone_among_several_is_refused(tmp_path: Path, mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SettingsError, match=r"started 2 processes \(WORLD_SIZE\), and this one trains among 1"):
         trainer(tmp_path / "run")
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(SettingsError, match="WORLD_SIZE is 'two' in the environment, expected the number of processes"):
+        trainer(tmp_path / "run")
 
 
 def test_a_second_training_may_be_on_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
