@@ -61,5 +61,5 @@ def test_results_and_gradients_err_at_most_twice_as_much_as_eagers(
     if view == "channels_last" and 0 not in shape and shape[1] > 1 and shape[2:] != (1, 1):  # else it is contiguous too
         if name != "modulated_conv2d, to pictures":  # whose result is contiguous
             assert found[0].is_contiguous(memory_format=torch.channels_last)
-        if weights_view == "channels_last" and not (name == "glu" and shape[1] % 2):  # of an odd number, a view is taken
+        if weights_view == "channels_last" and not (name == "glu" and shape[1] % 2):  # its x is a view
             assert found[1].is_contiguous(memory_format=torch.channels_last)
