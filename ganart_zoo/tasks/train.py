@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import ganart_zoo
+from ganart_zoo.contract.defaults import standard_defaults
 from ganart_zoo.contract.errors import GanartError, ModelError, SettingsError
 from ganart_zoo.contract.events import OnStep, RunEvent
 from ganart_zoo.data import Crop, open_data
@@ -172,6 +173,7 @@ def train_recipe(
     return prepared.fit(resume=resume, allow_changes=allow_changes)
 
 
+@standard_defaults()
 def prepare(
     zoo: Zoo,
     recipe: str,

@@ -59,6 +59,9 @@ def test_results_and_gradients_err_at_most_twice_as_much_as_eagers(
         KERNELS.use_cpu_isa(before)
     expect(problem).check(found)
     if view == "channels_last" and 0 not in shape and shape[1] > 1 and shape[2:] != (1, 1):  # else it is contiguous too
+        if name in ("modulated_conv2d, up", "conv2d_bias_act, filtered"):
+            # strided convolutions of features that are smaller than their weight are faster contiguous
+            assume(problem.inputs[0].numel() >= problem.inputs[1].numel())
         if name != "modulated_conv2d, to pictures":  # whose result is contiguous
             assert found[0].is_contiguous(memory_format=torch.channels_last)
         if weights_view == "channels_last" and not (name == "glu" and shape[1] % 2):  # its x is a view

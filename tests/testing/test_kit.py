@@ -369,6 +369,13 @@ class FlatVotes(Brightness):
         return images.mean(dim=(1, 2, 3))
 
 
+class MixesBatches(Brightness):
+    takes_batches = True
+
+    def forward(self, images, condition=None, *, batches=1) -> Tensor:  # type: ignore[no-untyped-def]
+        return super().forward(images, condition) - images.mean()
+
+
 class NeverEmbeds(Brightness):
     def embed(self, condition: Condition) -> Condition:
         return condition
@@ -495,6 +502,7 @@ CAUGHT: list[tuple[Check, type, dict[str, Any]]] = [
     (generators.styles_map_mix_and_truncate, MeanOfAnotherShape, FREE),
     (generators.stored_noise_repeats_and_rng_noise_follows_its_seed, StoresNoNoise, FREE),
     (critics.votes_in_rows, FlatVotes, CRITIC),
+    (critics.judges_batches_apart, MixesBatches, CRITIC),
     (critics.prompts_embed_once, NeverEmbeds, CRITIC),
     (behaviour.builds_quietly, built_with(lambda: torch.manual_seed(5)), STYLE),
     (behaviour.builds_quietly, built_with(lambda: np.random.seed(5)), STYLE),
