@@ -322,7 +322,7 @@ def tab_to(page, target: str) -> None:
 
 def test_keys_alone_lead_from_the_photo_to_the_saved_picture(open_page, pictures, tmp_path: Path) -> None:
     page = open_page()
-    with page.expect_file_chooser() as chooser:  # from the first key on, since the browser is told only now to report it
+    with page.expect_file_chooser() as chooser:  # which takes a moment to be set up
         tab_to(page, "#photo")
         page.keyboard.press("Space")
     chooser.value.set_files(pictures[0])
