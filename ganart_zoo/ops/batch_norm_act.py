@@ -15,7 +15,6 @@ Source      S. Ioffe and C. Szegedy, "Batch normalization", ICML 2015.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,10 +23,10 @@ from torch import Tensor
 from ganart_zoo.ops.activation import Activation, activate
 from ganart_zoo.ops.bias_act import PIECEWISE_LINEAR
 from ganart_zoo.ops.checks import check_above_zero, check_activation, check_channels, check_pictures
-from ganart_zoo.ops.dispatch import InnerOp, is_transformed, own_op
+from ganart_zoo.ops.dispatch import is_transformed, own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
-from ganart_zoo.ops.higher_order import gradient_of, pull_back, pulled_back
 from ganart_zoo.ops.layout import like_features, result_format
+from ganart_zoo.ops.norm_derivatives import register_norm_derivatives
 from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["batch_norm_act"]
@@ -118,89 +117,11 @@ _batch_norm_act = own_op(
 )
 
 
-def _backward_reference(
-    grad: Tensor,
-    x: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    act: Activation,
-    negative_slope: float,
-    eps: float,
-) -> tuple[Tensor, ...]:
-    """Return the gradients of x and of one weight and bias per sample; the statistics are computed anew."""
-    ones = _ones(x)
-    values = ones if weight is None else ones * weight, ones * 0 if bias is None else ones * bias
-
-    def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return batch_norm_act_reference(x, weight, bias, act, negative_slope, eps)[0]
-
-    return pulled_back(definition, grad, x, *values)
-
-
-_batch_norm_act_backward = InnerOp("batch_norm_act_backward", _backward_reference)
-
-
-def _ones(x: Tensor) -> Tensor:
-    return torch.ones(x.shape[:2], dtype=sum_type(x.dtype), device=x.device)
-
-
 def _like_results(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     mean = x.new_empty(x.shape[1:2], dtype=sum_type(x.dtype))
     return like_features(x), mean, torch.empty_like(mean)
 
 
-def _like_gradients(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    of_weight = x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
-    return like_features(x), of_weight, torch.empty_like(of_weight)
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, weight, bias, *ctx.settings = inputs
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, output[1], output[2], weight, bias)
-
-
-def _backward(ctx: Any, grad: Tensor | None, grad_mean: None, grad_variance: None) -> tuple[Tensor | None, ...]:
-    """The statistics get no gradient."""
-    x, mean, variance, weight, bias = ctx.saved_tensors
-    if grad is None:
-        return (None,) * 6
-    statistics = (mean.detach(), variance.detach())
-    grad_x, *gradients = _batch_norm_act_backward(grad, x, *statistics, weight, bias, *ctx.settings)
-    values = [
-        None if value is None else gradient.sum_to_size(value.shape)
-        for value, gradient in zip((weight, bias), gradients, strict=True)
-    ]
-    return grad_x, *values, None, None, None
-
-
-def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    grad, x, _, _, weight, bias, *ctx.settings = inputs
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(grad, x, weight, bias)
-
-
-def _double_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-    grad, x, weight, bias = ctx.saved_tensors
-    ones = _ones(x)
-
-    def definition(x: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
-        return batch_norm_act_reference(x, weights, biases, *ctx.settings)[0]
-
-    def gradients(grad: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Sequence[Tensor | None]:
-        weights = ones if weight is None else ones * weight
-        biases = ones * 0 if bias is None else ones * bias
-        weights, biases = (values if values.requires_grad else values.requires_grad_() for values in (weights, biases))
-        return gradient_of(definition)(grad, x, weights, biases)
-
-    grad_grad, grad_x, grad_weight, grad_bias = pull_back(gradients, (grad, x, weight, bias), cotangents)
-    return grad_grad, grad_x, None, None, grad_weight, grad_bias, None, None, None
-
-
 if _batch_norm_act.loaded:
     torch.library.register_fake("ganart::batch_norm_act", _like_results)
-    torch.library.register_fake("ganart::batch_norm_act_backward", _like_gradients)
-    _batch_norm_act.register_autograd(_backward, setup_context=_setup)
-    _batch_norm_act_backward.register_autograd(_double_backward, setup_context=_setup_backward)
+    register_norm_derivatives(_batch_norm_act, lambda *inputs: batch_norm_act_reference(*inputs)[0])

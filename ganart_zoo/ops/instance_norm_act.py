@@ -13,7 +13,6 @@ Source      D. Ulyanov et al., "Instance normalization", 2016; V. Dumoulin et al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,10 +20,10 @@ from torch import Tensor
 
 from ganart_zoo.ops.activation import Activation, activate
 from ganart_zoo.ops.checks import check_above_zero, check_activation, check_channels, check_pictures
-from ganart_zoo.ops.dispatch import InnerOp, own_op
+from ganart_zoo.ops.dispatch import own_op
 from ganart_zoo.ops.dtypes import NATIVE_TYPES, sum_type
-from ganart_zoo.ops.higher_order import gradient_of, pull_back, pulled_back
 from ganart_zoo.ops.layout import like_features
+from ganart_zoo.ops.norm_derivatives import register_norm_derivatives
 from ganart_zoo.ops.workloads import shaped
 
 __all__ = ["instance_norm_act"]
@@ -111,90 +110,11 @@ _instance_norm_act = own_op(
 )
 
 
-def _backward_reference(
-    grad: Tensor,
-    x: Tensor,
-    mean: Tensor,
-    scale: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    act: Activation,
-    negative_slope: float,
-    eps: float,
-) -> tuple[Tensor, ...]:
-    """Return the gradients of x and of one weight and bias per sample; the statistics are computed anew."""
-    ones = torch.ones_like(mean)
-    values = ones if weight is None else ones * weight, ones * 0 if bias is None else ones * bias
-
-    def definition(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return instance_norm_act_reference(x, weight, bias, act, negative_slope, eps)
-
-    return pulled_back(definition, grad, x, *values)
-
-
-_instance_norm_act_backward = InnerOp("instance_norm_act_backward", _backward_reference)
-
-
-def _like_statistics(x: Tensor) -> Tensor:
-    return x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
-
-
 def _like_results(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return like_features(x), _like_statistics(x), _like_statistics(x)
-
-
-def _like_gradients(grad: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return like_features(x), _like_statistics(x), _like_statistics(x)
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, weight, bias, *ctx.settings = inputs
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, output[1], output[2], weight, bias)
-
-
-def _backward(ctx: Any, grad: Tensor | None, grad_mean: None, grad_scale: None) -> tuple[Tensor | None, ...]:
-    """The statistics are internal and get no gradient."""
-    x, mean, scale, weight, bias = ctx.saved_tensors
-    if grad is None:
-        return (None,) * 6
-    act, negative_slope, eps = ctx.settings
-    statistics = (mean.detach(), scale.detach())
-    grad_x, *gradients = _instance_norm_act_backward(grad, x, *statistics, weight, bias, act, negative_slope, eps)
-    values = [
-        None if value is None else gradient.sum_to_size(value.shape)
-        for value, gradient in zip((weight, bias), gradients, strict=True)
-    ]
-    return grad_x, *values, None, None, None
-
-
-def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    grad, x, _, _, weight, bias, *ctx.settings = inputs
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(grad, x, weight, bias)
-
-
-def _double_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-    grad, x, weight, bias = ctx.saved_tensors
-    samples, channels = x.shape[:2]
-    ones = torch.ones(samples, channels, dtype=sum_type(x.dtype), device=x.device)
-
-    def definition(x: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
-        return instance_norm_act_reference(x, weights, biases, *ctx.settings)
-
-    def gradients(grad: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Sequence[Tensor | None]:
-        weights = ones if weight is None else ones * weight
-        biases = ones * 0 if bias is None else ones * bias
-        weights, biases = (values if values.requires_grad else values.requires_grad_() for values in (weights, biases))
-        return gradient_of(definition)(grad, x, weights, biases)
-
-    grad_grad, grad_x, grad_weight, grad_bias = pull_back(gradients, (grad, x, weight, bias), cotangents)
-    return grad_grad, grad_x, None, None, grad_weight, grad_bias, None, None, None
+    mean = x.new_empty(x.shape[:2], dtype=sum_type(x.dtype))
+    return like_features(x), mean, torch.empty_like(mean)
 
 
 if _instance_norm_act.loaded:
-    register_fake = torch.library.register_fake
-    register_fake("ganart::instance_norm_act", _like_results)
-    register_fake("ganart::instance_norm_act_backward", _like_gradients)
-    _instance_norm_act.register_autograd(_backward, setup_context=_setup)
-    _instance_norm_act_backward.register_autograd(_double_backward, setup_context=_setup_backward)
+    torch.library.register_fake("ganart::instance_norm_act", _like_results)
+    register_norm_derivatives(_instance_norm_act, instance_norm_act_reference)
